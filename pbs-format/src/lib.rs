@@ -1,0 +1,1 @@
+//! Placeholder head; the room's own words come with its first slice.
