@@ -1,0 +1,1 @@
+//! pxar, the archive format of file backups.

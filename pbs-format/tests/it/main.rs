@@ -1,0 +1,4 @@
+//! What the real programs wrote, and damaged siblings of it, against every reader and writer here.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod pxar;

@@ -1,0 +1,1 @@
+//! pxar against the golden archives.
