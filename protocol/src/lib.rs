@@ -1,1 +1,26 @@
-//! Placeholder head; the room's own words come with its first slice.
+//! What travels between box, hub and operator, and what is sealed or signed on the way.
+//!
+//! Every type here has one text form, and that form is parsed strictly: what is unknown and would
+//! change the meaning is refused ([`json`]). This crate never opens anything, holds no key that
+//! opens anything, and does no I/O; its one look at the machine is [`time::Timestamp::now`].
+
+pub mod audit;
+pub mod boxes;
+pub mod bytes;
+pub mod code16;
+pub mod crockford;
+pub mod directive;
+pub mod enroll;
+pub mod fingerprint;
+pub mod hash;
+pub mod id;
+pub mod json;
+pub mod operators;
+pub mod part;
+pub mod problem;
+pub mod recovery;
+pub mod ticket;
+pub mod time;
+pub mod v1;
+pub mod version;
+pub mod words;
