@@ -1,1 +1,150 @@
-//! (written next)
+//! What operators ask and are told: boxes and recovery windows.
+
+use std::{fmt, num::NonZeroU64};
+
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::{id::BoxId, time::Timestamp, v1::V1, version::StoredHeader};
+
+/// `POST /v1/boxes`. The id is made by the operator's command line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddBoxRequest {
+    /// Always 1.
+    pub v: V1,
+    /// The box's id.
+    pub box_id: BoxId,
+    /// What operators call it.
+    pub name: String,
+}
+
+/// A ticket in both forms. Shown once.
+#[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+pub struct TicketForms {
+    /// To paste.
+    pub paste: String,
+    /// To type.
+    pub typed: String,
+}
+
+/// The answer to a new box and to `arm`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TicketReply {
+    /// Always 1.
+    pub v: V1,
+    /// The box.
+    pub box_id: BoxId,
+    /// The ticket, shown once.
+    pub ticket: TicketForms,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// `POST /v1/boxes/{box_id}/recovery`: opens a recovery window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArmRequest {
+    /// Always 1.
+    pub v: V1,
+    /// Why, for the audit.
+    pub reason: String,
+    /// How long the window stays open, 5 to 1440.
+    pub minutes: u32,
+    /// Practise: nothing is revoked.
+    #[serde(default)]
+    pub rehearsal: bool,
+    /// The box was stolen: its certificates are revoked at once.
+    #[serde(default)]
+    pub stolen: bool,
+    /// When the box was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_at: Option<Timestamp>,
+    /// Arm although the box was heard of within the hour.
+    #[serde(default)]
+    pub confirm_alive: bool,
+}
+
+/// `GET /v1/boxes`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoxList {
+    /// Always 1.
+    pub v: V1,
+    /// All boxes, by name.
+    pub boxes: Vec<BoxSummary>,
+}
+
+/// One box, as the hub sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoxSummary {
+    /// Its id.
+    pub box_id: BoxId,
+    /// What the hub calls it.
+    pub name: String,
+    /// When it was added.
+    pub added_at: Timestamp,
+    /// When a node of it enrolled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrolled_at: Option<Timestamp>,
+    /// When the hub last heard of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Timestamp>,
+    /// How many escrow versions it has.
+    pub versions: u64,
+    /// The newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<StoredHeader>,
+    /// The open or last recovery window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryState>,
+}
+
+/// A recovery window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryState {
+    /// Why it was opened.
+    pub reason: String,
+    /// When.
+    pub armed_at: Timestamp,
+    /// Until when a claim is taken.
+    pub until: Timestamp,
+    /// Practise.
+    pub rehearsal: bool,
+    /// The box was stolen.
+    pub stolen: bool,
+    /// Closed by an operator before it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disarmed_at: Option<Timestamp>,
+    /// When a machine claimed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_at: Option<Timestamp>,
+    /// When that machine proved that it had the ten words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven_at: Option<Timestamp>,
+}
+
+/// `GET /v1/boxes/{box_id}/versions`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionList {
+    /// Always 1.
+    pub v: V1,
+    /// Newest first.
+    pub versions: Vec<StoredHeader>,
+}
+
+/// The answer to a push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushReply {
+    /// Always 1.
+    pub v: V1,
+    /// The hub's number for the version; an equal newest one keeps its number.
+    pub number: NonZeroU64,
+    /// When the hub acknowledged it.
+    pub received_at: Timestamp,
+}
+
+impl fmt::Debug for TicketForms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TicketForms([redacted])")
+    }
+}

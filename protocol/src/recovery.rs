@@ -1,1 +1,63 @@
-//! (written next)
+//! A lost box comes back: `POST /v1/recovery/claim`, then `POST /v1/recovery/prove` with a
+//! [`crate::words::WordsProof`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    bytes::Base64,
+    id::{BoxId, NodeId},
+    ticket::{self, TicketSecret},
+    time::Timestamp,
+    v1::V1,
+    words::Nonce,
+};
+
+/// What the new machine sends, once it has recognised the hub.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimRequest {
+    /// Always 1.
+    pub v: V1,
+    /// The ticket's secret.
+    #[serde(with = "ticket::sent")]
+    pub ticket: TicketSecret,
+    /// A PKCS #10 request (DER); the hub takes the public key out of it and nothing else.
+    pub csr: Base64,
+}
+
+/// A certificate that may read this box's directive, versions and parts, and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimReply {
+    /// Always 1.
+    pub v: V1,
+    /// The box.
+    pub box_id: BoxId,
+    /// The box's name at the hub.
+    pub box_name: String,
+    /// This machine.
+    pub node_id: NodeId,
+    /// The recovery certificate (DER), for seven days.
+    pub certificate: Base64,
+    /// The server CA to pin (DER).
+    pub server_ca: Base64,
+    /// Whether this only practises: nothing is revoked then.
+    pub rehearsal: bool,
+    /// For the proof, used once.
+    pub nonce: Nonce,
+    /// The hub's clock.
+    pub hub_time: Timestamp,
+    /// When the operator says that the box was lost; what is newer is listed, not chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_at: Option<Timestamp>,
+}
+
+/// What a proof has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProveReply {
+    /// Always 1.
+    pub v: V1,
+    /// Whether the certificate is the box's now (it stays a reader's in a rehearsal).
+    pub is_box: bool,
+    /// How many certificates of the lost box were revoked by it.
+    pub revoked: u64,
+}
