@@ -29,4 +29,6 @@
 //! is one signed under the given key; which snapshot was wanted, and whether plaintext entries are
 //! acceptable, is asked elsewhere.
 
+mod cipher;
+pub mod key;
 pub mod pxar;

@@ -1,4 +1,6 @@
 //! What the real programs wrote, and damaged siblings of it, against every reader and writer here.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod golden;
+mod key;
 mod pxar;
