@@ -1,0 +1,43 @@
+//! `cargo xtask proof`: the long tier, for a release or a doubt. It says what it runs, and running
+//! it proves no more than what it names.
+
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Result, bail};
+
+use crate::{
+    cargo::{build_programs, programs, root, step},
+    debian,
+    test::tests,
+};
+
+/// Generated cases for each property; the gate runs the 256 of proptest's default.
+const CASES: &str = "20000";
+
+pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+    if let Some(argument) = arguments.first() {
+        bail!("proof takes no arguments, and there was {argument:?}");
+    }
+    eprintln!(
+        "\
+── the long tier runs
+   1. every test, with {CASES} generated cases for each property (PROPTEST_CASES)
+   2. the story with a gibibyte of data (demo --gib 1)
+   3. the consumption phases S0 to S4 (spikes consumption)
+   It runs no fuzzer and, unless TENWORDS_PBS_CLIENT and PBS_REPOSITORY name one, no real client."
+    );
+    debian::prepare(true)?;
+    build_programs()?;
+    if tests(&[], &[("PROPTEST_CASES", CASES)])? != ExitCode::SUCCESS {
+        return Ok(ExitCode::FAILURE);
+    }
+    step("the story with a gibibyte", &mut program("demo", &["--gib", "1"])?)?;
+    step("the consumption phases", &mut program("spikes", &["consumption"])?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn program(name: &str, arguments: &[&str]) -> Result<Command> {
+    let mut command = Command::new(programs()?.join(name));
+    command.args(arguments).current_dir(root()?).stdin(Stdio::null());
+    Ok(command)
+}

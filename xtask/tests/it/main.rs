@@ -1,0 +1,9 @@
+//! The workspace's tidy tests: rules about the tree itself, which no room could keep alone.
+
+mod arrows;
+mod gate;
+mod golden;
+mod graph;
+mod secrets;
+mod tree;
+mod wall1;
