@@ -29,6 +29,10 @@
 //! is one signed under the given key; which snapshot was wanted, and whether plaintext entries are
 //! acceptable, is asked elsewhere.
 
+pub mod blob;
 mod cipher;
+pub mod digest;
 pub mod key;
+pub mod manifest;
+pub mod name;
 pub mod pxar;
