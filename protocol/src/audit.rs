@@ -88,7 +88,7 @@ impl AuditRow {
 /// [`AuditError`] at the first row that does not fit.
 pub fn verify(previous: (u64, Sha256), rows: &[AuditRow]) -> Result<(u64, Sha256), AuditError> {
     rows.iter().try_fold(previous, |(seq, hash), row| {
-        let fits = row.seq == seq + 1 && row.previous == hash && row.computed()? == row.hash;
+        let fits = Some(row.seq) == seq.checked_add(1) && row.previous == hash && row.computed()? == row.hash;
         if fits { Ok((row.seq, row.hash)) } else { Err(AuditError::Broken { seq: row.seq }) }
     })
 }

@@ -52,7 +52,7 @@ pub enum Wanted {
 
 /// As what something is restored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, try_from = "WrittenTarget")]
 pub enum Target {
     /// One archive of the snapshot.
     Archive(AsArchive),
@@ -61,8 +61,7 @@ pub enum Target {
 }
 
 /// One archive, to one of two places.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AsArchive {
     /// Its name as the user of the client gives it, `root.pxar`.
     pub archive: Name,
@@ -71,8 +70,7 @@ pub struct AsArchive {
 }
 
 /// A guest, to a free number.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AsGuest {
     /// Its number, if not the one of the group.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,7 +123,32 @@ pub struct Namespace(String);
 #[error("{0}")]
 pub struct NameError(&'static str);
 
+/// A target as it stands in the text. (An untagged reader would buffer the value and read what it
+/// buffered less strictly.)
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenTarget {
+    archive: Option<Name>,
+    to: Option<Place>,
+    vmid: Option<NonZeroU32>,
+    storage: Option<Name>,
+}
+
 // === impl ===
+
+impl TryFrom<WrittenTarget> for Target {
+    type Error = NameError;
+
+    fn try_from(written: WrittenTarget) -> Result<Self, NameError> {
+        match written {
+            WrittenTarget { archive: Some(archive), to: Some(to), vmid: None, storage: None } => {
+                Ok(Self::Archive(AsArchive { archive, to }))
+            }
+            WrittenTarget { archive: None, to: None, vmid, storage } => Ok(Self::Guest(AsGuest { vmid, storage })),
+            _ => Err(NameError("a target is an archive and where to, or a guest's number and storage")),
+        }
+    }
+}
 
 impl Name {
     /// The name as text.

@@ -13,6 +13,8 @@ use serde::{
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::strict::Strict;
+
 /// Why a text was not taken.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -28,10 +30,14 @@ pub enum JsonError {
 /// Reads one JSON text and nothing after it.
 ///
 /// # Errors
-/// [`JsonError`] for duplicate keys, floats, nulls, and whatever `T` refuses.
+/// [`JsonError`] for duplicate keys, floats, nulls, an array where `T` has named fields, and
+/// whatever `T` refuses.
 pub fn from_slice<T: DeserializeOwned>(text: &[u8]) -> Result<T, JsonError> {
     let _: Checked = serde_json::from_slice(text).map_err(shape)?;
-    serde_json::from_slice(text).map_err(shape)
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let value = T::deserialize(Strict(&mut reader)).map_err(shape)?;
+    reader.end().map_err(shape)?;
+    Ok(value)
 }
 
 /// Writes `value` compactly, fields in the order of its type.
@@ -111,7 +117,7 @@ fn write_string(text: &str, out: &mut String) {
 }
 
 /// serde's texts name fields and positions; those of `invalid type` and `unknown variant` also
-/// quote a value, which may be anything, so they are cut.
+/// quote a value, and those of `unknown field` a name, which may be anything, so they are cut.
 #[expect(clippy::needless_pass_by_value, reason = "map_err hands the error over")]
 fn shape(error: serde_json::Error) -> JsonError {
     let text = error.to_string();
@@ -121,10 +127,19 @@ fn shape(error: serde_json::Error) -> JsonError {
             Some((_, expected)) => format!("expected {expected}"),
             None => format!("a value of the wrong type{place}"),
         },
-        None if text.contains("unknown variant") => format!("a word that is not known here{place}"),
+        None if text.starts_with("unknown variant") => format!("a word that is not known here{place}"),
+        None if text.starts_with("unknown field") => match text.split('`').nth(1).filter(|name| is_plain(name)) {
+            Some(name) => format!("a field `{name}` that is not known here{place}"),
+            None => format!("a field that is not known here{place}"),
+        },
         None => text,
     };
     JsonError::Shape { reason }
+}
+
+/// A name as our own fields have them, so that showing it shows nothing else.
+fn is_plain(name: &str) -> bool {
+    name.len() <= 32 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 struct Checked;

@@ -19,6 +19,7 @@ pub mod operators;
 pub mod part;
 pub mod problem;
 pub mod recovery;
+mod strict;
 pub mod ticket;
 pub mod time;
 pub mod v1;

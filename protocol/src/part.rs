@@ -57,9 +57,21 @@ fn number_of(text: &str) -> Result<NonZeroU64, PartNameError> {
     if number.to_string() == text { Ok(number) } else { Err(PartNameError) }
 }
 
+/// The order of the texts.
 impl Ord for PartName {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.to_string().cmp(&other.to_string())
+        let rank = |name: &Self| match name {
+            Self::Key(_) => 0,
+            Self::Pins(_) => 1,
+            Self::Root => 2,
+            Self::Update(_) => 3,
+        };
+        match (self, other) {
+            (Self::Key(a), Self::Key(b)) => a.cmp(b),
+            // As text, where 10 stands before 9.
+            (Self::Pins(a), Self::Pins(b)) | (Self::Update(a), Self::Update(b)) => a.to_string().cmp(&b.to_string()),
+            _ => rank(self).cmp(&rank(other)),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use rand::CryptoRng;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 use thiserror::Error;
-use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::{
     crockford::{self, CrockfordError},
@@ -176,17 +176,16 @@ impl FromStr for Ticket {
         if plain.chars().count() != 36 || !plain.is_ascii() {
             return Err(TicketError::Code(CrockfordError::Length { expected: 36, found: plain.chars().count() }));
         }
-        let (body, check) = plain.split_at(32);
-        let bytes = Zeroizing::new(crockford::decode::<20>(body).map_err(TicketError::Code)?);
-        let mut check_bits = [0_u8; 5];
-        check_bits.copy_from_slice(&crockford::decode::<5>(&format!("{check}0000")).map_err(TicketError::Code)?);
-        if crockford::encode(&check_bits, 4) != crockford::encode(Sha256::of(&*bytes).as_bytes(), 4) {
+        // Four more characters make whole bytes: 20 of the code, then the check's 20 bits.
+        let padded = Zeroizing::new(format!("{}0000", *plain));
+        let read = crockford::decode::<25>(&padded).map(Zeroizing::new).map_err(TicketError::Code)?;
+        let (bytes, check) = read.split_at(20);
+        if crockford::encode(check, 4) != crockford::encode(Sha256::of(bytes).as_bytes(), 4) {
             return Err(TicketError::Check);
         }
         let (mut secret, mut authority) = (TicketSecret([0; 10]), AuthorityPrefix([0; 10]));
         secret.0.copy_from_slice(&bytes[..10]);
         authority.0.copy_from_slice(&bytes[10..]);
-        check_bits.zeroize();
         Ok(Self { hub, authority, secret })
     }
 }

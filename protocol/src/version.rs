@@ -138,6 +138,15 @@ pub enum BundleError {
     /// Its JSON was not taken.
     #[error("the bundle's text cannot be read")]
     Json(#[from] JsonError),
+    /// The agent's version is not a short word.
+    #[error("the agent's version is not a word of 1 to 64 letters, digits and signs")]
+    AgentVersion,
+    /// The text does not end with its second line.
+    #[error("the bundle is cut off, or has more than two lines")]
+    Lines,
+    /// An update that says it was proven.
+    #[error("an update version cannot be proven, only sealed")]
+    Grade,
     /// A part does not belong into a version of this kind.
     #[error("part {name} does not belong into a version of kind {kind:?}")]
     Kind {
@@ -155,6 +164,9 @@ pub enum BundleError {
         /// The part.
         name: PartName,
     },
+    /// An update version with more than one update.
+    #[error("an update version holds one update")]
+    SeveralUpdates,
     /// The list is not sorted by name, or names one part twice.
     #[error("the header's parts are not sorted, or one stands there twice")]
     Order,
@@ -211,13 +223,19 @@ impl Header {
             }
         }
         within("the version", total, MAX_VERSION_BYTES)?;
-        within("the agent's version", facts.agent_version.len(), 64)?;
+        if !(1..=64).contains(&facts.agent_version.len()) || !facts.agent_version.bytes().all(|b| b.is_ascii_graphic())
+        {
+            return Err(BundleError::AgentVersion);
+        }
         let has = |wanted: fn(&PartName) -> bool| parts.iter().any(|part| wanted(&part.name));
         match facts.kind {
             Kind::Ceremony if !has(|name| *name == PartName::Root) => Err(BundleError::Lacks("root.age")),
             Kind::Ceremony if !has(|name| matches!(name, PartName::Key(_))) => Err(BundleError::Lacks("key/…")),
             Kind::Update if parts.is_empty() => Err(BundleError::Lacks("update/… or pins/…")),
-            Kind::Update if facts.grade == Grade::Proven => Err(BundleError::Lacks("proof: an update is only sealed")),
+            Kind::Update if facts.grade == Grade::Proven => Err(BundleError::Grade),
+            Kind::Update if parts.iter().filter(|part| matches!(part.name, PartName::Update(_))).count() > 1 => {
+                Err(BundleError::SeveralUpdates)
+            }
             Kind::Ceremony | Kind::Update => Ok(Self { facts, parts }),
         }
     }
@@ -291,7 +309,8 @@ impl Bundle {
         within("the bundle", text.len(), MAX_BUNDLE_BYTES * 8)?;
         let rest = text.strip_prefix(FIRST_LINE.as_bytes()).and_then(|rest| rest.strip_prefix(b"\n"));
         let line = rest.ok_or(BundleError::FirstLine)?;
-        let written: WrittenBundle = json::from_slice(line.strip_suffix(b"\n").unwrap_or(line))?;
+        let line = line.strip_suffix(b"\n").filter(|line| !line.contains(&b'\n')).ok_or(BundleError::Lines)?;
+        let written: WrittenBundle = json::from_slice(line)?;
         let parts = raw(written.parts);
         written.header.match_parts(&parts)?;
         let mut updates = Vec::with_capacity(written.updates.len());

@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""Writes the golden texts beside this file, from the shapes of the design page (see README.md)."""
+import base64, hashlib, json, pathlib, struct, sys
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+HERE = pathlib.Path(__file__).parent
+FILES = {}
+CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def b64(data): return base64.b64encode(data).decode()
+def sha(data): return hashlib.sha256(data).hexdigest()
+def line(value): return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+def canonical(value): return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+def put(name, text): FILES[name] = text if isinstance(text, bytes) else text.encode()
+
+
+def crockford(data, characters):
+    bits = "".join(f"{byte:08b}" for byte in data) + "0" * 8
+    return "".join(CROCKFORD[int(bits[5 * i:5 * i + 5], 2)] for i in range(characters))
+
+
+def groups(text): return "-".join(text[i:i + 4] for i in range(0, len(text), 4))
+
+
+BOX, NODE, CODE = ("3f2b8a52-7c1d-4e7a-9b60-0d1f2a3b4c5d", "b2a1c0d9-e8f7-4655-8443-322110ffeedd",
+                   "0e1d2c3b-4a59-4867-b706-f5e4d3c2b1a0")
+TIME, LATER = "2026-03-03T12:00:00Z", "2026-03-03T12:00:05Z"
+FINGERPRINT = bytes.fromhex("0eabd4460b6eb9ca345023dee2b778c790e54a1683b9659c0a57ae199090159b")
+KEY = "key/" + FINGERPRINT.hex()
+seed = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+public = seed.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def entries(parts):
+    return [{"name": name, "size": len(parts[name]), "sha256": sha(parts[name])} for name in sorted(parts)]
+
+
+def header(kind, grade, sequence, root, parts):
+    return {"v": 1, "kind": kind, "box_id": BOX, "code_number": 2, "code_id": CODE, "sequence": sequence, "grade": grade,
+            "root_sha256": sha(root), "words_key": b64(public), "agent_version": "0.1.0", "made_at": TIME,
+            "parts": entries(parts)}
+
+
+def ssh_string(data): return struct.pack(">I", len(data)) + data
+def signer(roles, kind, *fields): return f"{roles} {kind} " + b64(b"".join(ssh_string(f) for f in (kind.encode(),) + fields))
+
+
+root = b"age-encryption.org/v1\nnot a real root\n"
+ceremony = {KEY: b'{"kdf":"not a real key part"}', "root.age": root}
+update = {"pins/2": b'{"v":1,"not":"real"}', "update/1": b"not a real update \x00\xff"}
+headers = {"ceremony": header("ceremony", "proven", 41, root, ceremony),
+           "update": header("update", "sealed", 42, root, update)}
+stored = {"v": 1, "number": 7, "received_at": LATER, "header": headers["ceremony"]}
+directive = {"v": 1, "number": 3, "items": [
+    {"source": "pbs", "group": "ct/101", "snapshot": "newest", "as": {}},
+    {"source": "pbs", "namespace": "tenants/a", "group": "vm/102", "snapshot": TIME, "as": {"vmid": 9102, "storage": "local-zfs"}},
+    {"source": "second", "group": "host/box1", "snapshot": "newest", "as": {"archive": "data.pxar", "to": "original"}},
+    {"source": "second", "group": "host/box1", "snapshot": TIME, "as": {"archive": "etc.pxar", "to": "new-folder"}}]}
+
+put("header-ceremony.json", line(headers["ceremony"]))
+put("header-update.json", line(headers["update"]))
+put("header-stored.json", line(stored))
+put("directive.json", line(directive))
+
+
+def bundle(value): return "tenwords kit 1 - Never keep this beside the ten words.\n" + line(value) + "\n"
+def coded(parts): return {name: b64(parts[name]) for name in sorted(parts)}
+
+
+pushed = {"v": 1, "header": headers["ceremony"], "parts": coded(ceremony), "updates": []}
+put("bundle-pushed.txt", bundle(pushed))
+put("bundle-update.txt", bundle({"v": 1, "header": headers["update"], "parts": coded(update), "updates": []}))
+put("bundle-kit.txt", bundle(pushed | {"updates": [{"header": headers["update"], "parts": coded(update)}], "directive": directive}))
+
+# Tickets: 80 bits of secret, 80 bits of SHA-256 over the server CA's SPKI, 20 bits of check.
+spki = b"not a real SPKI"
+secret = bytes(range(0xA0, 0xAA))
+body = secret + hashlib.sha256(spki).digest()[:10]
+code = crockford(body, 32) + crockford(hashlib.sha256(body).digest(), 4)
+hubs = ["hub.example", "hub.example:9443", "192.0.2.7:8443", "[2001:db8::7]", "[2001:db8::7]:9443"]
+put("tickets.txt", "".join(f"tenwords1:{hub}:{code}\n{hub} {groups(code)}\n" for hub in hubs))
+put("enroll-request.json", line({"v": 1, "ticket": crockford(secret, 16), "csr": b64(b"csr"), "hostname": "pve1"}))
+put("enroll-reply.json", line({"v": 1, "box_id": BOX, "box_name": "Bakery Müller", "node_id": NODE,
+                               "certificate": b64(b"certificate"), "server_ca": b64(b"server ca")}))
+put("claim-request.json", line({"v": 1, "ticket": crockford(secret, 16), "csr": b64(b"csr")}))
+nonce = bytes(range(64, 96))
+claim = {"v": 1, "box_id": BOX, "box_name": "Bakery Müller", "node_id": NODE, "certificate": b64(b"certificate"),
+         "server_ca": b64(b"server ca"), "rehearsal": False, "nonce": b64(nonce), "hub_time": TIME}
+put("claim-reply.json", line(claim))
+put("claim-reply-lost.json", line(claim | {"rehearsal": True, "lost_at": "2026-02-28T23:59:59Z"}))
+
+# The proof, over LF-ended lines.
+for purpose in ("recover", "drill-words", "drill-archive"):
+    text = "".join(part + "\n" for part in ("tenwords-words-v1", purpose, BOX, "7", b64(nonce), TIME, sha(spki)))
+    put(f"prove-{purpose}.txt", text)
+    put(f"prove-{purpose}.json", line({"v": 1, "purpose": purpose, "version": 7, "time": TIME, "nonce": b64(nonce),
+                                       "signature": b64(seed.sign(text.encode()))}))
+put("prove-reply.json", line({"v": 1, "is_box": True, "revoked": 2}))
+
+put("add-box.json", line({"v": 1, "box_id": BOX, "name": "Bakery Müller"}))
+put("ticket-reply.json", line({"v": 1, "box_id": BOX, "ticket": {
+    "paste": f"tenwords1:{hubs[0]}:{code}", "typed": f"{hubs[0]} {groups(code)}"}, "expires_at": LATER}))
+put("arm.json", line({"v": 1, "reason": "burnt", "minutes": 120, "rehearsal": False, "stolen": True,
+                      "lost_at": TIME, "confirm_alive": False}))
+window = {"reason": "burnt", "armed_at": TIME, "until": "2026-03-03T14:00:00Z", "rehearsal": False, "stolen": False}
+summary = {"box_id": BOX, "name": "Bakery Müller", "added_at": TIME}
+put("box-list.json", line({"v": 1, "boxes": [
+    summary | {"versions": 0},
+    summary | {"enrolled_at": TIME, "last_seen": LATER, "versions": 7, "newest": stored, "recovery": window | {
+        "disarmed_at": LATER, "claimed_at": LATER, "proven_at": LATER}}]}))
+put("version-list.json", line({"v": 1, "versions": [stored | {"number": 8, "header": headers["update"]}, stored]}))
+put("push-reply.json", line({"v": 1, "number": 7, "received_at": LATER}))
+
+# Problems: one line for each code. Titles and statuses are part of the contract.
+problems = [
+    ("bad_request", 400, "the request cannot be read"), ("box_is_alive", 409, "the box was heard of within the hour"),
+    ("certificate_expired", 403, "the certificate has expired"), ("certificate_revoked", 403, "the certificate was revoked"),
+    ("conflict", 409, "it exists already"), ("forbidden", 403, "not allowed"), ("internal", 500, "the hub failed"),
+    ("method_not_allowed", 405, "no such method here"), ("not_found", 404, "not found"),
+    ("proof_refused", 403, "the proof of the ten words was refused"), ("rate_limited", 429, "too many"),
+    ("ticket_refused", 403, "the ticket was refused"), ("too_large", 413, "too large"),
+    ("unauthenticated", 401, "who is asking is not known"), ("unavailable", 503, "the hub cannot do this now")]
+put("problems.jsonl", "".join(line({"type": f"urn:tenwords:problem:{code}", "title": title, "status": status, "code": code}
+                                   | ({"detail": "why, and what to do now"} if index % 2 else {})) + "\n"
+                              for index, (code, status, title) in enumerate(problems)))
+
+# Operators: lines sorted, LF-ended; the hash is over that text.
+point = b"\x04" + bytes(range(64))
+signers = sorted([signer("operational", "ssh-ed25519", bytes(range(32))),
+                  signer("recovery", "ssh-ed25519", bytes(range(32, 64))),
+                  signer("operational,recovery", "sk-ssh-ed25519@openssh.com", bytes(range(64, 96)), b"ssh:"),
+                  signer("operational", "ecdsa-sha2-nistp256", b"nistp256", point)])
+text = "".join(entry + "\n" for entry in signers)
+put("operators.txt", text)
+put("operators.sha256", sha(text.encode()) + "\n")
+statement = line({"v": 1, "generation": 2, "replaces": sha(text.encode()), "signers": signers[:2], "made_at": TIME})
+put("pins-statement.json", statement)
+put("pins.json", line({"v": 1, "statement": b64(statement.encode()), "signature":
+                       "-----BEGIN SSH SIGNATURE-----\nnot a real one\n-----END SSH SIGNATURE-----\n"}))
+
+# The audit: each hash is over the canonical text of the row without `hash`.
+rows, previous = [], "0" * 64
+for seq, (actor, action, box, detail) in enumerate([
+        ("operator:admin", "box.add", BOX, 'name "Bäckerei"\n\u0001\u007f/\\'), ("hub", "hub.start", None, "")], 1):
+    row = {"seq": seq, "time": TIME, "actor": actor, "action": action} | ({"box_id": box} if box else {}) | {
+        "detail": detail, "previous": previous}
+    previous = sha(canonical(row).encode())
+    rows.append(row | {"hash": previous})
+put("audit.jsonl", "".join(line(row) + "\n" for row in rows))
+
+codes = [("tenwords-check-v1", canonical({"box_id": BOX, "trust": {}})), ("tenwords-order-v1", "an order")]
+put("code16.txt", "".join(f"{label}\t{text}\t{groups(crockford(hashlib.sha256((label + chr(10) + text).encode()).digest(), 16))}\n"
+                          for label, text in codes))
+
+if "--check" in sys.argv:
+    bad = [name for name, text in FILES.items() if (HERE / name).read_bytes() != text]
+    strays = {p.name for p in HERE.iterdir()} - set(FILES) - {"make.py", "README.md"}
+    sys.exit(f"not as made: {bad} {strays}" if bad or strays else 0)
+for name, text in FILES.items():
+    (HERE / name).write_bytes(text)

@@ -1,0 +1,210 @@
+//! Every golden text is read, says what it was made to say, and is written again byte for byte.
+
+use std::fmt::Debug;
+
+use serde::{Serialize, de::DeserializeOwned};
+use tenwords_protocol::{
+    audit::{self, AuditRow},
+    boxes::{AddBoxRequest, ArmRequest, BoxList, PushReply, TicketReply, VersionList},
+    code16::code16,
+    directive::Directive,
+    enroll::{EnrollReply, EnrollRequest},
+    hash::Sha256,
+    json,
+    operators::{OperatorList, Pins, PinsStatement, Role},
+    problem::{Problem, ProblemCode},
+    recovery::{ClaimReply, ClaimRequest, ProveReply},
+    ticket::{AuthorityPrefix, Ticket},
+    version::{Bundle, Header, Kind, StoredHeader},
+    words::{Claim, WordsProof, signing_text},
+};
+
+use crate::{TestResult, golden, golden_text};
+
+/// Reads and writes one text; `Err` says which file and why.
+fn again<T: DeserializeOwned + Serialize>(name: &str, text: &[u8]) -> Result<T, String> {
+    let value: T = json::from_slice(text).map_err(|error| format!("{name}: {error}"))?;
+    let written = json::to_vec(&value).map_err(|error| format!("{name}: {error}"))?;
+    if written == text { Ok(value) } else { Err(format!("{name}: written as {}", String::from_utf8_lossy(&written))) }
+}
+
+fn file<T: DeserializeOwned + Serialize>(name: &str) -> Result<T, String> {
+    again(name, &golden(name))
+}
+
+#[test]
+fn every_message_is_read_and_written_again_byte_for_byte() -> TestResult {
+    file::<Header>("header-ceremony.json")?;
+    file::<Header>("header-update.json")?;
+    file::<StoredHeader>("header-stored.json")?;
+    file::<Directive>("directive.json")?;
+    file::<EnrollRequest>("enroll-request.json")?;
+    file::<EnrollReply>("enroll-reply.json")?;
+    file::<ClaimRequest>("claim-request.json")?;
+    file::<ClaimReply>("claim-reply.json")?;
+    file::<ClaimReply>("claim-reply-lost.json")?;
+    file::<WordsProof>("prove-recover.json")?;
+    file::<WordsProof>("prove-drill-words.json")?;
+    file::<WordsProof>("prove-drill-archive.json")?;
+    file::<ProveReply>("prove-reply.json")?;
+    file::<AddBoxRequest>("add-box.json")?;
+    file::<TicketReply>("ticket-reply.json")?;
+    file::<ArmRequest>("arm.json")?;
+    file::<BoxList>("box-list.json")?;
+    file::<VersionList>("version-list.json")?;
+    file::<PushReply>("push-reply.json")?;
+    file::<Pins>("pins.json")?;
+    file::<PinsStatement>("pins-statement.json")?;
+    Ok(())
+}
+
+#[test]
+fn every_golden_file_is_read_by_a_test() -> TestResult {
+    let tests = [include_str!("golden.rs"), include_str!("refusals.rs")].concat();
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"))? {
+        let name = entry?.file_name().into_string().map_err(|_| "a name that is not UTF-8")?;
+        let stem = name.trim_end_matches(".txt");
+        assert!(name == "README.md" || name == "make.py" || tests.contains(stem), "{name} is read by no test");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_bundle_is_read_and_written_again_byte_for_byte() -> TestResult {
+    for (name, kind, parts, updates, directive) in [
+        ("bundle-pushed.txt", Kind::Ceremony, 2, 0, false),
+        ("bundle-update.txt", Kind::Update, 2, 0, false),
+        ("bundle-kit.txt", Kind::Ceremony, 2, 1, true),
+    ] {
+        let text = golden(name);
+        let bundle = Bundle::parse(&text)?;
+        assert_eq!(bundle.header().facts().kind, kind, "{name}");
+        assert_eq!(bundle.parts().len(), parts, "{name}");
+        assert_eq!(bundle.updates().len(), updates, "{name}");
+        assert_eq!(bundle.directive().is_some(), directive, "{name}");
+        assert_eq!(bundle.to_text()?, text, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_ticket_has_its_two_forms_and_leads_to_its_hub() -> TestResult {
+    let text = golden_text("tickets.txt");
+    let lines: Vec<&str> = text.lines().collect();
+    let expected = [
+        ("hub.example", 8443),
+        ("hub.example", 9443),
+        ("192.0.2.7", 8443),
+        ("2001:db8::7", 8443),
+        ("2001:db8::7", 9443),
+    ];
+    assert_eq!(lines.len(), expected.len() * 2);
+    for (pair, address) in lines.chunks(2).zip(expected) {
+        for form in pair {
+            let ticket: Ticket = form.parse()?;
+            assert_eq!(*ticket.expose_pasted(), pair[0]);
+            assert_eq!(*ticket.expose_typed(), pair[1]);
+            assert_eq!(ticket.hub().host_and_port(), address);
+            assert_eq!(ticket.authority(), AuthorityPrefix::of_spki(b"not a real SPKI"));
+            assert_eq!(
+                *ticket.into_secret().expose_bytes(),
+                std::array::from_fn(|i| 0xa0 + u8::try_from(i).unwrap_or(0))
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_words_key_signs_the_lines_of_the_design_page() -> TestResult {
+    let header: Header = file("header-ceremony.json")?;
+    let (box_id, spki_sha256) = (header.facts().box_id, Sha256::of(b"not a real SPKI"));
+    for purpose in ["recover", "drill-words", "drill-archive"] {
+        let proof: WordsProof = file(&format!("prove-{purpose}.json"))?;
+        let WordsProof { purpose: signed, version, time, nonce, .. } = proof;
+        let text = signing_text(&Claim { purpose: signed, box_id, version, nonce, time, spki_sha256 });
+        assert_eq!(text, golden_text(&format!("prove-{purpose}.txt")));
+        proof.verify(box_id, spki_sha256, &header.facts().words_key)?;
+        assert!(proof.verify(box_id, Sha256::of(b"another"), &header.facts().words_key).is_err());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_problem_of_every_code_has_its_words_and_status() -> TestResult {
+    let text = golden_text("problems.jsonl");
+    let problems =
+        text.lines().map(|line| again("problems.jsonl", line.as_bytes())).collect::<Result<Vec<Problem>, _>>()?;
+    assert_eq!(problems.iter().map(|problem| problem.code.clone()).collect::<Vec<_>>(), ProblemCode::ALL);
+    for problem in problems {
+        assert_eq!(Problem::new(problem.code.clone(), problem.detail.clone()), problem);
+    }
+    let unknown: Problem = json::from_slice(br#"{"type":"t","title":"t","status":418,"code":"tea\u001b[2J"}"#)?;
+    assert_eq!(unknown.code, ProblemCode::Unknown("tea[2J".into()));
+    Ok(())
+}
+
+#[test]
+fn the_operators_list_is_its_sorted_lines() -> TestResult {
+    let text = golden_text("operators.txt");
+    let list = OperatorList::new(text.lines().rev().map(str::parse).collect::<Result<_, _>>()?)?;
+    assert_eq!(list.to_text(), text);
+    assert_eq!(list.hash().to_string(), golden_text("operators.sha256").trim_end());
+    let lines: Vec<&str> = text.lines().collect();
+    let read: OperatorList = again("operators.txt", &json::to_vec(&lines)?)?;
+    assert_eq!(read, list);
+    let roles: Vec<Role> = list.signers().iter().flat_map(|signer| signer.roles().iter().copied()).collect();
+    assert_eq!(roles, [Role::Operational, Role::Operational, Role::Operational, Role::Recovery, Role::Recovery]);
+    let pins: Pins = file("pins.json")?;
+    let statement: PinsStatement = again("pins.json", &pins.statement.0)?;
+    assert_eq!(statement.replaces, list.hash());
+    assert_eq!(golden("pins-statement.json"), pins.statement.0);
+    Ok(())
+}
+
+#[test]
+fn the_audits_hashes_are_those_that_python_computed() -> TestResult {
+    let text = golden_text("audit.jsonl");
+    let rows = text.lines().map(|line| again("audit.jsonl", line.as_bytes())).collect::<Result<Vec<AuditRow>, _>>()?;
+    let head = audit::verify((0, AuditRow::FIRST_PREVIOUS), &rows)?;
+    assert_eq!(head, (2, rows[1].hash));
+    let broken = |change: fn(&mut Vec<AuditRow>)| {
+        let mut rows = rows.clone();
+        change(&mut rows);
+        audit::verify((0, AuditRow::FIRST_PREVIOUS), &rows).is_err()
+    };
+    assert!(broken(|rows| rows[0].detail.push('.')));
+    assert!(broken(|rows| rows[0].box_id = None));
+    assert!(broken(|rows| rows.swap(0, 1)));
+    assert!(broken(|rows| drop(rows.remove(0))));
+    assert!(broken(|rows| rows[1].seq = 3));
+    assert!(audit::verify((u64::MAX, AuditRow::FIRST_PREVIOUS), &rows).is_err());
+    Ok(())
+}
+
+#[test]
+fn codes_of_sixteen_characters_are_those_that_python_computed() {
+    for line in golden_text("code16.txt").lines() {
+        let [label, text, code] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        assert_eq!(code16(label, text.as_bytes()).to_string(), code);
+    }
+}
+
+/// S52 for what travels: a secret prints its type's name alone.
+#[test]
+fn s52_what_travels_prints_no_secret() -> TestResult {
+    let request: EnrollRequest = file("enroll-request.json")?;
+    let claim: ClaimRequest = file("claim-request.json")?;
+    let reply: TicketReply = file("ticket-reply.json")?;
+    let ticket: Ticket = golden_text("tickets.txt").lines().next().unwrap_or_default().parse()?;
+    let values: [(&str, &dyn Debug); 4] =
+        [("EnrollRequest", &request), ("ClaimRequest", &claim), ("TicketReply", &reply), ("Ticket", &ticket)];
+    for (name, value) in values {
+        let printed = format!("{value:?} {value:#?}");
+        assert!(printed.contains("([redacted])"), "{name}: {printed}");
+        for form in ["M2GT58X4", "M2GT-58X4", "a0a1a2", "160, 161", "oKGio6SlpqeoqQ"] {
+            assert!(!printed.contains(form), "{name} prints {form}");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! Arbitrary bytes, and golden texts with arbitrary damage, never panic; what is read is written
+//! again as it was where one value has one text.
+
+use proptest::prelude::*;
+use tenwords_protocol::{
+    audit::AuditRow,
+    boxes::{AddBoxRequest, ArmRequest, BoxList, VersionList},
+    crockford,
+    directive::{Directive, Group, Name, Namespace, Wanted},
+    enroll::EnrollRequest,
+    fingerprint::{Fingerprint, ShortFingerprint},
+    hash::Sha256,
+    id::BoxId,
+    json,
+    operators::{PinsStatement, Signer},
+    part::PartName,
+    problem::Problem,
+    recovery::{ClaimReply, ClaimRequest},
+    ticket::{HubAddress, Ticket},
+    time::Timestamp,
+    version::{Bundle, Header},
+    words::WordsProof,
+};
+
+use crate::golden;
+
+/// Gives `bytes` to every reader.
+fn read_as_everything(bytes: &[u8]) {
+    drop(Bundle::parse(bytes));
+    drop(json::from_slice::<Header>(bytes));
+    drop(json::from_slice::<Directive>(bytes));
+    drop(json::from_slice::<WordsProof>(bytes));
+    drop(json::from_slice::<EnrollRequest>(bytes));
+    drop(json::from_slice::<ClaimRequest>(bytes));
+    drop(json::from_slice::<ClaimReply>(bytes));
+    drop(json::from_slice::<AddBoxRequest>(bytes));
+    drop(json::from_slice::<ArmRequest>(bytes));
+    drop(json::from_slice::<BoxList>(bytes));
+    drop(json::from_slice::<VersionList>(bytes));
+    drop(json::from_slice::<PinsStatement>(bytes));
+    drop(json::from_slice::<Problem>(bytes));
+    if let Ok(row) = json::from_slice::<AuditRow>(bytes) {
+        drop(row.computed());
+    }
+    if let Ok(value) = json::from_slice::<serde_json::Value>(bytes) {
+        drop(json::canonical(&value));
+    }
+}
+
+macro_rules! one_text {
+    ($text:expr; $($type:ty),*) => {$(
+        if let Ok(value) = $text.parse::<$type>() {
+            prop_assert_eq!(value.to_string(), $text.clone(), "a {}", std::any::type_name::<$type>());
+        }
+    )*};
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        read_as_everything(&bytes);
+        let line = [b"tenwords kit 1 - Never keep this beside the ten words.\n".as_slice(), &bytes, b"\n"].concat();
+        read_as_everything(&line);
+    }
+
+    #[test]
+    fn damaged_golden_texts_never_panic(
+        name in prop::sample::select(vec![
+            "header-ceremony.json", "directive.json", "prove-recover.json", "enroll-request.json", "claim-reply.json",
+            "bundle-kit.txt", "box-list.json", "pins-statement.json", "arm.json",
+        ]),
+        cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_usize), 1..4),
+    ) {
+        let mut bytes = golden(name);
+        for (at, byte, drop_count) in cuts {
+            let at = at.index(bytes.len());
+            let end = (at + drop_count).min(bytes.len());
+            bytes.splice(at..end, [byte]);
+        }
+        read_as_everything(&bytes);
+    }
+
+    #[test]
+    fn a_value_has_one_text(text in prop_oneof![
+        "\\PC{0,40}",
+        "[0-9a-f:]{23}", "[0-9a-f]{64}", "[0-9a-f-]{36}",
+        "[0-9+-]{4}-[0-9+-]{2}-[0-9 ]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z",
+        "(key|pins|update|root)[./][0-9a+-]{0,4}", "(ct|vm|host)/[A-Za-z0-9._-]{0,4}",
+        "[a-z0-9.\\[\\]:]{0,14}",
+    ]) {
+        one_text!(text; BoxId, Fingerprint, ShortFingerprint, Sha256, Timestamp, PartName, Group, Name, Namespace,
+            Wanted, Signer, HubAddress);
+    }
+
+    #[test]
+    fn ticket_texts_never_panic(text in "\\PC{0,30}", code in "[0-9A-Za-z -]{30,48}", hub in "[a-z.:\\[\\]0-9]{0,9}") {
+        drop(text.parse::<Ticket>());
+        drop(format!("tenwords1:{hub}:{code}{text}").parse::<Ticket>());
+        drop(format!("{hub} {code}").parse::<Ticket>());
+        drop(crockford::decode::<20>(&code));
+        if let Ok(address) = hub.parse::<HubAddress>() {
+            let (host, port) = address.host_and_port();
+            prop_assert!(!host.is_empty() && port > 0);
+        }
+    }
+}
