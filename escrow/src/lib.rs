@@ -1,1 +1,13 @@
-//! Placeholder head; the room's own words come with its first slice.
+//! Recovery code, sealing and opening, the root, the one door, double verification.
+
+pub mod code;
+pub mod door;
+pub mod keyboard;
+pub mod keys;
+pub mod root;
+pub mod seal;
+pub mod secret;
+pub mod signers;
+mod text;
+mod typed;
+mod wordlist;

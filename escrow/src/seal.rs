@@ -1,0 +1,107 @@
+//! Puts a root under the recovery code and takes it out again: age, passphrase, work factor 16.
+//!
+//! age keeps one chunk (64 KiB) of the text it seals or opens in memory that it does not wipe when
+//! it seals; everything on our side of it is wiped.
+
+use std::{
+    io::{Read as _, Write as _},
+    iter,
+};
+
+use age::{DecryptError, Decryptor, Encryptor, Identity, scrypt, secrecy::SecretString};
+use tenwords_protocol::version::MAX_AGE_BYTES;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::{
+    code::RecoveryCode,
+    door::{AgePart, WORK_FACTOR},
+    root::{Root, RootError},
+    text,
+};
+
+/// Why a root was not sealed or not opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SealError {
+    /// It opened, and was changed after it was sealed; or it is not what passed the door.
+    #[error("the root was changed after it was sealed: {0}")]
+    Damaged(&'static str),
+    /// It opened, and is no root.
+    #[error("what opened is not a root")]
+    Root(#[from] RootError),
+    /// It could not be sealed.
+    #[error("the root cannot be sealed")]
+    Sealing,
+    /// The words are not the ones, or the part of the header that they open was changed. The two
+    /// cannot be told apart.
+    #[error("these words do not open this root")]
+    WrongWords,
+}
+
+impl Root {
+    /// Seals it. age takes the operating system's generator itself.
+    ///
+    /// # Errors
+    /// [`SealError::Root`] if the text is too large, [`SealError::Sealing`] if age refuses.
+    pub fn seal(&self, code: &RecoveryCode) -> Result<Vec<u8>, SealError> {
+        let text = text::write(self)?;
+        let mut recipient = scrypt::Recipient::new(SecretString::from(code.expose_passphrase()));
+        recipient.set_work_factor(WORK_FACTOR);
+        let sealed = seal_to(&recipient, &text).ok_or(SealError::Sealing)?;
+        if sealed.len() > MAX_AGE_BYTES {
+            return Err(RootError::TooLarge { limit: MAX_AGE_BYTES }.into());
+        }
+        Ok(sealed)
+    }
+
+    /// Opens what passed the door: one scrypt derivation, 64 MiB.
+    ///
+    /// # Errors
+    /// [`SealError::WrongWords`] if the code is not the one; otherwise what is wrong with the root.
+    pub fn open(part: &AgePart, code: &RecoveryCode) -> Result<Self, SealError> {
+        let mut identity = scrypt::Identity::new(SecretString::from(code.expose_passphrase()));
+        identity.set_max_work_factor(WORK_FACTOR);
+        Ok(text::read(&open_with(part, &identity)?)?)
+    }
+}
+
+fn seal_to(recipient: &dyn age::Recipient, text: &[u8]) -> Option<Vec<u8>> {
+    let encryptor = Encryptor::with_recipients(iter::once(recipient)).ok()?;
+    let mut writer = encryptor.wrap_output(Vec::with_capacity(text.len() + 1024)).ok()?;
+    writer.write_all(text).ok()?;
+    writer.finish().ok()
+}
+
+fn open_with(part: &AgePart, identity: &dyn Identity) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    let decryptor = Decryptor::new_buffered(part.bytes()).map_err(refused)?;
+    if !decryptor.is_scrypt() {
+        return Err(SealError::Damaged("its header is not under a passphrase"));
+    }
+    let mut reader = decryptor.decrypt(iter::once(identity)).map_err(refused)?;
+    // The text is shorter than the file, so the buffer never moves.
+    let mut text = Zeroizing::new(vec![0; part.bytes().len()]);
+    let mut length = 0;
+    loop {
+        match reader.read(&mut text[length..]) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(_) => return Err(SealError::Damaged("its content")),
+        }
+    }
+    text.truncate(length);
+    Ok(text)
+}
+
+/// age's own texts need a localiser; ours say what it means here.
+fn refused(error: DecryptError) -> SealError {
+    match error {
+        DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed | DecryptError::NoMatchingKeys => {
+            SealError::WrongWords
+        }
+        DecryptError::ExcessiveWork { .. } => SealError::Damaged("its work factor"),
+        DecryptError::InvalidMac => SealError::Damaged("its header"),
+        DecryptError::Io(_) => SealError::Damaged("its end"),
+        _ => SealError::Damaged("its form"),
+    }
+}
