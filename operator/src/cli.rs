@@ -1,0 +1,156 @@
+//! What can be typed. The help is written to be read by somebody who does this for the first time,
+//! at night.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use tenwords_protocol::time::Timestamp;
+
+use crate::name::Name;
+
+const AFTER: &str = "\
+Settings come from the flag, else from the variable, else from ~/.config/tenwords/operator.toml:
+
+  hub = \"https://hub.example.net:8444\"      TENWORDS_HUB
+  ca = \"/etc/tenwords/server-ca.pem\"        TENWORDS_CA
+  token_file = \"/home/me/.tenwords-token\"   TENWORDS_TOKEN_FILE
+
+`tenwords-hub init` prints the token once and writes server-ca.pem; copy both over a channel that
+you trust. Only this CA is believed, whatever the system trusts.
+
+Exit codes: 0 done, 2 not possible as asked, 15 hub not reached, 16 not authorised, 20 internal.";
+
+const ARM_AFTER: &str = "\
+The ticket leads the new machine to the hub and may be read out or sent: it opens nothing without
+the ten words. You never hear or type the words. Only the customer does, at the new machine's own
+console, and no page or message of the hub ever asks for them.
+
+  tenwords recovery arm lab-1 --reason 'fire in the rack'
+  tenwords recovery arm lab-1 --reason 'yearly practice' --rehearsal
+  tenwords recovery arm lab-1 --reason 'burglary' --stolen --lost-at 2026-03-03T02:00:00Z";
+
+/// Boxes and their recovery, from the operator's desk
+#[derive(Debug, Parser)]
+#[command(name = "tenwords", version, after_help = AFTER, max_term_width = 100)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Settings")]
+pub(crate) struct Common {
+    /// The hub's address for people, for example https://hub.example.net:8444
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) hub: Option<String>,
+    /// The hub's server CA, PEM; nothing else is believed
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// A file with your token, readable for you alone
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Where your own map of box names lies [default: ~/.local/share/tenwords]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Another settings file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// One JSON text on stdout, and refusals as JSON on stderr
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Add a box, list boxes, look at one
+    #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
+    Box(BoxCommand),
+    /// Open or close a box's recovery window
+    #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
+    Recovery(RecoveryCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BoxCommand {
+    /// Add a box and show its enrolment ticket, once
+    ///
+    /// The box's id is drawn here and kept in your own map, so that a hub can never make one box
+    /// out of another.
+    Add(Add),
+    /// All boxes: what the hub knows, under the names of your own map
+    List,
+    /// One box in full
+    Show(Which),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RecoveryCommand {
+    /// Open a recovery window and show its ticket, once
+    #[command(after_help = ARM_AFTER)]
+    Arm(Arm),
+    /// Close the window before its time; a claim that was already made goes on
+    Disarm(Which),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Add {
+    /// What you call the box: letters, digits, dots, dashes, underscores, single blanks
+    pub(crate) name: Name,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// A name of your own map, or a box id
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Arm {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Why, for the audit
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub(crate) reason: String,
+    /// How long the window stays open, 5 to 1440
+    #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u32).range(5..=1440))]
+    pub(crate) minutes: u32,
+    /// Practise: the living box notices nothing and nothing is revoked
+    #[arg(long, conflicts_with = "stolen")]
+    pub(crate) rehearsal: bool,
+    /// Revoke the box's certificates at once, before anything is proven
+    #[arg(long)]
+    pub(crate) stolen: bool,
+    /// When the box was lost, for example 2026-03-03T12:00:00Z; what is newer is listed, not chosen
+    #[arg(long, value_name = "TIME")]
+    pub(crate) lost_at: Option<Timestamp>,
+    /// Arm without asking although the box was heard of within the hour
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+fn reason(text: &str) -> Result<String, &'static str> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err("a reason of some words; whoever reads the audit in a year will want one");
+    }
+    if text.chars().count() > 200 || text.chars().any(char::is_control) {
+        return Err("one line of at most 200 characters");
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+}

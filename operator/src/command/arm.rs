@@ -1,0 +1,68 @@
+//! `tenwords recovery arm NAME --reason TEXT`
+
+use std::io::{BufRead as _, IsTerminal as _};
+
+use tenwords_protocol::{
+    boxes::{ArmRequest, TicketReply},
+    id::BoxId,
+    problem::ProblemCode,
+    v1::V1,
+};
+
+use super::{Desk, called, ticket};
+use crate::{cli::Arm, failure::Failure, hub::Hub, map::Map};
+
+pub(super) async fn run(desk: &Desk, arm: &Arm) -> Result<(), Failure> {
+    let map = desk.map()?;
+    let id = map.find(&arm.which.name)?;
+    let hub = desk.hub()?;
+    let reply = open(&hub, &map, id, arm).await?;
+    desk.print_json(&ticket::Shown::new(map.by_id(id).map(|entry| &entry.name), &reply))?;
+    let window = if arm.rehearsal { "a rehearsal" } else { "recovery" };
+    desk.print(&format!("{} is armed for {window}. The ticket, shown once:\n", called(&map, id)))?;
+    desk.print(&ticket::text(&reply, "tenwords-agent recover --ticket TICKET"))?;
+    if arm.stolen {
+        desk.print("The old box's certificates are revoked from now on.\n")?;
+    }
+    desk.print(
+        "The customer types the ten words at that machine's console. You do not need to hear them, and nothing of \
+         ours\nwill ever ask you for them.\n",
+    )
+}
+
+/// Asks once; if the box was heard of lately, makes sure, and asks again.
+async fn open(hub: &Hub, map: &Map, id: BoxId, arm: &Arm) -> Result<TicketReply, Failure> {
+    let mut request = ArmRequest {
+        v: V1,
+        reason: arm.reason.clone(),
+        minutes: arm.minutes,
+        rehearsal: arm.rehearsal,
+        stolen: arm.stolen,
+        lost_at: arm.lost_at,
+        confirm_alive: arm.yes,
+    };
+    match hub.arm(id, &request).await {
+        Ok(reply) => Ok(reply),
+        Err(refused) if refused.code == Some(ProblemCode::BoxIsAlive) => {
+            confirm(map, id, refused.failure)?;
+            request.confirm_alive = true;
+            Ok(hub.arm(id, &request).await?)
+        }
+        Err(refused) => Err(refused.into()),
+    }
+}
+
+/// The box's own name has to be typed: a "y" is typed too easily for the wrong box.
+fn confirm(map: &Map, id: BoxId, refusal: Failure) -> Result<(), Failure> {
+    let refusal =
+        refusal.with_remedy("if it is to be replaced all the same, add --yes; to practise, --rehearsal --yes");
+    if !std::io::stdin().is_terminal() {
+        return Err(refusal);
+    }
+    let expected = map.by_id(id).map_or_else(|| id.to_string(), |entry| entry.name.to_string());
+    eprintln!("{} was heard of within the hour: it may be alive.", called(map, id));
+    eprint!("Type {expected} to arm all the same, anything else to leave it: ");
+    let mut line = String::new();
+    let read = std::io::stdin().lock().read_line(&mut line);
+    if read.is_ok() && line.trim() == expected { Ok(()) } else { Err(refusal) }
+}

@@ -1,0 +1,25 @@
+//! `tenwords recovery disarm NAME`
+
+use serde::Serialize;
+use tenwords_protocol::{id::BoxId, v1::V1};
+
+use super::{Desk, called};
+use crate::{cli::Which, failure::Failure};
+
+#[derive(Serialize)]
+struct Disarmed {
+    v: V1,
+    box_id: BoxId,
+    disarmed: bool,
+}
+
+pub(super) async fn run(desk: &Desk, which: &Which) -> Result<(), Failure> {
+    let map = desk.map()?;
+    let id = map.find(&which.name)?;
+    desk.hub()?.disarm(id).await?;
+    desk.print_json(&Disarmed { v: V1, box_id: id, disarmed: true })?;
+    desk.print(&format!(
+        "{} is no longer armed: its ticket is dead. A machine that had claimed it before keeps its certificate.\n",
+        called(&map, id)
+    ))
+}

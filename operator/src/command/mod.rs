@@ -1,0 +1,77 @@
+//! One file per command. Data goes to stdout, talk to stderr.
+
+mod add;
+mod arm;
+mod disarm;
+mod list;
+mod show;
+mod ticket;
+
+use std::io::Write as _;
+
+use serde::Serialize;
+use tenwords_protocol::id::BoxId;
+
+use crate::{
+    cli::{Arguments, BoxCommand, Command, RecoveryCommand},
+    failure::Failure,
+    hub::Hub,
+    map::Map,
+    settings::{Environment, Settings},
+};
+
+/// What a command works with.
+pub(crate) struct Desk {
+    settings: Settings,
+    json: bool,
+}
+
+pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let settings = Settings::gather(&arguments.common, &Environment)?;
+    let desk = Desk { settings, json: arguments.common.json };
+    match &arguments.command {
+        Command::Box(BoxCommand::Add(add)) => add::run(&desk, add).await,
+        Command::Box(BoxCommand::List) => list::run(&desk).await,
+        Command::Box(BoxCommand::Show(which)) => show::run(&desk, which).await,
+        Command::Recovery(RecoveryCommand::Arm(arm)) => arm::run(&desk, arm).await,
+        Command::Recovery(RecoveryCommand::Disarm(which)) => disarm::run(&desk, which).await,
+    }
+}
+
+impl Desk {
+    fn hub(&self) -> Result<Hub, Failure> {
+        Hub::named_by(&self.settings)
+    }
+
+    fn map(&self) -> Result<Map, Failure> {
+        Map::read(&self.settings.state)
+    }
+
+    /// For people; with `--json`, nothing.
+    fn print(&self, text: &str) -> Result<(), Failure> {
+        if self.json { Ok(()) } else { out(text) }
+    }
+
+    /// For programs; without `--json`, nothing.
+    fn print_json(&self, value: &impl Serialize) -> Result<(), Failure> {
+        if !self.json {
+            return Ok(());
+        }
+        let text = serde_json::to_string(value).map_err(|error| Failure::internal(error.to_string()))?;
+        out(&format!("{text}\n"))
+    }
+}
+
+/// The box's name for people: the operator's own, or its id alone.
+fn called(map: &Map, id: BoxId) -> String {
+    match map.by_id(id) {
+        Some(entry) => format!("{} ({id})", entry.name),
+        None => format!("box {id}"),
+    }
+}
+
+fn out(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    written.map_err(|error| Failure::internal(format!("stdout cannot be written: {}", error.kind())))
+}

@@ -1,0 +1,268 @@
+//! The operator's own map from names to box ids.
+//!
+//! It is written when a box is added from here and by nothing else. What the hub calls a box is
+//! shown beside it and never changes it: otherwise a hub could have one box recovered in the name
+//! of another. A map that cannot be read is left as it is and nothing is done by name.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    fcntl::{Flock, FlockArg},
+    unistd::geteuid,
+};
+use serde::{Deserialize, Serialize};
+use tenwords_protocol::{id::BoxId, json, time::Timestamp, v1::V1};
+
+use crate::{
+    failure::{Failure, Kind},
+    name::Name,
+};
+
+/// One box that was added from here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Entry {
+    pub(crate) name: Name,
+    pub(crate) box_id: BoxId,
+    pub(crate) added_at: Timestamp,
+    /// Whether the hub has answered. A lost answer leaves the id here, to be asked for again.
+    pub(crate) acknowledged: bool,
+}
+
+/// The map as it was read.
+#[derive(Debug, Default)]
+pub(crate) struct Map {
+    boxes: Vec<Entry>,
+}
+
+/// The map, held so that nobody else changes it meanwhile.
+#[derive(Debug)]
+pub(crate) struct HeldMap {
+    map: Map,
+    folder: PathBuf,
+    _lock: Flock<File>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    v: V1,
+    boxes: Vec<Entry>,
+}
+
+const FILE: &str = "boxes.json";
+const LARGEST: u64 = 16 << 20;
+
+// === impl Map ===
+
+impl Map {
+    /// The map in this folder; an empty one if none was written yet.
+    pub(crate) fn read(folder: &Path) -> Result<Self, Failure> {
+        let path = folder.join(FILE);
+        let facts = match fs::metadata(&path) {
+            Ok(facts) => facts,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(unusable(&path, &error.kind().to_string())),
+        };
+        if facts.mode() & 0o022 != 0 || (facts.uid() != geteuid().as_raw() && facts.uid() != 0) {
+            let what = format!("your map {} can be written by others", path.display());
+            return Err(Failure::new(Kind::Usage, "map_mode", what, "check each box id in it, then chmod 600 it"));
+        }
+        if facts.len() > LARGEST {
+            return Err(unusable(&path, "it is larger than 16 MiB"));
+        }
+        let text = fs::read(&path).map_err(|error| unusable(&path, &error.kind().to_string()))?;
+        let written: Written = json::from_slice(&text).map_err(|error| unusable(&path, &error.to_string()))?;
+        let names: BTreeSet<&Name> = written.boxes.iter().map(|entry| &entry.name).collect();
+        let ids: BTreeSet<BoxId> = written.boxes.iter().map(|entry| entry.box_id).collect();
+        if names.len() != written.boxes.len() || ids.len() != written.boxes.len() {
+            return Err(unusable(&path, "a name or an id stands in it twice"));
+        }
+        Ok(Self { boxes: written.boxes })
+    }
+
+    pub(crate) fn boxes(&self) -> &[Entry] {
+        &self.boxes
+    }
+
+    pub(crate) fn by_name(&self, name: &Name) -> Option<&Entry> {
+        self.boxes.iter().find(|entry| entry.name == *name)
+    }
+
+    pub(crate) fn by_id(&self, id: BoxId) -> Option<&Entry> {
+        self.boxes.iter().find(|entry| entry.box_id == id)
+    }
+
+    /// The box that was typed: a name of this map, or an id.
+    pub(crate) fn find(&self, typed: &str) -> Result<BoxId, Failure> {
+        if let Ok(id) = typed.parse() {
+            return Ok(id);
+        }
+        let known = typed.parse().ok().and_then(|name| self.by_name(&name));
+        known.map(|entry| entry.box_id).ok_or_else(|| {
+            Failure::usage(
+                "unknown_name",
+                format!("your own map has no box of the name {:?}", crate::show::clean(typed)),
+                "what the hub calls a box is not believed here; give the box id if another operator added it",
+            )
+        })
+    }
+}
+
+// === impl HeldMap ===
+
+impl HeldMap {
+    /// Waits for others that change the map, then reads it.
+    pub(crate) fn hold(folder: &Path) -> Result<Self, Failure> {
+        let unusable = |error: &io::Error| unusable(folder, &error.kind().to_string());
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| unusable(&e))?;
+        let mut options = File::options();
+        let file =
+            options.create(true).append(true).mode(0o600).open(folder.join("boxes.lock")).map_err(|e| unusable(&e))?;
+        let lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| unusable(&errno.into()))?;
+        Ok(Self { map: Map::read(folder)?, folder: folder.to_owned(), _lock: lock })
+    }
+
+    pub(crate) fn map(&self) -> &Map {
+        &self.map
+    }
+
+    /// Adds an entry and returns once it is on disk.
+    pub(crate) fn add(&mut self, entry: Entry) -> Result<(), Failure> {
+        self.map.boxes.push(entry);
+        self.map.boxes.sort_by(|a, b| a.name.cmp(&b.name));
+        self.write()
+    }
+
+    /// Marks a box as known to the hub.
+    pub(crate) fn acknowledge(&mut self, id: BoxId) -> Result<(), Failure> {
+        for entry in self.map.boxes.iter_mut().filter(|entry| entry.box_id == id) {
+            entry.acknowledged = true;
+        }
+        self.write()
+    }
+
+    /// Takes back an entry that the hub has refused.
+    pub(crate) fn withdraw(&mut self, id: BoxId) -> Result<(), Failure> {
+        self.map.boxes.retain(|entry| entry.box_id != id || entry.acknowledged);
+        self.write()
+    }
+
+    /// The whole file beside the old one, then in its place: a reader sees the one or the other.
+    fn write(&self) -> Result<(), Failure> {
+        let failed = |error: io::Error| unusable(&self.folder.join(FILE), &error.kind().to_string());
+        let written = Written { v: V1, boxes: self.map.boxes.clone() };
+        let mut text = serde_json::to_vec_pretty(&written).map_err(|error| Failure::internal(error.to_string()))?;
+        text.push(b'\n');
+        let mut file = tempfile::Builder::new().prefix(".boxes").tempfile_in(&self.folder).map_err(failed)?;
+        file.write_all(&text).map_err(failed)?;
+        file.as_file().sync_all().map_err(failed)?;
+        file.persist(self.folder.join(FILE)).map_err(|error| failed(error.error))?;
+        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    }
+}
+
+fn unusable(path: &Path, why: &str) -> Failure {
+    let what = format!("your own map of box names, {}, cannot be used: {why}", path.display());
+    let remedy = "nothing was changed; put a copy back, or move it away and give boxes by their id";
+    Failure::usage("map", what, remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::{os::unix::fs::PermissionsExt as _, thread};
+
+    use rand::{rand_core::UnwrapErr, rngs::SysRng};
+
+    use super::*;
+
+    fn entry(name: &str) -> Entry {
+        Entry {
+            name: name.parse().unwrap(),
+            box_id: BoxId::random(&mut UnwrapErr(SysRng)),
+            added_at: Timestamp::from_unix(1_772_539_200).unwrap(),
+            acknowledged: false,
+        }
+    }
+
+    #[test]
+    fn names_added_at_the_same_time_are_all_there() {
+        let folder = tempfile::tempdir().unwrap();
+        thread::scope(|scope| {
+            for number in 0..8 {
+                let path = folder.path();
+                scope.spawn(move || {
+                    let mut held = HeldMap::hold(path).unwrap();
+                    held.add(entry(&format!("box-{number}"))).unwrap();
+                });
+            }
+        });
+        assert_eq!(Map::read(folder.path()).unwrap().boxes().len(), 8);
+        assert_eq!(fs::metadata(folder.path().join(FILE)).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_damaged_map_is_refused_and_left_as_it_is() {
+        let id = "3f2b8a52-7c1d-4e7a-9b60-0d1f2a3b4c5d";
+        let line = |name: &str, id: &str| {
+            format!(r#"{{"name":"{name}","box_id":"{id}","added_at":"2026-03-03T12:00:00Z","acknowledged":true}}"#)
+        };
+        let other = "4f2b8a52-7c1d-4e7a-9b60-0d1f2a3b4c5d";
+        for bad in [
+            String::new(),
+            "{".into(),
+            r#"{"v":2,"boxes":[]}"#.into(),
+            r#"{"v":1}"#.into(),
+            r#"{"v":1,"boxes":[],"more":1}"#.into(),
+            r#"{"v":1,"boxes":[],"boxes":[]}"#.into(),
+            format!(r#"{{"v":1,"boxes":[{},{}]}}"#, line("a", id), line("b", id)),
+            format!(r#"{{"v":1,"boxes":[{},{}]}}"#, line("a", id), line("a", other)),
+            format!(r#"{{"v":1,"boxes":[{}]}}"#, line("a  b", id)),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join(FILE);
+            fs::write(&path, &bad).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            assert!(Map::read(folder.path()).is_err(), "{bad}");
+            assert!(HeldMap::hold(folder.path()).is_err(), "{bad}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), bad);
+        }
+    }
+
+    #[test]
+    fn a_map_that_others_can_write_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        fs::write(&path, r#"{"v":1,"boxes":[]}"#).unwrap();
+        for (mode, taken) in [(0o600, true), (0o644, true), (0o664, false), (0o602, false)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(Map::read(folder.path()).is_ok(), taken, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn only_what_the_hub_never_took_can_be_withdrawn() {
+        let folder = tempfile::tempdir().unwrap();
+        let (kept, gone) = (entry("kept"), entry("gone"));
+        let mut held = HeldMap::hold(folder.path()).unwrap();
+        held.add(kept.clone()).unwrap();
+        held.add(gone.clone()).unwrap();
+        held.acknowledge(kept.box_id).unwrap();
+        held.withdraw(kept.box_id).unwrap();
+        held.withdraw(gone.box_id).unwrap();
+        drop(held);
+        let map = Map::read(folder.path()).unwrap();
+        assert_eq!(map.boxes().iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["kept"]);
+        assert!(map.find("gone").is_err());
+        assert_eq!(map.find("kept").unwrap(), kept.box_id);
+        assert_eq!(map.find(&gone.box_id.to_string()).unwrap(), gone.box_id);
+    }
+}

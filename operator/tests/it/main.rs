@@ -1,0 +1,10 @@
+//! The operator's command line as an operator meets it: a real process, a real TLS listener, and
+//! every text that a person can see.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod boxes;
+mod desk;
+mod recognition;
+mod recovery;
+mod standin;
+mod transcripts;

@@ -1,0 +1,99 @@
+//! What a person sees, whole: help and refusals with their exit codes, one file each.
+
+use std::{env, fs, path::Path};
+
+use serde_json::json;
+
+use crate::desk::{Desk, ID, OTHER_ID, Ran, problem, ticket_reply};
+
+/// (file, what is typed). None of these reaches a hub.
+const CASES: [(&str, &[&str]); 17] = [
+    ("help", &["--help"]),
+    ("help-box", &["box", "--help"]),
+    ("help-box-add", &["box", "add", "--help"]),
+    ("help-recovery", &["recovery", "--help"]),
+    ("help-recovery-arm", &["recovery", "arm", "--help"]),
+    ("nothing-typed", &[]),
+    ("unknown-command", &["bx"]),
+    ("bad-name", &["box", "add", "two  blanks"]),
+    ("no-reason", &["recovery", "arm", "lab-1"]),
+    ("empty-reason", &["recovery", "arm", "lab-1", "--reason", " "]),
+    ("too-long-a-window", &["recovery", "arm", "lab-1", "--reason", "x", "--minutes", "2000"]),
+    ("stolen-rehearsal", &["recovery", "arm", "lab-1", "--reason", "x", "--stolen", "--rehearsal"]),
+    ("bad-time", &["recovery", "arm", "lab-1", "--reason", "x", "--lost-at", "yesterday"]),
+    ("no-hub", &["box", "list"]),
+    ("no-ca", &["box", "list", "--hub", "https://hub.example.net:8444"]),
+    ("hub-without-tls", &["box", "list", "--hub", "http://hub.example.net:8444"]),
+    ("unknown-box", &["recovery", "disarm", "lab-1"]),
+];
+
+/// (file, what is typed, what the hub answers).
+fn with_a_hub() -> [(&'static str, &'static [&'static str], (u16, String)); 5] {
+    let ticket = (
+        "tenwords1:hub.example:M2GT58X4MPKAFA59AYZJQK8KZGHCBF1SKNFY",
+        "hub.example M2GT-58X4-MPKA-FA59-AYZJ-QK8K-ZGHC-BF1S-KNFY",
+    );
+    let ticket = ticket_reply(ID, &(ticket.0.to_owned(), ticket.1.to_owned()));
+    let arm = &["recovery", "arm", "lab-1", "--reason", "fire", "--stolen"];
+    let facts = json!({"v": 1, "kind": "ceremony", "box_id": ID, "code_number": 2,
+        "code_id": "0e1d2c3b-4a59-4867-b706-f5e4d3c2b1a0", "sequence": 41, "grade": "proven",
+        "root_sha256": "acf95f53d4447abe50f0142e37cc385fecc6969d657a7e4e4ce501503e5e5708",
+        "words_key": "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=", "agent_version": "0.1.0",
+        "made_at": "2026-03-03T12:00:00Z", "parts": [
+        {"name": "key/0eabd4460b6eb9ca345023dee2b778c790e54a1683b9659c0a57ae199090159b", "size": 29,
+         "sha256": "686c00d46b8b386094a5fa905fbad4c3128d1e67ec05c5b295cc4ea502165408"},
+        {"name": "root.age", "size": 38, "sha256": "acf95f53d4447abe50f0142e37cc385fecc6969d657a7e4e4ce501503e5e5708"}]});
+    let newest = json!({"v": 1, "number": 7, "received_at": "2026-03-03T12:00:05Z", "header": facts});
+    let recovery = json!({"reason": "fire", "armed_at": "2026-03-04T12:00:00Z", "until": "2026-03-04T14:00:00Z",
+        "rehearsal": false, "stolen": true});
+    let boxes = json!({"v": 1, "boxes": [
+        {"box_id": ID, "name": "lab-one", "added_at": "2026-03-03T11:00:00Z", "enrolled_at": "2026-03-03T11:30:00Z",
+         "last_seen": "2026-03-03T12:00:05Z", "versions": 7, "newest": newest, "recovery": recovery},
+        {"box_id": OTHER_ID, "name": "attic", "added_at": "2026-03-03T11:00:00Z", "versions": 0}]})
+    .to_string();
+    [
+        ("box-add", &["box", "add", "lab-1"], (200, ticket.clone())),
+        ("box-list", &["box", "list"], (200, boxes.clone())),
+        ("box-show", &["box", "show", "lab-1"], (200, boxes)),
+        ("armed", arm, (200, ticket)),
+        ("alive", arm, problem(409, "box_is_alive", "heard of 4 minutes ago")),
+    ]
+}
+
+#[test]
+fn golden_transcripts() {
+    let mut cases: Vec<(&str, String)> =
+        CASES.iter().map(|(name, typed)| (*name, transcript(typed, &Desk::new().run(typed)))).collect();
+    for (name, typed, answer) in with_a_hub() {
+        let desk = Desk::new().with_boxes(&[("lab-1", ID)]);
+        let hub = desk.hub(vec![answer]);
+        cases.push((name, transcript(typed, &desk.run_at(&hub, typed))));
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/transcripts");
+    let mut different = Vec::new();
+    for (name, actual) in &cases {
+        let path = folder.join(format!("{name}.txt"));
+        if env::var_os("TENWORDS_GOLDEN").is_some_and(|value| value == "write") {
+            fs::write(&path, actual).unwrap();
+        }
+        let expected = fs::read_to_string(&path).unwrap_or_default();
+        if expected != *actual {
+            different.push(format!("{name}: expected\n{expected}\nfound\n{actual}"));
+        }
+    }
+    assert!(different.is_empty(), "{}", different.join("\n"));
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), cases.len(), "a transcript that no case writes");
+}
+
+fn transcript(typed: &[&str], ran: &Ran) -> String {
+    let spelled = typed.iter().map(|word| if word.contains(' ') { format!(" '{word}'") } else { format!(" {word}") });
+    let mut text = format!("$ tenwords{}\n", spelled.collect::<String>());
+    for (stream, lines) in [("", &ran.stdout), ("! ", &ran.stderr)] {
+        for line in lines.lines() {
+            text.push_str(format!("{stream}{line}").trim_end());
+            text.push('\n');
+        }
+    }
+    text.push_str(&format!("[exit {}]\n", ran.code));
+    text
+}
