@@ -1,1 +1,9 @@
-//! pxar against the golden archives.
+//! pxar against the real client's archives, against hostile ones, and against itself.
+
+mod golden;
+mod hostile;
+mod privilege;
+mod random;
+mod roundtrip;
+mod support;
+mod vectors;
