@@ -91,7 +91,7 @@ pub(crate) enum RecoveryCommand {
     /// Open a recovery window and show its ticket, once
     #[command(after_help = ARM_AFTER)]
     Arm(Arm),
-    /// Close the window before its time; a claim that was already made goes on
+    /// Close the window before its time; who claimed and has not proven the words is shut out
     Disarm(Which),
 }
 

@@ -54,8 +54,7 @@ async fn open(hub: &Hub, map: &Map, id: BoxId, arm: &Arm) -> Result<TicketReply,
 
 /// The box's own name has to be typed: a "y" is typed too easily for the wrong box.
 fn confirm(map: &Map, id: BoxId, refusal: Failure) -> Result<(), Failure> {
-    let refusal =
-        refusal.with_remedy("if it is to be replaced all the same, add --yes; to practise, --rehearsal --yes");
+    let refusal = refusal.with_remedy("if it is to be replaced all the same, add --yes; to practise, --rehearsal");
     if !std::io::stdin().is_terminal() {
         return Err(refusal);
     }
