@@ -1,1 +1,58 @@
-//! Placeholder head; the room's own words come with its first slice.
+//! Drives `proxmox-backup-client`: over a pty where it insists on a terminal, by pipes everywhere else.
+//!
+//! | to | look at |
+//! | --- | --- |
+//! | have a place for secrets that never reaches a disk | [`private`] |
+//! | say which program, with which patience | [`client`] |
+//! | say where from, as whom, under which certificate | [`repository`], [`access`] |
+//! | put a copy of a key file under a passphrase, or take it off again | [`key`] |
+//! | ask whether a source works at all | [`status`] (never `login` or `version`: they prove nothing) |
+//! | know which snapshots and files there are | [`snapshot`] |
+//! | get data back | [`restore`] |
+//! | know what a person can do about a failure | [`failure`] |
+//!
+//! # What holds here
+//!
+//! - Every child starts with an environment made from nothing, in a process group of its own, under
+//!   a deadline on its start, on each prompt and on the whole. On every way out, a panic included,
+//!   the *group* is killed and the child reaped.
+//! - A passphrase leaves this crate through one pty, in one write, after the terminal has been seen
+//!   with echo and line editing off. What the terminal then shows is thrown away up to the end of
+//!   the answer, and what follows is only ever looked at for its first `Error: ` line, scrubbed.
+//! - A token's secret leaves it through one 0600 file in the private folder, gone when the child is.
+//! - `--force`, `--overwrite` and `--allow-existing-dirs` are never passed: the tool's own refusal
+//!   stands behind ours.
+//! - Human text is matched only to name failures, in the table of [`texts`]; an unseen text stays
+//!   unknown.
+//!
+//! What this crate does not do: judge a snapshot (what a listing says proves nothing), open a key
+//! itself, know what a recovery code is, or use async. Calls block, for no longer than
+//! [`client::Limits`] say.
+//!
+//! The real client's behaviour, recorded: `pbs-facts/client.md` and `pbs-facts/transcripts/`.
+
+pub mod access;
+pub mod client;
+mod conversation;
+mod environment;
+pub mod error;
+pub mod failure;
+mod group;
+pub mod key;
+pub mod private;
+mod process;
+mod pty;
+pub mod repository;
+pub mod restore;
+mod scrub;
+pub mod snapshot;
+pub mod status;
+pub mod texts;
+pub mod version;
+
+pub use access::{Access, Certificate};
+pub use client::{Client, Limits};
+pub use error::DriverError;
+pub use failure::Failure;
+pub use private::{Folder, PrivateDir, PrivateError};
+pub use repository::Repository;

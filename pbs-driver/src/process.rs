@@ -1,0 +1,354 @@
+//! Running a child by pipes: bounded output, deadlines, and nothing on its stdin.
+//!
+//! One thread, no helpers that could be left behind: both pipes are polled, and between two looks
+//! the child's end, the deadlines and the caller's wish to stop are checked. stdin is `/dev/null`
+//! for everything that connects: on a tty a wrong certificate becomes a question (`client.md`).
+//!
+//! Not here: a umask for the child. Setting one needs code between fork and exec, which safe Rust
+//! does not have; blobs are written into a file that *we* made (0600), and a tree goes into a
+//! folder whose parent the caller keeps closed.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io::{self, Read},
+    ops::ControlFlow,
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::process::CommandExt,
+    },
+    path::Path,
+    process::{Child, ChildStderr, ChildStdout, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+
+use crate::{
+    environment::Environment,
+    group::{Exit, Group, Reap},
+};
+
+/// What to run.
+pub(crate) struct Job<'a> {
+    pub(crate) program: &'a Path,
+    pub(crate) args: &'a [OsString],
+    pub(crate) environment: &'a Environment,
+    pub(crate) spawn: Duration,
+    /// For the whole.
+    pub(crate) whole: Duration,
+    /// Without a sign of work; `None` where the whole is short enough.
+    pub(crate) stall: Option<Duration>,
+}
+
+/// Where its stdout goes.
+pub(crate) enum Stdout<'a> {
+    /// Into memory, so many bytes at most.
+    Keep(usize),
+    /// Straight into a file.
+    File(File),
+    /// Piece by piece to somebody, who first sees what stderr held by then.
+    Stream(&'a mut dyn FnMut(&Capture, &[u8]) -> io::Result<()>),
+}
+
+/// How a run looks at the moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) elapsed: Duration,
+    /// Bytes that the child itself says it has written so far (`/proc/<pid>/io`), to anything.
+    pub(crate) written: u64,
+}
+
+/// A run that came to its own end.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) exit: Exit,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Capture,
+}
+
+/// Why a run was ended, or never began.
+#[derive(Debug)]
+pub(crate) enum RunError {
+    Spawn(io::Error),
+    SpawnTimedOut,
+    TimedOut,
+    Stalled,
+    TooMuch,
+    /// The caller's wish.
+    Stopped,
+    /// The receiver of a stream refused a piece.
+    Receiver(io::Error),
+    Pipe(io::Error),
+}
+
+/// The beginning and the end of an endless text: what stands in the middle is dropped, so memory is
+/// flat however long a child prints. (What names the key comes first, what names the error last.)
+#[derive(Debug, Default)]
+pub(crate) struct Capture {
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    gap: bool,
+}
+
+/// Runs it to its end. `watch` is asked a few times a second.
+pub(crate) fn run(
+    job: &Job<'_>,
+    stdout: Stdout<'_>,
+    watch: &mut dyn FnMut(Moment) -> ControlFlow<()>,
+) -> Result<Finished, RunError> {
+    let began = Instant::now();
+    let (mut target, stdio) = match stdout {
+        Stdout::Keep(max) => (Target::Keep(max, Vec::new()), Stdio::piped()),
+        Stdout::File(file) => (Target::None, Stdio::from(file)),
+        Stdout::Stream(receiver) => (Target::Stream(receiver), Stdio::piped()),
+    };
+    let (mut group, mut out, mut err) = spawn(job, stdio)?;
+    let mut stderr = Capture::default();
+    let mut sign = Signs { at: Instant::now(), looked: None, written: 0, read: 0 };
+    let mut buffer = vec![0; BUFFER];
+    let mut draining: Option<Instant> = None;
+    let exit = loop {
+        let ready = wait(out.as_ref().map(AsFd::as_fd), err.as_ref().map(AsFd::as_fd)).map_err(RunError::Pipe)?;
+        // stderr first: what the client says about the key is there before the first byte of data.
+        if ready.err {
+            match read(err.as_mut(), &mut buffer).map_err(RunError::Pipe)? {
+                0 => err = None,
+                n => stderr.push(&buffer[..n]),
+            }
+        } else if ready.out {
+            match read(out.as_mut(), &mut buffer).map_err(RunError::Pipe)? {
+                0 => out = None,
+                n => {
+                    sign.at = Instant::now();
+                    target.take(&stderr, &buffer[..n])?;
+                }
+            }
+        }
+        if let Some(until) = draining {
+            if (out.is_none() && err.is_none())
+                || Instant::now() >= until && !ready.any()
+                || Instant::now() >= until + DRAIN
+            {
+                break group.end();
+            }
+            continue;
+        }
+        if group.look().is_some() {
+            // Whatever it left running is ended now, so that the pipes come to an end too; a stray
+            // that left the group may hold them open, so the wait for that end is short.
+            group.end();
+            draining = Some(Instant::now() + DRAIN);
+            continue;
+        }
+        let elapsed = began.elapsed();
+        if elapsed >= job.whole {
+            return Err(RunError::TimedOut);
+        }
+        let moment = Moment { elapsed, written: sign.look(&group) };
+        if job.stall.is_some_and(|stall| sign.at.elapsed() >= stall) {
+            return Err(RunError::Stalled);
+        }
+        if watch(moment).is_break() {
+            return Err(RunError::Stopped);
+        }
+    };
+    let stdout = match target {
+        Target::Keep(_, bytes) => bytes,
+        Target::None | Target::Stream(_) => Vec::new(),
+    };
+    Ok(Finished { exit, stdout, stderr })
+}
+
+/// Runs `start` in a thread of its own, so that a program on a dead disk costs no more than the
+/// deadline. If it comes up later after all, what it started is dropped, that is, killed.
+pub(crate) fn within<T: Send + 'static>(
+    deadline: Duration,
+    start: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, RunError> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    thread::Builder::new().name("spawn".to_owned()).spawn(move || sender.send(start())).map_err(RunError::Spawn)?;
+    match receiver.recv_timeout(deadline) {
+        Ok(started) => started.map_err(RunError::Spawn),
+        Err(_) => Err(RunError::SpawnTimedOut),
+    }
+}
+
+impl Capture {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        let room = HEAD.saturating_sub(self.head.len()).min(bytes.len());
+        let (first, rest) = bytes.split_at(room);
+        self.head.extend_from_slice(first);
+        self.tail.extend_from_slice(rest);
+        if self.tail.len() > 2 * TAIL {
+            self.tail.drain(..self.tail.len() - TAIL);
+            self.gap = true;
+        }
+    }
+
+    /// All that was kept, with a line break where something is missing.
+    pub(crate) fn text(&self) -> Vec<u8> {
+        let mut text = self.head.clone();
+        if self.gap {
+            text.push(b'\n');
+        }
+        text.extend_from_slice(&self.tail);
+        text
+    }
+}
+
+impl Reap for Child {
+    fn id(&self) -> Option<u32> {
+        Some(Child::id(self))
+    }
+
+    fn reap(&mut self) -> io::Result<()> {
+        self.wait().map(drop)
+    }
+}
+
+/// Where the bytes of stdout go, with what has come so far.
+enum Target<'a> {
+    None,
+    Keep(usize, Vec<u8>),
+    Stream(&'a mut dyn FnMut(&Capture, &[u8]) -> io::Result<()>),
+}
+
+impl Target<'_> {
+    fn take(&mut self, stderr: &Capture, bytes: &[u8]) -> Result<(), RunError> {
+        match self {
+            Self::None => Ok(()),
+            Self::Keep(max, kept) if kept.len() + bytes.len() > *max => Err(RunError::TooMuch),
+            Self::Keep(_, kept) => {
+                kept.extend_from_slice(bytes);
+                Ok(())
+            }
+            Self::Stream(receiver) => receiver(stderr, bytes).map_err(RunError::Receiver),
+        }
+    }
+}
+
+/// The child's counters, and when one of them last moved.
+struct Signs {
+    at: Instant,
+    looked: Option<Instant>,
+    written: u64,
+    read: u64,
+}
+
+impl Signs {
+    /// Bytes written so far, by the kernel's count; asked for a few times a second.
+    fn look(&mut self, group: &Group) -> u64 {
+        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
+            return self.written;
+        }
+        self.looked = Some(Instant::now());
+        let counters = fs::read_to_string(format!("/proc/{}/io", group.pid())).unwrap_or_default();
+        let counter = |name: &str| {
+            let value = counters.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+            value.unwrap_or_default()
+        };
+        let (read, written) = (counter("rchar:"), counter("wchar:"));
+        if read > self.read || written > self.written {
+            self.at = Instant::now();
+            self.read = self.read.max(read);
+            self.written = self.written.max(written);
+        }
+        self.written
+    }
+}
+
+struct Ready {
+    out: bool,
+    err: bool,
+}
+
+impl Ready {
+    fn any(&self) -> bool {
+        self.out || self.err
+    }
+}
+
+type Started = (Group, Option<ChildStdout>, Option<ChildStderr>);
+
+fn spawn(job: &Job<'_>, stdout: Stdio) -> Result<Started, RunError> {
+    let mut command = Command::new(job.program);
+    command
+        .args(job.args)
+        .env_clear()
+        .envs(job.environment.iter())
+        .current_dir(job.environment.home())
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(Stdio::piped())
+        .process_group(0);
+    within(job.spawn, move || {
+        let mut child = command.spawn()?;
+        let (out, err) = (child.stdout.take(), child.stderr.take());
+        Ok((Group::new(Box::new(child))?, out, err))
+    })
+}
+
+/// Which of the two has something (an end counts), after a tick at most.
+fn wait(out: Option<BorrowedFd<'_>>, err: Option<BorrowedFd<'_>>) -> io::Result<Ready> {
+    let mut fds: Vec<PollFd<'_>> =
+        [err, out].into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+    if fds.is_empty() {
+        thread::sleep(TICK);
+        return Ok(Ready { out: false, err: false });
+    }
+    let tick = PollTimeout::try_from(TICK).map_err(io::Error::other)?;
+    match poll(&mut fds, tick) {
+        Ok(_) | Err(Errno::EINTR) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(true));
+    let mut next = |there: bool| there && ready.next().unwrap_or(false);
+    let err = next(err.is_some());
+    let out = next(out.is_some());
+    Ok(Ready { out, err })
+}
+
+fn read(pipe: Option<&mut impl Read>, buffer: &mut [u8]) -> io::Result<usize> {
+    let Some(pipe) = pipe else { return Ok(0) };
+    loop {
+        match pipe.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+const BUFFER: usize = 64 * 1024;
+const HEAD: usize = 64 * 1024;
+const TAIL: usize = 96 * 1024;
+/// Between two looks at a child that is silent.
+const TICK: Duration = Duration::from_millis(20);
+/// Between two looks at its counters.
+const LOOK: Duration = Duration::from_millis(250);
+/// How long a pipe may stay open after the child and its group are gone.
+const DRAIN: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endless_text_keeps_its_beginning_and_its_end_in_flat_memory() {
+        let mut capture = Capture::default();
+        capture.push(b"first line\n");
+        for _ in 0..100 {
+            capture.push(&b"x".repeat(BUFFER));
+        }
+        capture.push(b"\nlast line\n");
+        let text = capture.text();
+        assert!(text.starts_with(b"first line\n") && text.ends_with(b"\nlast line\n"));
+        assert!(text.len() <= HEAD + 2 * TAIL + 1, "{}", text.len());
+        assert!(capture.tail.capacity() <= 4 * TAIL, "{}", capture.tail.capacity());
+    }
+}
