@@ -1,0 +1,218 @@
+//! The two gates. Nothing that has not passed them can be installed or restored.
+//!
+//! *Key gate*: a [`GatedKey`] is made in one place, where three fingerprints are compared: the one
+//! computed from the opened key, the one that its file states, and the one that the root lists, with
+//! the hash of the very part. *Snapshot gate* (wall 8): a [`GatedSnapshot`] is made only from a
+//! manifest whose HMAC verifies under a gated key, that names the snapshot of the plan, and whose
+//! every file is encrypted. A hostile server can put our fingerprint on an unsigned plaintext
+//! snapshot, and the real client then restores it without a word (`transcripts/hostile-pbs.txt`).
+//!
+//! ```compile_fail,E0451
+//! # use std::sync::Arc;
+//! # use tenwords_escrow::gate::GatedKey;
+//! # fn plant(key: pbs_format::key::EncryptionKey) {
+//! let planted = GatedKey { key, times: (0, 0) };
+//! # }
+//! ```
+//!
+//! ```compile_fail,E0599
+//! # use tenwords_escrow::gate::GatedKey;
+//! # fn double(key: &GatedKey) {
+//! let second: GatedKey = key.clone();
+//! # }
+//! ```
+
+use std::{fmt, sync::Arc};
+
+use pbs_format::{
+    key::{EncryptionKey, KeyFile},
+    manifest::{CryptMode, FileEntry, Manifest, ManifestError, VerifiedManifest},
+    name::{FileName, SnapshotRef},
+};
+use tenwords_protocol::fingerprint::Fingerprint;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::{door::KeyPart, root::Root};
+
+/// A key of ours: opened with the words, and the one that the root lists.
+///
+/// It is handed around in an [`Arc`], because several snapshots of one recovery need the same key
+/// at the same time; each handle ends with the recovery, and the key is wiped with the last.
+pub struct GatedKey {
+    key: EncryptionKey,
+    times: (i64, i64),
+}
+
+/// A snapshot that a holder of a gated key made, that is the one of the plan, and all of whose
+/// files are encrypted.
+#[derive(Debug)]
+pub struct GatedSnapshot {
+    manifest: VerifiedManifest,
+    key: Arc<GatedKey>,
+}
+
+/// A file of a gated snapshot, by its signed entry. Only its name goes to a restore.
+#[derive(Debug, Clone, Copy)]
+pub struct GatedArchive<'s> {
+    entry: &'s FileEntry,
+}
+
+/// Why a key or a snapshot was not let through.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum GateError {
+    /// The opened key is another one than its file states.
+    #[error("the key opened is {}, its file states {}", computed.short(), stated.short())]
+    KeyComputed {
+        /// Of the opened key.
+        computed: Fingerprint,
+        /// In the file.
+        stated: Fingerprint,
+    },
+    /// The root does not list the key.
+    #[error("key {} does not stand in the root", .0.short())]
+    KeyForeign(Fingerprint),
+    /// The root lists the key with another part.
+    #[error("the part of key {} is not the one that the root lists", .0.short())]
+    KeyPart(Fingerprint),
+    /// The manifest cannot be read, or its signature does not verify under the key.
+    #[error("the snapshot's manifest does not prove that a holder of key {} made it", key.short())]
+    Manifest {
+        /// The gated key.
+        key: Fingerprint,
+        /// What is wrong with it.
+        source: ManifestError,
+    },
+    /// A file is not encrypted.
+    #[error("{name} in {snapshot} is not encrypted")]
+    Plaintext {
+        /// The snapshot.
+        snapshot: SnapshotRef,
+        /// The first such file.
+        name: FileName,
+    },
+    /// A genuine manifest of another snapshot.
+    #[error("the manifest is that of {found}, and {expected} was asked for")]
+    Snapshot {
+        /// The snapshot of the plan.
+        expected: SnapshotRef,
+        /// The one that was signed.
+        found: SnapshotRef,
+    },
+}
+
+// === impl GatedKey ===
+
+impl GatedKey {
+    /// The key gate: the one place where a gated key is made.
+    pub(crate) fn pass(part: &KeyPart, key: EncryptionKey, root: &Root) -> Result<Self, GateError> {
+        let computed = key.fingerprint();
+        let stated = part.fingerprint();
+        if computed != stated {
+            return Err(GateError::KeyComputed { computed, stated });
+        }
+        match root.facts().parts.get(&computed) {
+            None => Err(GateError::KeyForeign(computed)),
+            Some(listed) if *listed != part.sha256() => Err(GateError::KeyPart(computed)),
+            Some(_) => Ok(Self { key, times: part.times() }),
+        }
+    }
+
+    /// Its fingerprint, computed from the key.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.key.fingerprint()
+    }
+
+    /// The key, for the one who reads snapshots natively.
+    #[must_use]
+    pub const fn expose_key(&self) -> &EncryptionKey {
+        &self.key
+    }
+
+    /// The unprotected key file, as it lay on the lost box; for the one who installs it (0600) or
+    /// gives it to the client.
+    #[must_use]
+    pub fn expose_key_file(&self) -> Zeroizing<Vec<u8>> {
+        self.key_file().to_json()
+    }
+
+    /// The same as a value, for [`pbs_format::key::create_file`]. Its `created` is the file's own,
+    /// its `modified` when it was wrapped.
+    #[must_use]
+    pub fn key_file(&self) -> KeyFile {
+        let (created, modified) = self.times;
+        KeyFile::plain(&self.key, created, modified)
+    }
+}
+
+impl fmt::Debug for GatedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GatedKey([redacted], {})", self.fingerprint().short())
+    }
+}
+
+// === impl GatedSnapshot ===
+
+impl GatedSnapshot {
+    /// The snapshot gate. `manifest` is `index.json` as the client hands it out, or the stored blob.
+    ///
+    /// # Errors
+    /// [`GateError`] unless every condition holds.
+    pub fn check(manifest: &[u8], key: &Arc<GatedKey>, expected: &SnapshotRef) -> Result<Self, GateError> {
+        let read = Manifest::parse(manifest).and_then(|manifest| manifest.verify(key.expose_key()));
+        let manifest = read.map_err(|source| GateError::Manifest { key: key.fingerprint(), source })?;
+        if manifest.snapshot() != expected {
+            return Err(GateError::Snapshot { expected: expected.clone(), found: manifest.snapshot().clone() });
+        }
+        if let Some(plain) = manifest.files().iter().find(|file| file.crypt_mode != CryptMode::Encrypt) {
+            return Err(GateError::Plaintext { snapshot: expected.clone(), name: plain.filename.clone() });
+        }
+        Ok(Self { manifest, key: Arc::clone(key) })
+    }
+
+    /// Which snapshot.
+    #[must_use]
+    pub fn snapshot(&self) -> &SnapshotRef {
+        self.manifest.snapshot()
+    }
+
+    /// The key that it was made with.
+    #[must_use]
+    pub const fn key(&self) -> &Arc<GatedKey> {
+        &self.key
+    }
+
+    /// Its signed files.
+    pub fn archives(&self) -> impl ExactSizeIterator<Item = GatedArchive<'_>> {
+        self.manifest.files().iter().map(|entry| GatedArchive { entry })
+    }
+
+    /// The signed file of this name, on the server (`root.pxar.didx`) or as users say it
+    /// (`root.pxar`). A name that is not among the signed files gives none.
+    #[must_use]
+    pub fn archive(&self, name: &str) -> Option<GatedArchive<'_>> {
+        self.archives().find(|archive| archive.server_name() == name || archive.name() == name)
+    }
+}
+
+impl<'s> GatedArchive<'s> {
+    /// Its name as the client takes it, `root.pxar`.
+    #[must_use]
+    pub fn name(&self) -> &'s str {
+        self.entry.filename.archive()
+    }
+
+    /// Its name on the server, `root.pxar.didx`.
+    #[must_use]
+    pub fn server_name(&self) -> &'s str {
+        self.entry.filename.as_str()
+    }
+
+    /// The signed entry.
+    #[must_use]
+    pub const fn entry(&self) -> &'s FileEntry {
+        self.entry
+    }
+}
