@@ -1,0 +1,98 @@
+//! What a request carries, read strictly and within a limit. Every refusal is a problem document.
+
+use std::{str::FromStr, sync::Arc};
+
+use axum::{
+    body::Bytes,
+    extract::{
+        DefaultBodyLimit, FromRequest, FromRequestParts, RawPathParams, Request,
+        rejection::{BytesRejection, FailedToBufferBody},
+    },
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header, request::Parts};
+use serde::{Serialize, de::DeserializeOwned};
+use tenwords_protocol::{
+    json,
+    problem::ProblemCode,
+    version::{Bundle, MAX_BUNDLE_BYTES},
+};
+
+use crate::{
+    app::App,
+    refusal::{Refusal, chain},
+};
+
+/// Bytes of a JSON request, at most.
+const MAX_JSON_BYTES: usize = 64 << 10;
+
+/// A JSON text.
+#[derive(Debug)]
+pub(crate) struct Json<T>(pub(crate) T);
+
+/// A pushed bundle: two lines of text whose parts are those of its header.
+#[derive(Debug)]
+pub(crate) struct Pushed(pub(crate) Bundle);
+
+/// One parameter of the path: the one after the box id, or the box id alone.
+#[derive(Debug)]
+pub(crate) struct Named<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Refusal> {
+        let text = read(request, MAX_JSON_BYTES).await?;
+        json::from_slice(&text).map(Self).map_err(|error| Refusal::saying(ProblemCode::BadRequest, chain(&error)))
+    }
+}
+
+impl FromRequest<Arc<App>> for Pushed {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Refusal> {
+        let text = read(request, MAX_BUNDLE_BYTES).await?;
+        let bundle = Bundle::parse(&text).map_err(|error| Refusal::saying(ProblemCode::BadRequest, chain(&error)))?;
+        if !bundle.updates().is_empty() || bundle.directive().is_some() {
+            return Err(Refusal::saying(
+                ProblemCode::BadRequest,
+                "a push is one version: updates and a directive stand in kits only",
+            ));
+        }
+        Ok(Self(bundle))
+    }
+}
+
+impl<T: FromStr + Send> FromRequestParts<Arc<App>> for Named<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        let missing = || Refusal::new(ProblemCode::NotFound);
+        let params = RawPathParams::from_request_parts(parts, app).await.map_err(|_| missing())?;
+        let last = params.iter().last().and_then(|(_, value)| value.parse().ok());
+        last.map(Self).ok_or_else(missing)
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match json::to_vec(&self.0) {
+            Ok(text) => {
+                let mut response = (StatusCode::OK, text).into_response();
+                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                response
+            }
+            Err(_) => Refusal::new(ProblemCode::Internal).into_response(),
+        }
+    }
+}
+
+async fn read(mut request: Request, limit: usize) -> Result<Bytes, Refusal> {
+    DefaultBodyLimit::max(limit).apply(&mut request);
+    Bytes::from_request(request, &()).await.map_err(|rejection| match rejection {
+        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
+            Refusal::saying(ProblemCode::TooLarge, format!("{limit} bytes are the limit"))
+        }
+        _ => Refusal::saying(ProblemCode::BadRequest, "the body did not arrive whole"),
+    })
+}

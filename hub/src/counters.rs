@@ -1,0 +1,54 @@
+//! What the hub counts since its start, as text that Prometheus reads.
+
+use std::{
+    fmt::Write as _,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+/// The counters.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) versions_stored: Counter,
+    pub(crate) versions_known: Counter,
+    pub(crate) versions_refused: Counter,
+    pub(crate) claims: Counter,
+    pub(crate) proofs: Counter,
+    pub(crate) proofs_refused: Counter,
+    pub(crate) tickets_refused: Counter,
+    pub(crate) forbidden: Counter,
+}
+
+/// One number that only grows.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Counters {
+    pub(crate) fn to_text(&self) -> String {
+        let all = [
+            ("versions_stored", &self.versions_stored, "Escrow versions stored."),
+            ("versions_known", &self.versions_known, "Pushes that equalled the newest version."),
+            ("versions_refused", &self.versions_refused, "Pushes refused because the day's versions were used up."),
+            ("claims", &self.claims, "Recovery tickets claimed."),
+            ("proofs", &self.proofs, "Proofs of the ten words accepted."),
+            ("proofs_refused", &self.proofs_refused, "Proofs of the ten words refused."),
+            ("tickets_refused", &self.tickets_refused, "Tickets refused."),
+            ("forbidden", &self.forbidden, "Requests with a certificate that may not do them."),
+        ];
+        let mut text = String::new();
+        for (name, counter, help) in all {
+            let value = counter.0.load(Ordering::Relaxed);
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                text,
+                "# HELP tenwords_hub_{name}_total {help}\n# TYPE tenwords_hub_{name}_total counter\ntenwords_hub_{name}_total {value}"
+            );
+        }
+        text
+    }
+}

@@ -1,0 +1,227 @@
+//! Who is asking. Each handler names one of these as an argument; one without looks naked.
+//!
+//! A certificate's word is its serial number: what it may do, whether it was revoked and when it
+//! ends are asked of the store at each request, so a revocation holds on connections that are open.
+
+use std::{ops::Deref, sync::Arc};
+
+use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams};
+use http::{header, request::Parts};
+use tenwords_protocol::{
+    hash::Sha256,
+    id::{BoxId, NodeId},
+    problem::ProblemCode,
+};
+
+use crate::{
+    app::App,
+    authority::serial_of,
+    keyed::{Token, same},
+    meter::Source,
+    refusal::Refusal,
+    store::{Certificate, CertificateKind, Entry},
+    tls::Peer,
+};
+
+/// A machine with a certificate that holds: the box's, or one that may only read.
+#[derive(Debug)]
+pub(crate) struct BoxCaller {
+    pub(crate) box_id: BoxId,
+    pub(crate) node_id: NodeId,
+    pub(crate) kind: CertificateKind,
+    pub(crate) serial: String,
+    pub(crate) spki_sha256: Sha256,
+}
+
+/// A caller who may read the box that the path names.
+#[derive(Debug)]
+pub(crate) struct Reader(BoxCaller);
+
+/// A caller who speaks for the box that the path names.
+#[derive(Debug)]
+pub(crate) struct Writer(BoxCaller);
+
+/// An operator, by his token.
+#[derive(Debug)]
+pub(crate) struct OperatorCaller {
+    pub(crate) name: String,
+}
+
+/// Somebody without a certificate who has a ticket, or guesses. An attempt is counted against his
+/// address when this is made, and forgiven when the ticket was good.
+#[derive(Debug)]
+pub(crate) struct TicketCaller {
+    pub(crate) address: std::net::IpAddr,
+}
+
+// === impl BoxCaller ===
+
+impl BoxCaller {
+    pub(crate) fn actor(&self) -> String {
+        format!("node:{}", self.node_id)
+    }
+
+    async fn refuse(&self, app: &App, code: ProblemCode, path: &str, why: &str) -> Refusal {
+        app.counters.forbidden.add();
+        let entry = Entry {
+            time: app.now(),
+            actor: self.actor(),
+            action: "request.forbidden",
+            box_id: Some(self.box_id),
+            detail: format!("{path}: {why}, certificate {}", self.serial),
+        };
+        app.note(&self.serial, entry).await;
+        Refusal::new(code)
+    }
+}
+
+impl FromRequestParts<Arc<App>> for BoxCaller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        let ConnectInfo(peer) = peer(parts, app).await?;
+        let unknown = || Refusal::saying(ProblemCode::Unauthenticated, "this needs a node's certificate");
+        let Some(der) = peer.certificate else { return Err(unknown()) };
+        let serial = serial_of(&der).map_err(|_| unknown())?;
+        let Some(found) = app.store.certificate(&serial).await?.filter(|found| found.der == *der) else {
+            return Err(unknown());
+        };
+        let Certificate { box_id, node_id, kind, serial, spki_sha256, .. } = found;
+        let caller = Self { box_id, node_id, kind, serial, spki_sha256 };
+        let path = described(parts);
+        let now = app.now();
+        if found.revoked_at.is_some() {
+            return Err(caller.refuse(app, ProblemCode::CertificateRevoked, &path, "revoked").await);
+        }
+        if found.expires_at <= now {
+            return Err(caller.refuse(app, ProblemCode::CertificateExpired, &path, "expired").await);
+        }
+        if caller.kind == CertificateKind::Box {
+            app.heard(caller.box_id, now).await;
+        }
+        Ok(caller)
+    }
+}
+
+// === impl Reader ===
+
+impl FromRequestParts<Arc<App>> for Reader {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        let caller = BoxCaller::from_request_parts(parts, app).await?;
+        let params = RawPathParams::from_request_parts(parts, app).await;
+        let params = params.map_err(|_| Refusal::new(ProblemCode::NotFound))?;
+        let named = params.iter().find(|(name, _)| *name == "box_id").and_then(|(_, id)| id.parse::<BoxId>().ok());
+        if named == Some(caller.box_id) {
+            return Ok(Self(caller));
+        }
+        let path = described(parts);
+        Err(caller.refuse(app, ProblemCode::Forbidden, &path, "another box's").await)
+    }
+}
+
+impl Deref for Reader {
+    type Target = BoxCaller;
+
+    fn deref(&self) -> &BoxCaller {
+        &self.0
+    }
+}
+
+// === impl Writer ===
+
+impl FromRequestParts<Arc<App>> for Writer {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        let Reader(caller) = Reader::from_request_parts(parts, app).await?;
+        match caller.kind {
+            CertificateKind::Box => Ok(Self(caller)),
+            CertificateKind::Recovery => {
+                let path = described(parts);
+                Err(caller.refuse(app, ProblemCode::Forbidden, &path, "a recovery certificate may only read").await)
+            }
+        }
+    }
+}
+
+impl Deref for Writer {
+    type Target = BoxCaller;
+
+    fn deref(&self) -> &BoxCaller {
+        &self.0
+    }
+}
+
+// === impl OperatorCaller ===
+
+impl OperatorCaller {
+    pub(crate) fn actor(&self) -> String {
+        format!("operator:{}", self.name)
+    }
+}
+
+impl FromRequestParts<Arc<App>> for OperatorCaller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        let refused = || Refusal::saying(ProblemCode::Unauthenticated, "this needs an operator's token");
+        let value = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = value.and_then(|value| value.strip_prefix("Bearer ")).and_then(Token::parse);
+        let hash = app.home.secret().of_token(&token.ok_or_else(refused)?);
+        // All are compared, so that the time taken does not tell which one was nearest.
+        let operators = app.store.operators().await?;
+        let found = operators.into_iter().filter(|operator| same(&operator.token_hash, &hash)).last();
+        match found {
+            Some(operator) => Ok(Self { name: operator.name }),
+            None => {
+                let ConnectInfo(peer) = peer(parts, app).await?;
+                let address = peer.address.ip().to_canonical();
+                let entry = Entry {
+                    time: app.now(),
+                    actor: "anonymous".to_owned(),
+                    action: "token.refused",
+                    box_id: None,
+                    detail: format!("{} from {address}", described(parts)),
+                };
+                app.note(&format!("token {address}"), entry).await;
+                Err(refused())
+            }
+        }
+    }
+}
+
+// === impl TicketCaller ===
+
+impl TicketCaller {
+    /// The ticket was good.
+    pub(crate) fn forgive(&self, app: &App) {
+        app.attempts.give_back(&Source::from(self.address));
+    }
+}
+
+impl FromRequestParts<Arc<App>> for TicketCaller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        let ConnectInfo(peer) = peer(parts, app).await?;
+        let address = peer.address.ip().to_canonical();
+        match app.attempts.take(&Source::from(address), app.now()) {
+            Ok(()) => Ok(Self { address }),
+            Err(after) => {
+                Err(Refusal::later(ProblemCode::RateLimited, "too many tickets were tried from this address", after))
+            }
+        }
+    }
+}
+
+async fn peer(parts: &mut Parts, app: &Arc<App>) -> Result<ConnectInfo<Peer>, Refusal> {
+    ConnectInfo::from_request_parts(parts, app).await.map_err(|_| Refusal::new(ProblemCode::Internal))
+}
+
+/// Method and path, cut to what a log line takes. Paths carry ids, numbers and names of parts.
+fn described(parts: &Parts) -> String {
+    let path: String = parts.uri.path().chars().filter(char::is_ascii_graphic).take(160).collect();
+    format!("{} {path}", parts.method)
+}

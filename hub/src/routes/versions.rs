@@ -1,0 +1,46 @@
+//! `GET /v1/boxes/{box_id}/versions` and `…/{number|newest}`: headers, as the box wrote them.
+
+use std::{num::NonZeroU64, str::FromStr, sync::Arc};
+
+use axum::extract::State;
+use tenwords_protocol::{boxes::VersionList, problem::ProblemCode, v1::V1, version::StoredHeader};
+
+use crate::{
+    app::App,
+    body::{Json, Named},
+    identity::Reader,
+    refusal::Refusal,
+};
+
+/// Which version: a number, or `newest`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted(Option<NonZeroU64>);
+
+pub(super) async fn list(State(app): State<Arc<App>>, caller: Reader) -> Result<Json<VersionList>, Refusal> {
+    Ok(Json(VersionList { v: V1, versions: app.store.versions(caller.box_id).await? }))
+}
+
+pub(super) async fn get(
+    State(app): State<Arc<App>>,
+    caller: Reader,
+    Named(Wanted(number)): Named<Wanted>,
+) -> Result<Json<StoredHeader>, Refusal> {
+    let found = app.store.version(caller.box_id, number).await?;
+    found.map(Json).ok_or_else(|| Refusal::saying(ProblemCode::NotFound, "the box has no such version"))
+}
+
+impl FromStr for Wanted {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "newest" => Ok(Self(None)),
+            number => decimal(number).map(|number| Self(Some(number))).ok_or(()),
+        }
+    }
+}
+
+/// One number, one text: no sign, no leading zero.
+pub(super) fn decimal(text: &str) -> Option<NonZeroU64> {
+    text.parse::<NonZeroU64>().ok().filter(|number| number.to_string() == text)
+}

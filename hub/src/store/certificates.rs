@@ -1,0 +1,132 @@
+//! Certificates that the box CA signed. Whether one still holds is asked here at each request.
+
+use std::{fmt, str::FromStr};
+
+use sqlx::Row as _;
+use tenwords_protocol::{
+    hash::Sha256,
+    id::{BoxId, NodeId},
+    time::Timestamp,
+};
+
+use super::{Store, StoreError, Tx, maybe_time, parsed, time};
+
+/// What a certificate may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateKind {
+    /// It speaks for the box.
+    Box,
+    /// It may read the box's directive, versions and parts, and prove.
+    Recovery,
+}
+
+/// A certificate, as the store knows it.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    /// Its serial number, in hex.
+    pub serial: String,
+    /// Whose.
+    pub box_id: BoxId,
+    /// Which machine's.
+    pub node_id: NodeId,
+    /// What it may do.
+    pub kind: CertificateKind,
+    /// Over its public key's SPKI (DER).
+    pub spki_sha256: Sha256,
+    /// The certificate.
+    pub der: Vec<u8>,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl Store {
+    /// The certificate with this serial number.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub async fn certificate(&self, serial: &str) -> Result<Option<Certificate>, StoreError> {
+        let row = sqlx::query(
+            "SELECT serial, box_id, node_id, kind, spki_sha256, der, expires_at, revoked_at \
+             FROM certificates WHERE serial = $1",
+        )
+        .bind(serial)
+        .fetch_optional(self.pool())
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some(Certificate {
+            serial: row.try_get("serial")?,
+            box_id: parsed(&row, "certificates", "box_id")?,
+            node_id: parsed(&row, "certificates", "node_id")?,
+            kind: parsed(&row, "certificates", "kind")?,
+            spki_sha256: parsed(&row, "certificates", "spki_sha256")?,
+            der: row.try_get("der")?,
+            expires_at: time(&row, "certificates", "expires_at")?,
+            revoked_at: maybe_time(&row, "certificates", "revoked_at")?,
+        }))
+    }
+}
+
+impl Tx<'_> {
+    /// What this certificate may do at `now`, or nothing.
+    pub(super) async fn certificate_kind(
+        &mut self,
+        serial: &str,
+        now: Timestamp,
+    ) -> Result<Option<CertificateKind>, StoreError> {
+        let select =
+            sqlx::query("SELECT kind FROM certificates WHERE serial = $1 AND revoked_at IS NULL AND expires_at > $2")
+                .bind(serial)
+                .bind(now.unix());
+        self.read(select).await?.map(|row| parsed(&row, "certificates", "kind")).transpose()
+    }
+
+    /// Revokes all of the box's certificates but one, and says how many.
+    pub(super) async fn revoke_others(
+        &mut self,
+        box_id: BoxId,
+        keep: &str,
+        because: &'static str,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let update = sqlx::query(
+            "UPDATE certificates SET revoked_at = $1, revoked_because = $2 \
+             WHERE box_id = $3 AND serial <> $4 AND revoked_at IS NULL",
+        )
+        .bind(now.unix())
+        .bind(because)
+        .bind(box_id.to_string())
+        .bind(keep);
+        self.write_any(update).await
+    }
+}
+
+impl CertificateKind {
+    /// As it is stored.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Box => "box",
+            Self::Recovery => "recovery",
+        }
+    }
+}
+
+impl fmt::Display for CertificateKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for CertificateKind {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "box" => Ok(Self::Box),
+            "recovery" => Ok(Self::Recovery),
+            _ => Err(()),
+        }
+    }
+}

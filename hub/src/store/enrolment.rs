@@ -1,0 +1,77 @@
+//! A node joins its box with a ticket.
+
+use tenwords_protocol::{
+    id::{BoxId, NodeId},
+    time::Timestamp,
+};
+
+use super::{
+    Act, CertificateKind, Entry, StoreError, Tx,
+    tickets::{Found, Issued, Purpose, TicketRefusal},
+};
+
+/// Uses an enrolment ticket.
+#[derive(Debug)]
+pub struct Enroll {
+    /// The ticket's keyed hash.
+    pub ticket_hash: String,
+    /// What the node calls itself.
+    pub hostname: String,
+    /// The certificate to give, unless this key has one for this ticket already.
+    pub issued: Issued,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// How it went.
+#[derive(Debug)]
+pub enum EnrollOutcome {
+    /// The node has a certificate.
+    Enrolled {
+        /// Its box.
+        box_id: BoxId,
+        /// What the hub calls the box.
+        box_name: String,
+        /// The node.
+        node_id: NodeId,
+        /// The certificate.
+        der: Vec<u8>,
+    },
+    /// The ticket is not good.
+    Refused(TicketRefusal, Option<BoxId>),
+}
+
+impl Act for Enroll {
+    type Reply = EnrollOutcome;
+
+    async fn perform(&self, tx: &mut Tx<'_>) -> Result<EnrollOutcome, StoreError> {
+        let Self { ticket_hash, hostname, issued, now } = self;
+        let ticket = match tx.find_ticket(ticket_hash, Purpose::Enroll, issued.spki_sha256, *now).await? {
+            Found::Refused(why, box_id) => return Ok(EnrollOutcome::Refused(why, box_id)),
+            Found::Again(ticket, der, node_id, _) => {
+                return Ok(EnrollOutcome::Enrolled { box_id: ticket.box_id, box_name: ticket.box_name, node_id, der });
+            }
+            Found::Open(ticket) => ticket,
+        };
+        tx.bind_ticket(ticket_hash, ticket.box_id, issued, CertificateKind::Box, hostname, *now).await?;
+        let update =
+            sqlx::query("UPDATE boxes SET enrolled_at = COALESCE(enrolled_at, $1), heard_at = $1 WHERE box_id = $2")
+                .bind(now.unix())
+                .bind(ticket.box_id.to_string());
+        tx.write("boxes", 1, update).await?;
+        tx.audit(Entry {
+            time: *now,
+            actor: format!("node:{}", issued.node_id),
+            action: "box.enroll",
+            box_id: Some(ticket.box_id),
+            detail: format!("host {hostname}, certificate {}", issued.serial),
+        })
+        .await?;
+        Ok(EnrollOutcome::Enrolled {
+            box_id: ticket.box_id,
+            box_name: ticket.box_name,
+            node_id: issued.node_id,
+            der: issued.der.clone(),
+        })
+    }
+}

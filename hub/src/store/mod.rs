@@ -1,0 +1,260 @@
+//! The only room that speaks SQL: one text for SQLite and PostgreSQL.
+//!
+//! Every change is an [`Act`], performed by one writer task that groups acts into commits, and it
+//! writes its audit row in the same transaction. What a caller is told happened was committed with
+//! `synchronous=FULL`. There is no act that changes or removes a version, a part or an audit row,
+//! and triggers refuse one that somebody might add.
+//!
+//! Nothing here reads the clock or knows of HTTP.
+
+mod audit;
+mod boxes;
+mod certificates;
+mod enrolment;
+mod error;
+mod operators;
+mod proving;
+mod recovery;
+mod schema;
+mod tickets;
+mod versions;
+mod writer;
+
+use std::{fmt, path::Path, str::FromStr as _, time::Duration};
+
+use sqlx::{
+    AnyPool, ConnectOptions as _, Row as _,
+    any::{AnyConnectOptions, AnyPoolOptions, AnyRow},
+};
+use tenwords_protocol::time::Timestamp;
+use tokio::task::JoinHandle;
+
+pub use self::{
+    audit::{Entry, Record},
+    boxes::{AddBox, AddBoxOutcome, Heard},
+    certificates::{Certificate, CertificateKind},
+    enrolment::{Enroll, EnrollOutcome},
+    error::StoreError,
+    operators::{AddOperator, Operator},
+    proving::{Prove, ProveOutcome, Unproven},
+    recovery::{Arm, ArmOutcome, Claim, ClaimOutcome, Disarm, DisarmOutcome},
+    schema::FORMAT,
+    tickets::{Found, Issued, NewTicket, Purpose, TicketRefusal},
+    versions::{Push, PushOutcome},
+    writer::{Act, Tx},
+};
+
+/// Which database it is. The SQL text is one; how a transaction begins and what guards the
+/// append-only tables differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// A server, by URL.
+    Postgres,
+    /// The embedded one.
+    Sqlite,
+}
+
+/// The hub's memory.
+pub struct Store {
+    pool: AnyPool,
+    backend: Backend,
+    writer: writer::Writer,
+    task: JoinHandle<()>,
+}
+
+/// Where a store lies. A URL may carry a password, so it is never shown.
+pub struct Location {
+    url: String,
+    backend: Backend,
+}
+
+/// What a store says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The hub that it belongs to.
+    pub hub_id: String,
+    /// The format of its tables.
+    pub format: i64,
+}
+
+// === impl Location ===
+
+impl Location {
+    /// The embedded store in this file.
+    #[must_use]
+    pub fn embedded(file: &Path) -> Self {
+        Self { url: format!("sqlite://{}", file.display()), backend: Backend::Sqlite }
+    }
+
+    /// A store by its URL, `postgres://…` or `sqlite://…`.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`] for anything else.
+    pub fn by_url(url: &str) -> Result<Self, StoreError> {
+        let backend = match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("postgres" | "postgresql") => Backend::Postgres,
+            Some("sqlite") => Backend::Sqlite,
+            _ => return Err(StoreError::Url),
+        };
+        Ok(Self { url: url.to_owned(), backend })
+    }
+
+    /// Which database it is.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    async fn connect(&self, create: bool) -> Result<AnyPool, StoreError> {
+        sqlx::any::install_default_drivers();
+        let sqlite = self.backend == Backend::Sqlite;
+        let url = match (sqlite, create) {
+            (true, true) => format!("{}?mode=rwc", self.url),
+            (true, false) => format!("{}?mode=rw", self.url),
+            (false, _) => self.url.clone(),
+        };
+        let options = AnyConnectOptions::from_str(&url)?.disable_statement_logging();
+        let pool = AnyPoolOptions::new()
+            .max_connections(8)
+            .acquire_timeout(Duration::from_secs(10))
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    if sqlite {
+                        for pragma in schema::PRAGMAS {
+                            sqlx::query(*pragma).execute(&mut *connection).await?;
+                        }
+                    }
+                    Ok(())
+                })
+            })
+            .connect_with(options)
+            .await?;
+        Ok(pool)
+    }
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Location({:?})", self.backend)
+    }
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Makes the tables of a new hub in an empty database.
+    ///
+    /// # Errors
+    /// [`StoreError::NotEmpty`] if anything is in it; whatever the database says.
+    pub async fn create(location: &Location, hub_id: &str, now: Timestamp) -> Result<Self, StoreError> {
+        let pool = location.connect(true).await?;
+        if schema::has_any_table(&pool, location.backend).await? {
+            return Err(StoreError::NotEmpty);
+        }
+        schema::migrate(&pool, location.backend).await?;
+        sqlx::query("INSERT INTO hub (hub_id, format, made_at) VALUES ($1, $2, $3)")
+            .bind(hub_id)
+            .bind(FORMAT)
+            .bind(now.unix())
+            .execute(&pool)
+            .await?;
+        Ok(Self::start(pool, location.backend))
+    }
+
+    /// Opens the store of an existing hub.
+    ///
+    /// # Errors
+    /// [`StoreError::Empty`], [`StoreError::Foreign`] or [`StoreError::Newer`] if it is not this
+    /// hub's; whatever the database says.
+    pub async fn open(location: &Location, hub_id: &str) -> Result<Self, StoreError> {
+        let pool = location.connect(false).await?;
+        if !schema::has_table(&pool, location.backend, "hub").await? {
+            return Err(StoreError::Empty);
+        }
+        let found = identity(&pool).await?;
+        if found.hub_id != hub_id {
+            return Err(StoreError::Foreign { expected: hub_id.to_owned(), found: found.hub_id });
+        }
+        if found.format > FORMAT {
+            return Err(StoreError::Newer { found: found.format });
+        }
+        schema::migrate(&pool, location.backend).await?;
+        let store = Self::start(pool, location.backend);
+        store.check_audit_tail().await?;
+        Ok(store)
+    }
+
+    fn start(pool: AnyPool, backend: Backend) -> Self {
+        let (writer, task) = writer::start(pool.clone(), backend);
+        Self { pool, backend, writer, task }
+    }
+
+    /// Which database it is.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// Performs an act and returns once it is committed.
+    ///
+    /// # Errors
+    /// [`StoreError`] if nothing was committed, or if that is not known.
+    pub async fn perform<A: Act>(&self, act: A) -> Result<A::Reply, StoreError> {
+        self.writer.perform(act).await
+    }
+
+    /// Whether the database answers and the writer lives.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it does not.
+    pub async fn answers(&self) -> Result<(), StoreError> {
+        if self.task.is_finished() {
+            return Err(StoreError::Stopped);
+        }
+        identity(&self.pool).await.map(drop)
+    }
+
+    /// Finishes the acts that were begun, and closes.
+    pub async fn close(self) {
+        let Self { pool, writer, task, .. } = self;
+        drop(writer);
+        if let Err(error) = task.await {
+            tracing::error!(%error, "the store's writer ended badly");
+        }
+        pool.close().await;
+    }
+
+    pub(crate) fn pool(&self) -> &AnyPool {
+        &self.pool
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("backend", &self.backend).finish_non_exhaustive()
+    }
+}
+
+async fn identity(pool: &AnyPool) -> Result<Identity, StoreError> {
+    let row = sqlx::query("SELECT hub_id, format FROM hub").fetch_one(pool).await?;
+    Ok(Identity { hub_id: row.try_get("hub_id")?, format: row.try_get("format")? })
+}
+
+/// A time of the store.
+fn time(row: &AnyRow, table: &'static str, column: &'static str) -> Result<Timestamp, StoreError> {
+    let seconds: i64 = row.try_get(column)?;
+    Timestamp::from_unix(seconds).map_err(|_| StoreError::unreadable(table, column, seconds))
+}
+
+/// A time that may be missing.
+fn maybe_time(row: &AnyRow, table: &'static str, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
+    row.try_get::<Option<i64>, _>(column)?
+        .map(|seconds| Timestamp::from_unix(seconds).map_err(|_| StoreError::unreadable(table, column, seconds)))
+        .transpose()
+}
+
+/// A text of the store, as the type that it stands for.
+fn parsed<T: std::str::FromStr>(row: &AnyRow, table: &'static str, column: &'static str) -> Result<T, StoreError> {
+    let text: String = row.try_get(column)?;
+    text.parse().map_err(|_| StoreError::unreadable(table, column, text))
+}

@@ -1,0 +1,156 @@
+//! Somebody shows that he has the ten words, and the machine that claimed becomes the box.
+//!
+//! Everything is judged inside the transaction that changes it: the nonce is unused, the key is
+//! that of the version that the proof names, the certificate still holds.
+
+use std::fmt;
+
+use tenwords_protocol::{
+    hash::Sha256,
+    id::{BoxId, NodeId},
+    time::Timestamp,
+    version::Header,
+    words::{Purpose, WordsProof},
+};
+
+use super::{Act, CertificateKind, Entry, StoreError, Tx, versions};
+
+/// A proof's time may differ from the hub's by so much.
+const SKEW_SECONDS: u64 = 600;
+
+/// Judges a proof and acts on it.
+#[derive(Debug)]
+pub struct Prove {
+    /// The proof.
+    pub proof: WordsProof,
+    /// The certificate that it came with.
+    pub serial: String,
+    /// The certificate's public key.
+    pub spki_sha256: Sha256,
+    /// The certificate's box.
+    pub box_id: BoxId,
+    /// The certificate's machine.
+    pub node_id: NodeId,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// How it went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProveOutcome {
+    /// The certificate is the box's now.
+    IsBox {
+        /// So many others were revoked.
+        revoked: u64,
+    },
+    /// Written down; the certificate stays a reader's.
+    Rehearsed,
+    /// Nothing has changed.
+    Refused(Unproven),
+}
+
+/// Why a proof was refused. All of these are one refusal outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unproven {
+    /// The certificate has ended or was revoked meanwhile.
+    Certificate,
+    /// The hub gave no such nonce to this certificate, or it was used.
+    Nonce,
+    /// It is for something else than a recovery.
+    Purpose,
+    /// That version's key did not sign it, for this box and certificate.
+    Signature,
+    /// Its time is too far from the hub's.
+    Time,
+    /// The box has no such version.
+    Version,
+}
+
+impl Act for Prove {
+    type Reply = ProveOutcome;
+
+    async fn perform(&self, tx: &mut Tx<'_>) -> Result<ProveOutcome, StoreError> {
+        if let Err(why) = self.judge(tx).await? {
+            return Ok(ProveOutcome::Refused(why));
+        }
+        let Self { serial, box_id, now, .. } = self;
+        let nonce = sqlx::query("UPDATE nonces SET used_at = $1 WHERE nonce = $2 AND serial = $3 AND used_at IS NULL")
+            .bind(now.unix())
+            .bind(self.proof.nonce.to_string())
+            .bind(serial);
+        tx.write("nonces", 1, nonce).await?;
+        // A recovery certificate has exactly one ticket: the one that gave it.
+        let rehearsal = sqlx::query("SELECT ticket_hash FROM tickets WHERE serial = $1 AND rehearsal = 1").bind(serial);
+        let rehearsal = tx.read(rehearsal).await?.is_some();
+        let ticket = sqlx::query(
+            "UPDATE tickets SET proven_at = COALESCE(proven_at, $1), ended_at = COALESCE(ended_at, $1) \
+             WHERE serial = $2",
+        )
+        .bind(now.unix())
+        .bind(serial);
+        tx.write("tickets", 1, ticket).await?;
+        if rehearsal {
+            self.record(tx, "recovery.rehearsed", "the certificate stays a reader's").await?;
+            return Ok(ProveOutcome::Rehearsed);
+        }
+        let update = sqlx::query("UPDATE certificates SET kind = 'box' WHERE serial = $1").bind(serial);
+        tx.write("certificates", 1, update).await?;
+        let revoked = tx.revoke_others(*box_id, serial, "the box was recovered", *now).await?;
+        self.record(tx, "recovery.prove", &format!("{revoked} certificates revoked")).await?;
+        Ok(ProveOutcome::IsBox { revoked })
+    }
+}
+
+impl Prove {
+    async fn judge(&self, tx: &mut Tx<'_>) -> Result<Result<(), Unproven>, StoreError> {
+        let Self { proof, serial, box_id, now, .. } = self;
+        if proof.purpose != Purpose::Recover {
+            return Ok(Err(Unproven::Purpose));
+        }
+        if now.since(proof.time).max(proof.time.since(*now)).as_secs() > SKEW_SECONDS {
+            return Ok(Err(Unproven::Time));
+        }
+        match tx.certificate_kind(serial, *now).await? {
+            Some(CertificateKind::Box | CertificateKind::Recovery) => {}
+            None => return Ok(Err(Unproven::Certificate)),
+        }
+        let nonce = sqlx::query("SELECT nonce FROM nonces WHERE nonce = $1 AND serial = $2 AND used_at IS NULL")
+            .bind(proof.nonce.to_string())
+            .bind(serial);
+        if tx.read(nonce).await?.is_none() {
+            return Ok(Err(Unproven::Nonce));
+        }
+        let Some(header) = versions::header_of(tx, *box_id, proof.version).await? else {
+            return Ok(Err(Unproven::Version));
+        };
+        Ok(self.signed_by_key_of(&header))
+    }
+
+    fn signed_by_key_of(&self, header: &Header) -> Result<(), Unproven> {
+        self.proof.verify(self.box_id, self.spki_sha256, &header.facts().words_key).map_err(|_| Unproven::Signature)
+    }
+
+    async fn record(&self, tx: &mut Tx<'_>, action: &'static str, more: &str) -> Result<(), StoreError> {
+        tx.audit(Entry {
+            time: self.now,
+            actor: format!("node:{}", self.node_id),
+            action,
+            box_id: Some(self.box_id),
+            detail: format!("certificate {}, words of version {}; {more}", self.serial, self.proof.version),
+        })
+        .await
+    }
+}
+
+impl fmt::Display for Unproven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Certificate => "the certificate does not hold any more",
+            Self::Nonce => "the nonce is not this certificate's, or was used",
+            Self::Purpose => "it is for another purpose",
+            Self::Signature => "the words key of that version did not sign it",
+            Self::Time => "its time is too far from the hub's",
+            Self::Version => "no such version",
+        })
+    }
+}

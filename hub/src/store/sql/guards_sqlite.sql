@@ -1,0 +1,25 @@
+-- What is acknowledged is never changed nor removed, whatever our own code may say. The insert
+-- guards stand against REPLACE, which removes a row without asking a delete trigger.
+CREATE TRIGGER versions_no_update BEFORE UPDATE ON versions
+BEGIN SELECT RAISE(ABORT, 'versions is append-only'); END;
+CREATE TRIGGER versions_no_delete BEFORE DELETE ON versions
+BEGIN SELECT RAISE(ABORT, 'versions is append-only'); END;
+CREATE TRIGGER versions_no_replace BEFORE INSERT ON versions
+WHEN EXISTS (SELECT 1 FROM versions WHERE box_id = NEW.box_id AND number = NEW.number)
+BEGIN SELECT RAISE(ABORT, 'versions is append-only'); END;
+
+CREATE TRIGGER parts_no_update BEFORE UPDATE ON parts
+BEGIN SELECT RAISE(ABORT, 'parts is append-only'); END;
+CREATE TRIGGER parts_no_delete BEFORE DELETE ON parts
+BEGIN SELECT RAISE(ABORT, 'parts is append-only'); END;
+CREATE TRIGGER parts_no_replace BEFORE INSERT ON parts
+WHEN EXISTS (SELECT 1 FROM parts WHERE box_id = NEW.box_id AND number = NEW.number AND name = NEW.name)
+BEGIN SELECT RAISE(ABORT, 'parts is append-only'); END;
+
+CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit
+BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
+CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit
+BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
+CREATE TRIGGER audit_no_replace BEFORE INSERT ON audit
+WHEN EXISTS (SELECT 1 FROM audit WHERE seq = NEW.seq OR previous = NEW.previous)
+BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;

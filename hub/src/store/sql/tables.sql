@@ -1,0 +1,112 @@
+-- One text for SQLite and PostgreSQL: columns are TEXT, BIGINT and blob (a domain over bytea there).
+-- Times are seconds since 1970 (UTC) by the hub's clock; ids, hashes and JSON are TEXT; truth is 0 or 1.
+
+CREATE TABLE hub (
+    hub_id TEXT NOT NULL PRIMARY KEY,
+    format BIGINT NOT NULL,
+    made_at BIGINT NOT NULL
+);
+
+CREATE TABLE operators (
+    name TEXT NOT NULL PRIMARY KEY,
+    role TEXT NOT NULL,
+    token_hash TEXT NOT NULL UNIQUE,
+    made_at BIGINT NOT NULL,
+    ended_at BIGINT
+);
+
+CREATE TABLE boxes (
+    box_id TEXT NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    added_at BIGINT NOT NULL,
+    enrolled_at BIGINT,
+    heard_at BIGINT
+);
+
+CREATE TABLE nodes (
+    node_id TEXT NOT NULL PRIMARY KEY,
+    box_id TEXT NOT NULL REFERENCES boxes (box_id),
+    hostname TEXT NOT NULL,
+    made_at BIGINT NOT NULL
+);
+
+-- kind 'box' speaks for the box; 'recovery' may read until its holder has proven the ten words.
+CREATE TABLE certificates (
+    serial TEXT NOT NULL PRIMARY KEY,
+    box_id TEXT NOT NULL REFERENCES boxes (box_id),
+    node_id TEXT NOT NULL REFERENCES nodes (node_id),
+    kind TEXT NOT NULL CHECK (kind IN ('box', 'recovery')),
+    spki_sha256 TEXT NOT NULL,
+    der blob NOT NULL,
+    made_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    revoked_at BIGINT,
+    revoked_because TEXT
+);
+CREATE INDEX certificates_by_box ON certificates (box_id);
+
+-- A ticket is known by its keyed hash alone. serial is the certificate that it gave, to the key
+-- that it is bound to from then on. The columns after ended_at are those of a recovery window.
+CREATE TABLE tickets (
+    ticket_hash TEXT NOT NULL PRIMARY KEY,
+    position BIGINT NOT NULL UNIQUE,
+    purpose TEXT NOT NULL CHECK (purpose IN ('enroll', 'recover')),
+    box_id TEXT NOT NULL REFERENCES boxes (box_id),
+    made_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    used_at BIGINT,
+    serial TEXT REFERENCES certificates (serial),
+    ended_at BIGINT,
+    reason TEXT NOT NULL,
+    rehearsal BIGINT NOT NULL,
+    stolen BIGINT NOT NULL,
+    lost_at BIGINT,
+    proven_at BIGINT
+);
+CREATE INDEX tickets_by_box ON tickets (box_id, position);
+
+CREATE TABLE nonces (
+    nonce TEXT NOT NULL PRIMARY KEY,
+    serial TEXT NOT NULL REFERENCES certificates (serial),
+    made_at BIGINT NOT NULL,
+    used_at BIGINT
+);
+CREATE INDEX nonces_by_serial ON nonces (serial);
+
+-- Append-only. header is the text that the box wrote, header_sha256 is over it.
+CREATE TABLE versions (
+    box_id TEXT NOT NULL REFERENCES boxes (box_id),
+    number BIGINT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('ceremony', 'update')),
+    received_at BIGINT NOT NULL,
+    header TEXT NOT NULL,
+    header_sha256 TEXT NOT NULL,
+    PRIMARY KEY (box_id, number)
+);
+CREATE INDEX versions_by_time ON versions (box_id, kind, received_at);
+
+-- Append-only. seal 0: the body is what the box sent. Other numbers are for sealing at rest: the
+-- body is then sealed under the version's data key, whose wrapped forms get a table of their own.
+CREATE TABLE parts (
+    box_id TEXT NOT NULL,
+    number BIGINT NOT NULL,
+    name TEXT NOT NULL,
+    size BIGINT NOT NULL,
+    sha256 TEXT NOT NULL,
+    seal BIGINT NOT NULL,
+    body blob NOT NULL,
+    PRIMARY KEY (box_id, number, name),
+    FOREIGN KEY (box_id, number) REFERENCES versions (box_id, number)
+);
+
+-- Append-only, and a chain: hash is over the row's canonical text, previous included.
+CREATE TABLE audit (
+    seq BIGINT NOT NULL PRIMARY KEY,
+    time BIGINT NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    box_id TEXT,
+    detail TEXT NOT NULL,
+    previous TEXT NOT NULL UNIQUE,
+    hash TEXT NOT NULL
+);

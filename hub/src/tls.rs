@@ -1,0 +1,252 @@
+//! TLS, ended here and never behind a header: a listener that axum serves, and its configuration.
+//!
+//! The handshake asks for a certificate of the box CA but goes on without one. It lets an *expired*
+//! certificate through, so that its holder hears a sentence and not an alert; whether a certificate
+//! holds is asked of the store at each request ([`crate::identity`]). Sessions are not resumed: each
+//! connection's certificate has been looked at.
+
+use std::{fmt, future::pending, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use axum::{
+    extract::connect_info::Connected,
+    serve::{IncomingStream, Listener},
+};
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
+    client::danger::HandshakeSignatureValid,
+    crypto::CryptoProvider,
+    server::{
+        NoServerSessionStorage, WebPkiClientVerifier,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
+    time_provider::TimeProvider,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use thiserror::Error;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, mpsc},
+    task::JoinHandle,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use crate::clock::Clock;
+
+/// Handshakes at the same time, at most.
+const HANDSHAKES: usize = 512;
+/// A handshake takes so long, at most.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    /// Signed by the box CA; perhaps expired, perhaps revoked.
+    pub(crate) certificate: Option<CertificateDer<'static>>,
+}
+
+/// A listener whose connections have done their handshake.
+pub(crate) struct TlsListener {
+    local: SocketAddr,
+    ready: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
+    acceptor: JoinHandle<()>,
+}
+
+/// Why TLS could not be set up.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// The configuration was refused.
+    #[error("TLS cannot be set up")]
+    Rustls(#[from] rustls::Error),
+    /// The box CA cannot be used to check certificates.
+    #[error("the box CA cannot be used")]
+    Verifier(#[from] rustls::server::VerifierBuilderError),
+}
+
+// === configuration ===
+
+/// The agents' side: a certificate of the box CA, or none.
+pub(crate) fn for_agents(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    box_ca: &CertificateDer<'static>,
+    clock: Arc<dyn Clock>,
+) -> Result<ServerConfig, TlsError> {
+    let mut roots = RootCertStore::empty();
+    roots.add(box_ca.clone())?;
+    let inner =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).allow_unauthenticated().build()?;
+    let config = ServerConfig::builder_with_details(provider(), Arc::new(HubTime(clock)))
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(Arc::new(ExpiredToo(inner)))
+        .with_single_cert(chain, key)?;
+    Ok(finished(config))
+}
+
+/// The people's side: no client certificates.
+pub(crate) fn for_people(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    clock: Arc<dyn Clock>,
+) -> Result<ServerConfig, TlsError> {
+    let config = ServerConfig::builder_with_details(provider(), Arc::new(HubTime(clock)))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    Ok(finished(config))
+}
+
+fn finished(mut config: ServerConfig) -> ServerConfig {
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+#[derive(Debug)]
+struct HubTime(Arc<dyn Clock>);
+
+impl TimeProvider for HubTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = u64::try_from(self.0.now().unix()).ok()?;
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
+}
+
+/// The inner verifier is asked about the time at which the certificate was still good.
+#[derive(Debug)]
+struct ExpiredToo(Arc<dyn ClientCertVerifier>);
+
+impl ClientCertVerifier for ExpiredToo {
+    fn offer_client_auth(&self) -> bool {
+        self.0.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.0.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let ends = x509_parser::parse_x509_certificate(end_entity)
+            .ok()
+            .and_then(|(_, parsed)| u64::try_from(parsed.validity().not_after.timestamp()).ok());
+        let then = match ends {
+            Some(ends) if ends < now.as_secs() => UnixTime::since_unix_epoch(Duration::from_secs(ends)),
+            _ => now,
+        };
+        self.0.verify_client_cert(end_entity, intermediates, then)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
+// === impl TlsListener ===
+
+impl TlsListener {
+    /// Accepts on `tcp`. The configuration is loaded anew for each connection.
+    pub(crate) fn start(tcp: TcpListener, config: Arc<ArcSwap<ServerConfig>>) -> io::Result<Self> {
+        let local = tcp.local_addr()?;
+        let (sender, ready) = mpsc::channel(64);
+        Ok(Self { local, ready, acceptor: tokio::spawn(accept(tcp, config, sender)) })
+    }
+}
+
+impl Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        match self.ready.recv().await {
+            Some(connection) => connection,
+            None => pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.local)
+    }
+}
+
+impl Drop for TlsListener {
+    fn drop(&mut self) {
+        self.acceptor.abort();
+    }
+}
+
+impl fmt::Debug for TlsListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TlsListener({})", self.local)
+    }
+}
+
+/// One task per handshake, so that a slow client keeps nobody waiting.
+async fn accept(
+    tcp: TcpListener,
+    config: Arc<ArcSwap<ServerConfig>>,
+    sender: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>,
+) {
+    let places = Arc::new(Semaphore::new(HANDSHAKES));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let (stream, address) = match tcp.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, or a connection that is gone again: neither ends the hub.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (acceptor, sender) = (TlsAcceptor::from(config.load_full()), sender.clone());
+        tokio::spawn(async move {
+            match tokio::time::timeout(HANDSHAKE_TIME, acceptor.accept(stream)).await {
+                Ok(Ok(tls)) => drop(sender.send((tls, address)).await),
+                Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
+                Err(_) => tracing::debug!("a handshake took too long"),
+            }
+            drop(place);
+        });
+    }
+}
+
+impl Connected<IncomingStream<'_, TlsListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
+        let certificate = stream.io().get_ref().1.peer_certificates().and_then(|chain| chain.first());
+        Self { address: *stream.remote_addr(), certificate: certificate.map(|c| c.clone().into_owned()) }
+    }
+}
