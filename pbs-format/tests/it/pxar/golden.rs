@@ -61,10 +61,7 @@ fn the_clients_archive_comes_back_as_the_tree_that_was_stored() {
 
     let expected = expected();
     let found = tree(&target);
-    assert_eq!(
-        found.keys().collect::<Vec<_>>(),
-        expected.keys().collect::<Vec<_>>()
-    );
+    assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
     for (path, state) in &expected {
         assert_eq!(&found[path], state, "{path:?}");
     }

@@ -13,7 +13,7 @@ use super::support::{
     FCAPS, FILENAME, GOODBYE, HARDLINK, PAYLOAD, QUOTA_PROJID, Raw, SYMLINK, Scratch, XATTR, metadata, tree,
 };
 
-const REPLACE_ALL: ExtractOptions = ExtractOptions {
+pub(crate) const REPLACE_ALL: ExtractOptions = ExtractOptions {
     allow_existing_dirs: true,
     overwrite: Overwrite { files: true, symlinks: true, hardlinks: true },
     ignore_ownership: false,
@@ -36,7 +36,7 @@ fn read(archive: &[u8]) -> Result<(), DecodeError> {
 }
 
 /// Extracts into a folder beside which something of value lies, and sees that it still does, alone.
-fn contained(archive: &[u8], options: &ExtractOptions) -> (Result<ExtractReport, ExtractError>, Scratch) {
+pub(crate) fn contained(archive: &[u8], options: &ExtractOptions) -> (Result<ExtractReport, ExtractError>, Scratch) {
     let scratch = Scratch::new();
     fs::create_dir(scratch.join("outside")).unwrap();
     fs::write(scratch.join("outside/secret"), "untouched").unwrap();
@@ -81,7 +81,10 @@ fn names_are_single_components() {
 fn a_symbolic_link_is_never_followed_into() {
     let through = Raw::rooted().symlink(b"d", b"../outside").folder(b"d").file(b"new", b"x").goodbye().goodbye();
     let text = refused(&through, &ExtractOptions::default());
-    lines(r#"encountered unexpected error during extraction: error at entry "d": failed to enter directory: EEXIST"#, &text);
+    lines(
+        r#"encountered unexpected error during extraction: error at entry "d": failed to enter directory: EEXIST"#,
+        &text,
+    );
     let text = refused(&through, &REPLACE_ALL);
     lines(
         r#"encountered unexpected error during extraction: error at entry "d": failed to enter directory: ENOTDIR"#,
@@ -117,7 +120,8 @@ fn a_file_in_place_of_a_link_replaces_the_link() {
 
 #[test]
 fn a_hard_link_leads_to_a_file_of_the_archive_only() {
-    for target in [&b"../outside/secret"[..], b"/etc/passwd", b"a/../../outside/secret", b"", b"a//b", b"./a", b"a\0b"] {
+    for target in [&b"../outside/secret"[..], b"/etc/passwd", b"a/../../outside/secret", b"", b"a//b", b"./a", b"a\0b"]
+    {
         let archive = Raw::rooted().file(b"a", b"x").hardlink(b"b", target).goodbye();
         let error = read(&archive.0);
         assert!(matches!(error, Err(DecodeError::LinkTarget { .. })), "{target:?}: {error:?}");
@@ -169,8 +173,23 @@ fn a_hard_link_has_a_distance_inside_the_archive() {
 #[test]
 fn no_size_is_believed() {
     let inside = [
-        XATTR, ACL_USER, ACL_GROUP, ACL_GROUP_OBJ, ACL_DEFAULT, ACL_DEFAULT_USER, ACL_DEFAULT_GROUP, FCAPS, QUOTA_PROJID,
-        SYMLINK, HARDLINK, DEVICE, PAYLOAD, GOODBYE, FILENAME, ENTRY, ENTRY_OLD,
+        XATTR,
+        ACL_USER,
+        ACL_GROUP,
+        ACL_GROUP_OBJ,
+        ACL_DEFAULT,
+        ACL_DEFAULT_USER,
+        ACL_DEFAULT_GROUP,
+        FCAPS,
+        QUOTA_PROJID,
+        SYMLINK,
+        HARDLINK,
+        DEVICE,
+        PAYLOAD,
+        GOODBYE,
+        FILENAME,
+        ENTRY,
+        ENTRY_OLD,
     ];
     for kind in inside {
         for size in [0, 1, 15, (1 << 63) + 16, 1 << 63, u64::MAX - 16, u64::MAX] {
@@ -211,7 +230,7 @@ fn a_huge_file_takes_no_more_than_it_has() {
 }
 
 /// One of everything, small.
-fn small() -> Raw {
+pub(crate) fn small() -> Raw {
     Raw::rooted()
         .item(XATTR, b"user.a\0b")
         .folder(b"d")
