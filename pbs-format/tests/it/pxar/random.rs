@@ -158,7 +158,9 @@ impl Written {
 fn check_tables(archive: &[u8]) {
     let word = |at: usize| u64::from_le_bytes(archive[at..at + 8].try_into().unwrap());
     let at = |number: u64| usize::try_from(number).unwrap();
-    // From each tail to its folder; the last table is the root's.
+    // From each tail to its folder; the last table is the root's, whose ENTRY is the first item.
+    let last = archive.len();
+    assert_eq!(last - at(word(last - 8)) - at(word(last - 16)), 0);
     let mut tables = vec![archive.len()];
     while let Some(end) = tables.pop() {
         assert_eq!(word(end - 24), 0xef5e_ed5b_753e_1555);

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use pbs_format::pxar::{Decoder, Encoder, EntryKind, Event, Metadata, SpecialFile};
@@ -16,9 +16,15 @@ use sha2::{Digest, Sha256};
 pub(crate) fn is_root(what: &str) -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        eprintln!("SKIPPED: {what} needs root");
+        skipped(what, "it needs root");
     }
     root
+}
+
+/// Names what is not tested here, past the harness' capture.
+pub(crate) fn skipped(what: &str, why: impl std::fmt::Display) {
+    let line = format!("\nSKIPPED: {what}: {why}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 /// A temporary folder that goes away even if something in it is immutable.
@@ -58,9 +64,9 @@ fn unseal(path: &Path) {
         rustix::fs::ioctl_setflags(&file, flags - IFlags::IMMUTABLE - IFlags::APPEND).unwrap();
     }
     if metadata.is_dir() {
-        for entry in fs::read_dir(path).unwrap() {
-            unseal(&entry.unwrap().path());
-        }
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+        let names: Vec<_> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
+        names.iter().for_each(|path| unseal(path));
     }
 }
 
