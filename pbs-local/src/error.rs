@@ -229,6 +229,9 @@ pub enum Error {
     /// Writing the archive's files failed; the text names the entry and the cause.
     #[error("error extracting archive - {0}")]
     Extract(String),
+    /// The archive could not be copied to standard output.
+    #[error("unable to pipe data - {0}")]
+    Pipe(io::Error),
     /// The target is there already, or its folder is not.
     #[error("unable to create target file {path:?} - {cause}")]
     Target {
@@ -391,7 +394,7 @@ pub enum Error {
     /// A source of the wrong kind.
     #[error("got unexpected file type (expected {expected})")]
     SourceKind {
-        /// `directory`, `file` or `file or block device`.
+        /// `directory`, `regular file` or `file or block device`.
         expected: &'static str,
     },
     /// Two sources for one archive.

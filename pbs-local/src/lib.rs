@@ -101,8 +101,10 @@ mod human;
 mod log;
 mod repository;
 mod server;
+mod store;
 mod table;
 mod terminal;
+mod wording;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, str::FromStr as _};
 

@@ -16,6 +16,8 @@ pub(crate) struct Block {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
     pub(crate) talk: Vec<Talk>,
+    /// What a conversation printed on a separate stderr.
+    pub(crate) stderr_bytes: Vec<Vec<u8>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +55,7 @@ fn block(text: &str) -> Option<Block> {
         stdout: stream(rest, "\nstdout: ", "\nstderr: "),
         stderr: stream(rest, "\nstderr: ", "\n\n"),
         talk: rest.lines().filter_map(talk).collect(),
+        stderr_bytes: rest.lines().filter_map(|line| line.strip_prefix("  stderr  b")).map(unescape).collect(),
     })
 }
 

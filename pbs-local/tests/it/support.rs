@@ -127,8 +127,7 @@ impl Bench {
     /// With this on standard input, through a pipe.
     pub(crate) fn run_with_input<S: AsRef<OsStr>>(&self, words: &[S], input: &[u8]) -> Ran {
         let mut command = self.command(words);
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         // The child may well not read it.
         if child.stdin.take().unwrap().write_all(input).is_err() {}
         ran(child.wait_with_output().unwrap())
@@ -174,4 +173,18 @@ pub(crate) fn golden_sum(name: &str) -> String {
     let sums = fs::read_to_string(golden_file("SHA256SUMS")).unwrap();
     let line = sums.lines().find(|line| line.ends_with(name)).unwrap();
     line.split(' ').next().unwrap().to_owned()
+}
+
+/// Bytes that do not compress, the same ones each time.
+pub(crate) fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
 }

@@ -1,0 +1,12 @@
+//! The real binary, against what the real client was seen to do.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod conformance;
+mod golden;
+mod limits;
+mod pty;
+mod recorded;
+mod roundtrip;
+mod server;
+mod support;
