@@ -13,7 +13,7 @@
 //! | know which chunks make up an archive | [`index`] |
 //! | know which files make up a snapshot, and whether a key of ours signed that | [`manifest`] |
 //! | find groups and snapshots in a datastore directory | [`datastore`] |
-//! | stream an archive out of a datastore, or into it | [`archive`], [`snapshot`] |
+//! | stream an archive out of a datastore, or into it | [`archive`], [`backup`] |
 //! | read and write the files inside a file archive | [`pxar`] |
 //!
 //! # What holds here
@@ -29,9 +29,16 @@
 //! is one signed under the given key; which snapshot was wanted, and whether plaintext entries are
 //! acceptable, is asked elsewhere.
 
+pub mod archive;
+pub mod backup;
 pub mod blob;
+pub mod chunk;
 mod cipher;
+mod cut;
+pub mod datastore;
 pub mod digest;
+mod disk;
+pub mod index;
 pub mod key;
 pub mod manifest;
 pub mod name;

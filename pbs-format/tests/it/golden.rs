@@ -3,7 +3,10 @@
 use std::{fs, path::PathBuf, sync::LazyLock};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use pbs_format::key::EncryptionKey;
+use pbs_format::{
+    datastore::Datastore,
+    key::{EncryptionKey, KeyFile},
+};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -50,4 +53,26 @@ pub(crate) fn key_from_hex(hex: &str) -> EncryptionKey {
 /// The key that a case names, `None` where it names none.
 pub(crate) fn key_of(case: &Value) -> Option<EncryptionKey> {
     case["key_hex"].as_str().map(key_from_hex)
+}
+
+/// The datastore that the real server wrote, unpacked.
+pub(crate) fn store() -> (tempfile::TempDir, Datastore) {
+    let folder = tempfile::tempdir().unwrap();
+    let packed = file("store.tar.zst");
+    tar::Archive::new(zstd::Decoder::new(&packed[..]).unwrap()).unpack(folder.path()).unwrap();
+    let root = if folder.path().join("store").is_dir() { folder.path().join("store") } else { folder.path().into() };
+    let store = Datastore::open(&root).unwrap();
+    (folder, store)
+}
+
+/// The key of one of the unprotected golden key files.
+pub(crate) fn live_key(name: &str) -> EncryptionKey {
+    KeyFile::parse(&file(name)).unwrap().open(None).unwrap()
+}
+
+/// The checksum of a golden file that is too large to be kept.
+pub(crate) fn checksum(name: &str) -> String {
+    let sums = String::from_utf8(file("SHA256SUMS")).unwrap();
+    let line = sums.lines().find(|line| line.ends_with(name)).unwrap();
+    line.split_whitespace().next().unwrap().to_owned()
 }
