@@ -8,9 +8,9 @@
 
 use super::acl;
 use super::apply::is_stored;
-use super::decode::DecodeError;
 use super::descent::{Descent, FOLDER, look};
 use super::encode::{EncodeError, Encoder, FilePosition, SpecialFile};
+use super::entry::DecodeError;
 use super::format::{MAX_DEPTH, MAX_TARGET, MAX_XATTR};
 use super::handle::{self, Handle};
 use super::metadata::{FileType, Metadata, Mtime, Xattr};

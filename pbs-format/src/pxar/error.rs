@@ -3,7 +3,7 @@
 //! Joined with `: ` the levels give the words that the real client prints for the same failure
 //! (`client.md`; `transcripts/ab.txt`, `x.txt`), where those were recorded.
 
-use super::decode::DecodeError;
+use super::entry::DecodeError;
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::io;

@@ -7,8 +7,9 @@
 
 use super::acl;
 use super::apply::Apply;
-use super::decode::{Content, Decoder, Entry, EntryKind, Event, Hardlink};
+use super::decode::{Content, Decoder};
 use super::descent::{Descent, FOLDER, look, parent_of};
+use super::entry::{Entry, EntryKind, Event, Hardlink};
 use super::error::{ExtractError, Step, StepError, named};
 use super::handle::Handle;
 use super::metadata::{FileType, Metadata};

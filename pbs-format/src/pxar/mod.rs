@@ -39,6 +39,7 @@ mod create;
 mod decode;
 mod descent;
 mod encode;
+mod entry;
 mod error;
 mod extract;
 mod format;
@@ -48,8 +49,9 @@ mod metadata;
 mod report;
 
 pub use create::{CreateError, CreateOptions, create};
-pub use decode::{Content, DecodeError, Decoder, Entry, EntryKind, Event, Hardlink};
+pub use decode::{Content, Decoder};
 pub use encode::{EncodeError, Encoder, FilePosition, SpecialFile};
+pub use entry::{DecodeError, Entry, EntryKind, Event, Hardlink};
 pub use error::{Cause, ExtractError, Step, StepError};
 pub use extract::{ExtractOptions, Overwrite, extract};
 pub use format::{MAX_DEPTH, name_hash};

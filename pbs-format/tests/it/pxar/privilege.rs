@@ -164,7 +164,7 @@ fn what_cannot_be_read_is_reported() {
         std::fs::create_dir(scratch.join("locked")).unwrap();
         std::fs::write(scratch.join("open"), "x").unwrap();
         for name in ["closed", "locked"] {
-            let closed = std::os::unix::fs::PermissionsExt::from_mode(0);
+            let closed = std::os::unix::fs::PermissionsExt::from_mode(0o000);
             std::fs::set_permissions(scratch.join(name), closed).unwrap();
         }
         let mut archive = Vec::new();

@@ -261,7 +261,7 @@ fn many_children_make_a_whole_tree() {
         let mut encoder = Encoder::new(Vec::new(), &folder).unwrap();
         for number in 0..count {
             let name = format!("file-{number:03}");
-            encoder.file(name.as_str().as_bytes(), &file, 0, &mut std::io::empty()).unwrap();
+            encoder.file(name.as_bytes(), &file, 0, &mut std::io::empty()).unwrap();
         }
         check_tables(&encoder.finish().unwrap());
     }
