@@ -152,7 +152,7 @@ pub(crate) fn golden() -> Bench {
     let packed = fs::File::open(golden_file("store.tar.zst")).unwrap();
     let mut archive = tar::Archive::new(zstd::Decoder::new(packed).unwrap());
     archive.set_preserve_permissions(true);
-    archive.unpack(bench.path("stores")).unwrap();
+    archive.unpack(bench.store()).unwrap();
     for name in ["K.enc", "other.enc"] {
         bench.write(name, fs::read(golden_file(name)).unwrap());
     }
