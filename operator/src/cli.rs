@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Settings")]
 pub(crate) struct Common {
-    /// The hub's address for people, for example https://hub.example.net:8444
+    /// The hub's address for people: https, its name, its port (see below)
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) hub: Option<String>,
     /// The hub's server CA, PEM; nothing else is believed
@@ -58,7 +58,7 @@ pub(crate) struct Common {
     /// Another settings file
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// One JSON text on stdout, and refusals as JSON on stderr
+    /// One JSON text on stdout; warnings and refusals as lines of JSON on stderr
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }
@@ -97,7 +97,7 @@ pub(crate) enum RecoveryCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct Add {
-    /// What you call the box: letters, digits, dots, dashes, underscores, single blanks
+    /// What you call the box: letters, digits, dots, dashes, underscores
     pub(crate) name: Name,
 }
 

@@ -57,7 +57,7 @@ impl Failure {
             ProblemCode::Unauthenticated => Some("check the token in your token file: the hub does not know it"),
             ProblemCode::Forbidden => Some("ask an operator whose token may do this"),
             ProblemCode::Unavailable | ProblemCode::RateLimited => Some("wait a minute and try again"),
-            ProblemCode::NotFound => Some("`tenwords box list` shows what this hub knows"),
+            ProblemCode::NotFound if problem.detail.is_none() => Some("`tenwords box list` shows what this hub knows"),
             _ => None,
         };
         Self {

@@ -64,8 +64,14 @@ impl Hub {
     }
 
     pub(crate) async fn boxes(&self) -> Result<Vec<BoxSummary>, Refused> {
-        let list: BoxList = self.ask(Method::GET, "/v1/boxes", None::<&()>).await?;
-        Ok(list.boxes)
+        let list: Result<BoxList, Refused> = self.ask(Method::GET, "/v1/boxes", None::<&()>).await;
+        match list {
+            Err(Refused { code: Some(ProblemCode::NotFound), failure }) => {
+                let remedy = "is this the hub's address for people (8444), and not the one for agents?";
+                Err(failure.with_remedy(remedy).into())
+            }
+            other => Ok(other?.boxes),
+        }
     }
 
     pub(crate) async fn add_box(&self, request: &AddBoxRequest) -> Result<TicketReply, Refused> {

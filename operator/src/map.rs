@@ -225,7 +225,7 @@ mod tests {
             r#"{"v":1,"boxes":[],"boxes":[]}"#.into(),
             format!(r#"{{"v":1,"boxes":[{},{}]}}"#, line("a", id), line("b", id)),
             format!(r#"{{"v":1,"boxes":[{},{}]}}"#, line("a", id), line("a", other)),
-            format!(r#"{{"v":1,"boxes":[{}]}}"#, line("a  b", id)),
+            format!(r#"{{"v":1,"boxes":[{}]}}"#, line("a b", id)),
         ] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join(FILE);

@@ -5,9 +5,9 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use tenwords_protocol::id::BoxId;
 
-/// One to 63 letters and digits of any script, dots, dashes, underscores and single blanks between
-/// them, beginning with a letter, a digit or an underscore, and not shaped like a box id. So nothing
-/// in it is invisible, changes the direction of writing, or reads as an option.
+/// One to 63 letters, digits, dots, dashes and underscores, beginning with a letter, a digit or an
+/// underscore, and not shaped like a box id: nothing in it is invisible, looks like another name, or
+/// reads as an option.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Name(String);
 
@@ -25,10 +25,9 @@ impl FromStr for Name {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let begins = text.chars().next().is_some_and(|c| c.is_alphanumeric() || c == '_');
-        let known = text.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ' '));
-        let blanks = text.contains("  ") || text.ends_with(' ');
-        if begins && known && !blanks && text.chars().count() <= 63 && text.parse::<BoxId>().is_err() {
+        let begins = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let known = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+        if begins && known && text.len() <= 63 && text.parse::<BoxId>().is_err() {
             Ok(Self(text.to_owned()))
         } else {
             Err(NameError)
@@ -44,9 +43,7 @@ impl fmt::Display for Name {
 
 impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "a name is one to 63 letters, digits, dots, dashes, underscores and single blanks, and not a box id",
-        )
+        f.write_str("a name is one to 63 letters, digits, dots, dashes and underscores, and not a box id")
     }
 }
 
@@ -70,16 +67,15 @@ mod tests {
 
     #[test]
     fn what_could_be_misread_or_looks_like_an_id_is_not_a_name() {
-        for good in ["lab-1", "PVE01.example.net", "Bakery Müller", "_", "a", &"ü".repeat(63)] {
+        for good in ["lab-1", "PVE01.example.net", "_", "a", &"x".repeat(63)] {
             assert!(good.parse::<Name>().is_ok(), "{good}");
         }
         for bad in [
             "",
             "-rf",
             ".hidden",
-            "two  blanks",
-            " lab",
-            "lab ",
+            "two words",
+            "büro",
             "tab\tbed",
             "zero\u{200b}width",
             "a\u{202e}b",

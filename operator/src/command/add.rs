@@ -7,6 +7,7 @@ use super::{Desk, ticket};
 use crate::{
     cli::Add,
     failure::Failure,
+    hub::Refused,
     map::{Entry, HeldMap},
     name::Name,
 };
@@ -16,18 +17,17 @@ use crate::{
 pub(super) async fn run(desk: &Desk, add: &Add) -> Result<(), Failure> {
     let hub = desk.hub()?;
     let (box_id, again) = noted(desk, &add.name)?;
-    if again {
+    if again && !desk.json {
         eprintln!("{} stands in your map already; asking for another ticket in place of the first", add.name);
     }
     let request = AddBoxRequest { v: V1, box_id, name: add.name.to_string() };
     let reply = match hub.add_box(&request).await {
         Ok(reply) => reply,
-        Err(refused) if refused.code == Some(ProblemCode::Conflict) => return Err(taken(desk, &add.name, box_id)),
-        Err(refused) => return Err(refused.into()),
+        Err(refused) => return Err(not_added(desk, &add.name, box_id, again, refused)),
     };
     HeldMap::hold(&desk.settings.state)?.acknowledge(box_id)?;
     desk.print_json(&ticket::Shown::new(Some(&add.name), &reply))?;
-    let command = "tenwords-agent enroll --ticket TICKET --operator-keys FILE";
+    let command = "tenwords-agent enroll --ticket-file - --operator-keys FILE";
     desk.print(&format!("{} is box {box_id}. Its enrolment ticket, shown once:\n", add.name))?;
     desk.print(&ticket::text(&reply, command))?;
     desk.print("FILE lists the SSH keys of your operators; bring it yourself, it never comes from the hub.\n")
@@ -44,11 +44,18 @@ fn noted(desk: &Desk, name: &Name) -> Result<(BoxId, bool), Failure> {
     Ok((box_id, false))
 }
 
-/// The hub knows this name or id otherwise. An entry that it never acknowledged goes again.
-fn taken(desk: &Desk, name: &Name, box_id: BoxId) -> Failure {
-    let withdrawn = HeldMap::hold(&desk.settings.state).and_then(|mut held| held.withdraw(box_id));
-    if let Err(failure) = withdrawn {
-        return failure;
+/// A name that was new and that the hub has refused goes out of the map again. Without a clear
+/// refusal it stays: the hub may have taken it.
+fn not_added(desk: &Desk, name: &Name, box_id: BoxId, again: bool, refused: Refused) -> Failure {
+    let refusal = refused.code.as_ref().map(ProblemCode::status).is_some_and(|status| status < 500);
+    if refusal && !again {
+        let withdrawn = HeldMap::hold(&desk.settings.state).and_then(|mut held| held.withdraw(box_id));
+        if let Err(failure) = withdrawn {
+            return failure;
+        }
+    }
+    if refused.code != Some(ProblemCode::Conflict) {
+        return refused.into();
     }
     Failure::usage(
         "conflict",

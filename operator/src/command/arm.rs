@@ -3,24 +3,28 @@
 use std::io::{BufRead as _, IsTerminal as _};
 
 use tenwords_protocol::{
-    boxes::{ArmRequest, TicketReply},
+    boxes::{ArmRequest, BoxSummary, TicketReply},
     id::BoxId,
     problem::ProblemCode,
     v1::V1,
 };
 
-use super::{Desk, called, ticket};
+use super::{Desk, called, list::disagreement, ticket};
 use crate::{cli::Arm, failure::Failure, hub::Hub, map::Map};
 
 pub(super) async fn run(desk: &Desk, arm: &Arm) -> Result<(), Failure> {
     let map = desk.map()?;
     let id = map.find(&arm.which.name)?;
     let hub = desk.hub()?;
+    let boxes = hub.boxes().await?;
+    for warning in doubts(&map, id, &boxes) {
+        desk.warn(&warning);
+    }
     let reply = open(&hub, &map, id, arm).await?;
     desk.print_json(&ticket::Shown::new(map.by_id(id).map(|entry| &entry.name), &reply))?;
     let window = if arm.rehearsal { "a rehearsal" } else { "recovery" };
     desk.print(&format!("{} is armed for {window}. The ticket, shown once:\n", called(&map, id)))?;
-    desk.print(&ticket::text(&reply, "tenwords-agent recover --ticket TICKET"))?;
+    desk.print(&ticket::text(&reply, "tenwords-agent recover --ticket-file -"))?;
     if arm.stolen {
         desk.print("The old box's certificates are revoked from now on.\n")?;
     }
@@ -28,6 +32,17 @@ pub(super) async fn run(desk: &Desk, arm: &Arm) -> Result<(), Failure> {
         "The customer types the ten words at that machine's console. You do not need to hear them, and nothing of \
          ours\nwill ever ask you for them.\n",
     )
+}
+
+/// What the operator should hear before the customer is called: the hub's other name for the box,
+/// and that there may be nothing that the words could open.
+fn doubts(map: &Map, id: BoxId, boxes: &[BoxSummary]) -> Vec<String> {
+    let Some(summary) = boxes.iter().find(|summary| summary.box_id == id) else { return Vec::new() };
+    let mut doubts: Vec<String> = disagreement(map, summary).into_iter().collect();
+    if summary.versions == 0 {
+        doubts.push(format!("the hub has no escrow of {}: the ten words could bring nothing back", called(map, id)));
+    }
+    doubts
 }
 
 /// Asks once; if the box was heard of lately, makes sure, and asks again.

@@ -19,7 +19,7 @@ pub(super) async fn run(desk: &Desk, which: &Which) -> Result<(), Failure> {
     desk.hub()?.disarm(id).await?;
     desk.print_json(&Disarmed { v: V1, box_id: id, disarmed: true })?;
     desk.print(&format!(
-        "{} is not armed: no ticket for its recovery is good any more, and a machine that had claimed one without \
+        "{} is not armed.\nNo ticket for its recovery is good any more, and a machine that had claimed one without \
          proving\nthe ten words is shut out.\n",
         called(&map, id)
     ))

@@ -67,7 +67,7 @@ pub(super) async fn run(desk: &Desk) -> Result<(), Failure> {
         desk.print(&table(&rows(&map, &boxes)))?;
     }
     for warning in &warnings {
-        eprintln!("warning: {warning}");
+        desk.warn(warning);
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ mod ticket;
 use std::io::Write as _;
 
 use serde::Serialize;
-use tenwords_protocol::id::BoxId;
+use tenwords_protocol::{id::BoxId, v1::V1};
 
 use crate::{
     cli::{Arguments, BoxCommand, Command, RecoveryCommand},
@@ -24,6 +24,12 @@ use crate::{
 pub(crate) struct Desk {
     settings: Settings,
     json: bool,
+}
+
+#[derive(Serialize)]
+struct Warning<'a> {
+    v: V1,
+    warning: &'a str,
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -45,6 +51,14 @@ impl Desk {
 
     fn map(&self) -> Result<Map, Failure> {
         Map::read(&self.settings.state)
+    }
+
+    /// What should make the operator stop and think. With `--json`, one JSON text on a line of stderr.
+    fn warn(&self, text: &str) {
+        match serde_json::to_string(&Warning { v: V1, warning: text }) {
+            Ok(line) if self.json => eprintln!("{line}"),
+            _ => eprintln!("warning: {text}"),
+        }
     }
 
     /// For people; with `--json`, nothing.

@@ -34,7 +34,7 @@ pub(super) async fn run(desk: &Desk, which: &Which) -> Result<(), Failure> {
     if !desk.json {
         desk.print(&format!("{}\n\n{}", called(&map, id), table(&rows(summary))))?;
         for warning in &warnings {
-            eprintln!("warning: {warning}");
+            desk.warn(warning);
         }
     }
     Ok(())

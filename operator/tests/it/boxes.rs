@@ -42,12 +42,26 @@ fn a_lost_answer_loses_nothing_since_the_same_id_is_asked_for_again() {
 }
 
 #[test]
-fn a_name_that_the_hub_refuses_does_not_stay_in_the_map() {
+fn a_new_name_that_the_hub_refuses_does_not_stay_in_the_map() {
+    for (status, code, exit) in [(409, "conflict", 2), (400, "bad_request", 2), (401, "unauthenticated", 16)] {
+        let desk = Desk::new();
+        let hub = desk.hub(vec![problem(status, code, "lab-1 exists")]);
+        let ran = desk.run_at(&hub, &["box", "add", "lab-1", "--json"]);
+        assert_eq!((ran.code, ran.refusal()["code"].as_str()), (exit, Some(code)));
+        assert_eq!(desk.map()["boxes"], json!([]));
+    }
+}
+
+#[test]
+fn a_name_that_the_hub_may_have_taken_stays_in_the_map_whatever_it_says_later() {
     let desk = Desk::new();
-    let hub = desk.hub(vec![problem(409, "conflict", "lab-1 exists")]);
-    let ran = desk.run_at(&hub, &["box", "add", "lab-1", "--json"]);
-    assert_eq!((ran.code, ran.refusal()["code"].as_str()), (2, Some("conflict")));
-    assert_eq!(desk.map()["boxes"], json!([]));
+    let hub = desk.hub(vec![(500, String::new()), problem(401, "unauthenticated", ""), problem(409, "conflict", "")]);
+    for _ in 0..3 {
+        assert_ne!(desk.run_at(&hub, &["box", "add", "lab-1"]).code, 0);
+    }
+    let sent: Vec<_> = hub.asked().iter().map(|asked| asked.body.clone().unwrap()["box_id"].clone()).collect();
+    assert_eq!((sent[0] == sent[1], sent[0] == sent[2]), (true, true));
+    assert_eq!(desk.map()["boxes"][0]["box_id"], sent[0]);
 }
 
 #[test]
@@ -73,7 +87,8 @@ fn what_the_hub_calls_a_box_never_changes_the_map() {
     let before = fs::read(desk.map_file()).unwrap();
     // The hub has exchanged two names: whoever believed it would recover the wrong box.
     let answer = json!({"v": 1, "boxes": [summary(ID, "lab-2"), summary(OTHER_ID, "lab-1")]}).to_string();
-    let hub = desk.hub(vec![(200, answer.clone()), (200, answer), (200, ticket_reply(ID, &ticket()))]);
+    let list = || (200, answer.clone());
+    let hub = desk.hub(vec![list(), list(), list(), (200, ticket_reply(ID, &ticket()))]);
     let listed = desk.run_at(&hub, &["box", "list"]);
     assert_eq!(listed.code, 0, "{}", listed.stderr);
     assert!(listed.stdout.contains(&format!("lab-1  {ID}")), "{}", listed.stdout);
@@ -86,7 +101,9 @@ fn what_the_hub_calls_a_box_never_changes_the_map() {
     assert_eq!(json["warnings"].as_array().map(Vec::len), Some(2));
     let armed = desk.run_at(&hub, &["recovery", "arm", "lab-1", "--reason", "fire"]);
     assert_eq!(armed.code, 0, "{}", armed.stderr);
-    assert_eq!(hub.asked()[2].line, format!("POST /v1/boxes/{ID}/recovery HTTP/1.1"));
+    assert!(armed.stderr.contains("your own name for it counts here"), "{}", armed.stderr);
+    assert!(armed.stderr.contains("the ten words could bring nothing back"), "{}", armed.stderr);
+    assert_eq!(hub.asked()[3].line, format!("POST /v1/boxes/{ID}/recovery HTTP/1.1"));
     assert_eq!(fs::read(desk.map_file()).unwrap(), before);
 }
 

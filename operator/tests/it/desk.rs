@@ -93,9 +93,10 @@ impl Ran {
         serde_json::from_str(&self.stdout).unwrap()
     }
 
-    /// The refusal that `--json` writes to stderr.
+    /// The refusal that `--json` writes to stderr, after any warnings.
     pub(crate) fn refusal(&self) -> Value {
-        serde_json::from_str(&self.stderr).unwrap()
+        let lines: Vec<Value> = self.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        lines.last().unwrap().clone()
     }
 }
 

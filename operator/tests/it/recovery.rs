@@ -7,16 +7,22 @@ use serde_json::json;
 
 use crate::desk::{Desk, ID, problem, ran, ticket, ticket_reply};
 
+/// The list, with this box in it.
+fn known() -> (u16, String) {
+    let summary = json!({"box_id": ID, "name": "lab-1", "added_at": "2026-03-03T12:00:00Z", "versions": 3});
+    (200, json!({"v": 1, "boxes": [summary]}).to_string())
+}
+
 #[test]
 fn arm_sends_what_was_asked_and_gives_the_ticket() {
     let desk = Desk::new().with_boxes(&[("lab-1", ID)]);
     let forms = ticket();
-    let hub = desk.hub(vec![(200, ticket_reply(ID, &forms))]);
+    let hub = desk.hub(vec![known(), (200, ticket_reply(ID, &forms))]);
     let arguments = ["recovery", "arm", "lab-1", "--reason", " burglary ", "--minutes", "30", "--stolen"];
     let ran = desk.run_at(&hub, &[&arguments[..], &["--lost-at", "2026-03-03T02:00:00Z", "--json"]].concat());
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert_eq!(
-        hub.asked()[0].body,
+        hub.asked()[1].body,
         Some(json!({"v": 1, "reason": "burglary", "minutes": 30, "rehearsal": false, "stolen": true,
             "lost_at": "2026-03-03T02:00:00Z", "confirm_alive": false}))
     );
@@ -27,20 +33,20 @@ fn arm_sends_what_was_asked_and_gives_the_ticket() {
 fn a_box_that_may_be_alive_is_not_armed_without_a_word_from_the_operator() {
     let alive = || problem(409, "box_is_alive", "heard of 4 minutes ago");
     let desk = Desk::new().with_boxes(&[("lab-1", ID)]);
-    let hub = desk.hub(vec![alive(), (200, ticket_reply(ID, &ticket()))]);
+    let hub = desk.hub(vec![known(), alive(), known(), (200, ticket_reply(ID, &ticket()))]);
     let refused = desk.run_at(&hub, &["recovery", "arm", "lab-1", "--reason", "fire", "--json"]);
     assert_eq!((refused.code, refused.refusal()["code"].as_str()), (2, Some("box_is_alive")));
-    assert_eq!(hub.asked().len(), 1, "there is no terminal to ask at, and so no second try");
+    assert_eq!(hub.asked().len(), 2, "there is no terminal to ask at, and so no second try");
     let armed = desk.run_at(&hub, &["recovery", "arm", "lab-1", "--reason", "fire", "--yes"]);
     assert_eq!(armed.code, 0, "{}", armed.stderr);
-    assert_eq!(hub.asked()[1].body.clone().unwrap()["confirm_alive"], true);
+    assert_eq!(hub.asked()[3].body.clone().unwrap()["confirm_alive"], true);
 }
 
 #[test]
 fn at_a_terminal_only_the_boxs_own_name_arms_a_box_that_may_be_alive() {
-    for (typed, code, asked) in [("lab-1\n", 0, 2), ("y\n", 2, 1), ("lab-2\n", 2, 1), ("\n", 2, 1), ("\x04", 2, 1)] {
+    for (typed, code, asked) in [("lab-1\n", 0, 3), ("y\n", 2, 2), ("lab-2\n", 2, 2), ("\n", 2, 2), ("\x04", 2, 2)] {
         let desk = Desk::new().with_boxes(&[("lab-1", ID)]);
-        let hub = desk.hub(vec![problem(409, "box_is_alive", ""), (200, ticket_reply(ID, &ticket()))]);
+        let hub = desk.hub(vec![known(), problem(409, "box_is_alive", ""), (200, ticket_reply(ID, &ticket()))]);
         let terminal = openpty(None, None).unwrap();
         // The line waits in the terminal until it is asked for.
         File::from(terminal.master.try_clone().unwrap()).write_all(typed.as_bytes()).unwrap();
@@ -74,7 +80,7 @@ fn each_refusal_of_the_hub_has_its_exit_code() {
         (418, "code_of_a_later_hub", 20),
     ] {
         let desk = Desk::new().with_boxes(&[("lab-1", ID)]);
-        let hub = desk.hub(vec![problem(status, code, "why")]);
+        let hub = desk.hub(vec![known(), problem(status, code, "why")]);
         let ran = desk.run_at(&hub, &["recovery", "arm", "lab-1", "--reason", "fire", "--json"]);
         assert_eq!((ran.code, ran.refusal()["code"].as_str()), (exit, Some(code)), "{}", ran.stderr);
     }
