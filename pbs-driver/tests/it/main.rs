@@ -1,1 +1,13 @@
-fn main() {}
+//! The driver against clients that misbehave, against recorded words, and against a client that works.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod conformance;
+mod environment;
+mod hostile;
+mod key;
+mod lists;
+mod place;
+mod private;
+mod restore;
+mod secrets;
+mod texts;

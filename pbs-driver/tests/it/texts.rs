@@ -1,0 +1,117 @@
+//! Every recorded text means exactly one thing.
+//!
+//! `tests/recorded/failures.txt`: all that the real client 3.2.4 printed after `Error: ` in
+//! `pbs-facts/transcripts/` (paths shortened to `/w`), and what `formats.md` §11.4 and §11.5 list
+//! beside. One line each: what it means, a tab, the text.
+
+use pbs_driver::{
+    Failure,
+    failure::Silence,
+    texts::{classify, rows_that_fit},
+};
+
+const RECORDED: &str = include_str!("../recorded/failures.txt");
+
+fn recorded() -> impl Iterator<Item = (&'static str, &'static str)> {
+    RECORDED
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| line.split_once('\t').unwrap_or_else(|| panic!("no tab: {line}")))
+}
+
+/// The meaning in one word, as it stands in the file.
+fn word(failure: &Failure) -> String {
+    let debug = format!("{failure:?}");
+    let end = debug.find([' ', '{', '(']).unwrap_or(debug.len());
+    let mut word = debug[..end].to_owned();
+    match failure {
+        Failure::NotAuthorised { why } => {
+            let why = format!("{why:?}");
+            word += &format!(".{}", why.split(' ').next().unwrap());
+        }
+        Failure::NotFound { what } => word += &format!(".{what:?}"),
+        Failure::Unreachable { why } => word += &format!(".{why:?}"),
+        _ => {}
+    }
+    word
+}
+
+#[test]
+fn s51_every_recorded_failure_means_exactly_one_thing() {
+    assert!(recorded().count() > 80);
+    for (meaning, text) in recorded() {
+        let failure = classify(format!("Using encryption key from '/w/K'..\nError: {text}\n").as_bytes(), &[]);
+        assert_eq!(word(&failure), meaning, "{text}");
+        let rows = rows_that_fit(text);
+        let wanted = usize::from(meaning != "Unknown");
+        assert_eq!(rows.len(), wanted, "{text}: {rows:?}");
+    }
+}
+
+#[test]
+fn s51_later_releases_print_more_below_and_mean_the_same() {
+    for (meaning, text) in recorded() {
+        let said = format!(
+            "Error: {text}\n\nCaused by:\n    0: {text}\n    1: something else\n\nStack backtrace:\n   0: anyhow::error\n"
+        );
+        assert_eq!(word(&classify(said.as_bytes(), &[])), meaning, "{text}");
+        let on_a_terminal = format!("Error: {text}\r\n");
+        assert_eq!(word(&classify(on_a_terminal.as_bytes(), &[])), meaning, "{text}");
+    }
+}
+
+#[test]
+fn s51_a_vague_text_is_named_by_its_cause() {
+    let refused = "error connecting to https://127.0.0.1:8999/ - tcp connect error: Connection refused (os error 111)";
+    for cause in [refused.to_owned(), format!("0: {refused}"), format!("0: what is this\n    1: {refused}")] {
+        let said = format!("Error: client error (Connect)\n\nCaused by:\n    {cause}\n");
+        assert_eq!(classify(said.as_bytes(), &[]), Failure::Unreachable { why: Silence::Refused }, "{cause}");
+    }
+    let said = b"Error: client error (Connect)\n\nCaused by:\n    never seen\n";
+    assert_eq!(classify(said, &[]), Failure::Unreachable { why: Silence::Unstated });
+}
+
+#[test]
+fn an_unseen_text_stays_unknown_and_keeps_its_words() {
+    for (said, text) in [
+        ("Error: quantum flux\n", "quantum flux"),
+        ("lead\nError: first\nError: second\n", "first"),
+        ("no error line\nat all\n", "no error line / at all"),
+        ("", ""),
+        ("Error: missing key - manifest was created with key zz\n", "missing key - manifest was created with key zz"),
+        ("Error: a\u{1b}[31m\u{202e}b\n", "a [31mb"),
+        ("prefix Error: missing key\n", "prefix Error: missing key"),
+    ] {
+        assert_eq!(classify(said.as_bytes(), &[]), Failure::Unknown { text: text.to_owned() }, "{said:?}");
+    }
+}
+
+/// The name of a file in an archive is the archive's maker's, not the client's word.
+#[test]
+fn a_name_inside_a_text_does_not_decide() {
+    let named = |name: &str, cause: &str| {
+        let said = format!(
+            "Error: error extracting archive - encountered unexpected error during extraction: error at entry \"{name}\": failed to extract file: {cause}\n"
+        );
+        word(&classify(said.as_bytes(), &[]))
+    };
+    assert_eq!(named("No space left on device (os error 28)", "never seen"), "Unknown");
+    assert_eq!(
+        named(
+            "missing key - manifest was created with key 1a:8d:27:c9:81:68:f6:3b",
+            "No space left on device (os error 28)"
+        ),
+        "DiskFull"
+    );
+    assert_eq!(named("a\nError: wrong signature in manifest", "never seen"), "Unknown");
+}
+
+#[test]
+fn every_failure_says_what_to_do_next() {
+    for (_, text) in recorded() {
+        let failure = classify(format!("Error: {text}\n").as_bytes(), &[]);
+        assert!(failure.next_step().len() > 8, "{failure:?}");
+        let shown = failure.to_string();
+        assert!(!shown.is_empty() && !shown.ends_with('.') || shown.contains(':'), "{shown}");
+    }
+}
