@@ -37,7 +37,7 @@ pub fn classify(said: &[u8], secrets: &[&str]) -> Failure {
     match named {
         Some(Failure::Certificate { .. }) => Failure::Certificate { expected: expected_certificate(&lines[..at]) },
         Some(failure) => failure,
-        None => Failure::Unknown { text: scrub(lines[at][ERROR.len()..].as_bytes(), secrets) },
+        None => Failure::Unknown { text: scrub(text.as_bytes(), secrets) },
     }
 }
 
