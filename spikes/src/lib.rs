@@ -1,1 +1,17 @@
-//! Evidence.
+//! Evidence that anyone can run again.
+//!
+//! | to see | look at |
+//! | --- | --- |
+//! | the whole story, from a key to ten words to another box | [`demo`] |
+//! | how keys are escrowed with the client alone, phase by phase | [`consumption`] |
+//! | how it is known that no secret lies where it must not | [`search`] |
+//! | how it is known that the data is the same | [`tree`] |
+//!
+//! Everything here drives the programs that are shipped, as a person would: by their command lines
+//! and on a real terminal. Nothing in the product knows that it is watched.
+
+pub mod programs;
+pub mod search;
+pub mod story;
+pub mod terminal;
+pub mod tree;

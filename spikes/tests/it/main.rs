@@ -1,0 +1,3 @@
+//! The story, the searches and the walls, on the built programs.
+
+mod tree;
