@@ -1,1 +1,130 @@
-fn main() {}
+//! tenwords-agent: wires the command line to the rooms, and says how it ended.
+
+mod ceremony;
+mod cli;
+mod durable;
+mod enroll;
+mod exit;
+mod hub;
+mod identity;
+mod keys;
+mod openers;
+mod record;
+mod recover;
+mod settings;
+mod show;
+mod sources;
+mod status;
+mod terminal;
+mod tls;
+mod words;
+
+use std::{io::Read as _, path::Path, process::ExitCode};
+
+use clap::Parser as _;
+use nix::sys::resource::{Resource, setrlimit};
+use serde_json::json;
+use tenwords_protocol::ticket::Ticket;
+use zeroize::Zeroizing;
+
+use crate::{
+    cli::{Cli, Command, Escrow, TicketSource},
+    exit::{Code, OrStop as _, Outcome, Stop},
+    settings::Configuration,
+    terminal::Terminal,
+};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_env("TENWORDS_LOG"))
+        .with_writer(std::io::stderr)
+        .init();
+    match run(&cli) {
+        Ok(code) => code,
+        Err(stop) => {
+            tell(&stop, cli.json);
+            stop.code.into()
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Outcome<ExitCode> {
+    // Neither we nor a child of ours leaves a core file, in which a word or a key might stand.
+    setrlimit(Resource::RLIMIT_CORE, 0, 0).or_stop(Code::Internal, || "cannot switch core files off".into())?;
+    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+    let configuration = Configuration::read(&cli.config)?;
+    match &cli.command {
+        Command::Enroll(args) => {
+            let enrolled = enroll::run(&configuration, ticket(&args.ticket)?, &args.operator_keys)?;
+            result(cli.json, &enrolled, || enrolled.tell())
+        }
+        Command::Escrow(Escrow::Create) => {
+            let made = ceremony::run(&configuration)?;
+            result(cli.json, &made, || made.tell())
+        }
+        Command::Status => {
+            let status = status::look(&configuration)?;
+            result(cli.json, &status, || status.tell())?;
+            Ok(if status.protected() { ExitCode::SUCCESS } else { Code::Unprotected.into() })
+        }
+        Command::Recover(args) => {
+            let report = recover::run(&configuration, args, || ticket(&args.ticket), cli.json)?;
+            result(cli.json, &report, || report.tell())?;
+            Ok(report.exit_code())
+        }
+    }
+}
+
+/// The result: data on standard output, as JSON or as a person reads it.
+fn result(json: bool, value: &impl serde::Serialize, tell: impl FnOnce()) -> Outcome<ExitCode> {
+    if json {
+        let text = serde_json::to_string(value).or_stop(Code::Internal, || "cannot write the result".into())?;
+        println!("{text}");
+    } else {
+        tell();
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(stop: &Stop, json: bool) {
+    let causes = stop.causes();
+    if json {
+        let text =
+            json!({"v": 1, "error": stop.what, "causes": causes, "remedy": stop.remedy, "exit_code": stop.code as u8});
+        println!("{text}");
+        return;
+    }
+    eprintln!("tenwords-agent: {stop}");
+    for cause in causes {
+        eprintln!("  because: {cause}");
+    }
+    if let Some(remedy) = &stop.remedy {
+        eprintln!("  what to do: {remedy}");
+    }
+}
+
+/// The ticket from where the command line says, or asked for at the terminal.
+fn ticket(source: &TicketSource) -> Outcome<Ticket> {
+    const LIMIT: u64 = 4096;
+    let text = match (&source.ticket, &source.ticket_file) {
+        (Some(ticket), _) => Zeroizing::new(ticket.clone()),
+        (None, Some(path)) => {
+            let what = || format!("cannot read the ticket from {}", path.display());
+            let mut text = Zeroizing::new(String::new());
+            if path == Path::new("-") {
+                std::io::stdin().take(LIMIT).read_to_string(&mut text).or_stop(Code::Usage, what)?;
+            } else {
+                let bytes = Zeroizing::new(durable::read_limited(path, LIMIT).or_stop(Code::Usage, what)?);
+                text.push_str(std::str::from_utf8(&bytes).or_stop(Code::Usage, what)?);
+            }
+            text
+        }
+        (None, None) => Terminal::open()?.ask("The ticket, as the operator reads it out: ")?,
+    };
+    text.parse().map_err(|error| {
+        Stop::new(Code::Usage, "the ticket cannot be read")
+            .remedy("compare it with what the operator sees, group by group")
+            .because(error)
+    })
+}

@@ -1,0 +1,433 @@
+//! The ceremony: the live keys under ten words, proven, stored, fetched back and proven again.
+//!
+//! `escrow create` holds it with a fresh code at a terminal; a recovery ends with one under the code
+//! that it was given. Interrupted anywhere before the push, nothing has changed but the private
+//! folder; after it, the hub has one more version, which the next ceremony follows.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU64,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::Arc,
+};
+
+use pbs_driver::{Client, key, status as source_status};
+use rand::{CryptoRng, rand_core::UnwrapErr, rngs::SysRng};
+use serde::Serialize;
+use tenwords_escrow::{
+    code::RecoveryCode,
+    door,
+    gate::GatedKey,
+    keys::{AgeIdentity, BoxKey, WordsKey},
+    root::{CodeLabel, FileMode, FileSecret, Root, RootFacts, Secrets, Trust},
+    secret::FileBytes,
+    verify::{OpenedByClient, OpenedNatively, VerifiedEscrow, VerifiedKeyPart},
+};
+use tenwords_protocol::{fingerprint::Fingerprint, id::CodeId, time::Timestamp, v1::V1, version::StoredHeader};
+use zeroize::Zeroizing;
+
+use crate::{
+    durable, enroll,
+    exit::{Code, OrStop as _, Outcome, Stop},
+    hub::Hub,
+    identity::Identity,
+    keys::LiveKey,
+    openers::ByClient,
+    record::Record,
+    settings::Configuration,
+    show::harmless,
+    sources,
+    terminal::Terminal,
+    words,
+};
+
+const FILE_LIMIT: u64 = 512 << 10;
+
+/// What a ceremony has made.
+#[derive(Debug, Serialize)]
+pub(crate) struct Made {
+    v: V1,
+    box_id: String,
+    box_name: String,
+    /// The hub's number for the version.
+    pub(crate) number: NonZeroU64,
+    code_number: NonZeroU64,
+    sequence: NonZeroU64,
+    keys: Vec<Fingerprint>,
+    pub(crate) check_line: String,
+    files: Vec<String>,
+    warnings: Vec<String>,
+}
+
+/// Everything of this box that goes under the words.
+pub(crate) struct Material {
+    keys: BTreeMap<Fingerprint, Key>,
+    trust: Trust,
+    secrets: Secrets,
+    warnings: Vec<String>,
+}
+
+/// A key to be wrapped.
+enum Key {
+    /// A live key file, which must not change meanwhile.
+    Live(Box<LiveKey>),
+    /// A key that a recovery has just opened.
+    Opened(Arc<GatedKey>),
+}
+
+/// `escrow create`.
+pub(crate) fn run(configuration: &Configuration) -> Outcome<Made> {
+    let identity = Identity::required(configuration)?;
+    let client = sources::client(&configuration.settings)?;
+    let mut terminal = Terminal::open()?;
+    terminal.say("Looking at what is to be escrowed …")?;
+    let material = Material::gather(configuration, Some(&client))?;
+    let hub = identity.connect(configuration)?;
+    let history = History::ask(configuration, &identity, &hub)?;
+    let mut rng = UnwrapErr(SysRng);
+    let label = CodeLabel { number: history.next_code()?, id: CodeId::random(&mut rng) };
+
+    material.tell(&mut terminal)?;
+    if let Some(former) = history.code {
+        terminal.say(&format!(
+            "A new code, number {}, is drawn. The words of code {former} go on opening what was stored under them; \
+             keep that sheet until the new one is proven.",
+            label.number
+        ))?;
+    }
+    let code = RecoveryCode::draw(&mut rng);
+    show_and_have_typed_back(&mut terminal, &identity, label, &code)?;
+    terminal.say("Wrapping, opening again in two ways, storing and fetching back …")?;
+    let place = Place { configuration, identity: &identity, hub: &hub, client: &client };
+    hold(&place, material, &history, label, &code, &mut rng)
+}
+
+/// Where a ceremony is held.
+pub(crate) struct Place<'a> {
+    pub(crate) configuration: &'a Configuration,
+    pub(crate) identity: &'a Identity,
+    pub(crate) hub: &'a Hub,
+    pub(crate) client: &'a Client,
+}
+
+/// Everything after the words are known.
+pub(crate) fn hold(
+    place: &Place<'_>,
+    material: Material,
+    history: &History,
+    label: CodeLabel,
+    code: &RecoveryCode,
+    rng: &mut impl CryptoRng,
+) -> Outcome<Made> {
+    let Place { configuration, identity, hub, client } = *place;
+    let opener = ByClient(client);
+    let parts = material.wrap(client, &opener, code)?;
+    let (words_key, box_key, age_identity) = (WordsKey::generate(rng), BoxKey::generate(rng), AgeIdentity::generate());
+    let recipient = age_identity.public().to_string();
+    let Material { keys, trust, secrets, warnings } = material;
+    let files = secrets.files.iter().map(|file| file.path.to_string()).collect();
+    let root = Root::new(RootFacts {
+        box_id: identity.box_id,
+        box_name: identity.box_name.clone(),
+        code: label,
+        sequence: history.next_sequence()?,
+        made_at: Timestamp::now(),
+        parts: parts.iter().map(VerifiedKeyPart::entry).collect(),
+        trust,
+        secrets,
+        words_key,
+        box_key: box_key.public(),
+        identity: age_identity,
+    })
+    .or_stop(Code::Usage, || "what is to be escrowed does not hold together".into())?;
+    let check_line = root.check_line().or_stop(Code::Internal, || "the check line cannot be made".into())?.to_string();
+    let escrow = VerifiedEscrow::new(&root, parts, env!("CARGO_PKG_VERSION"), code)
+        .or_stop(Code::GateRefused, || "the escrow did not open as it was made; nothing was stored".into())?;
+    keys.values().try_for_each(Key::check_untouched)?;
+
+    let pushed = hub.push(identity.box_id, escrow.bundle())?;
+    let stored = fetched_header(hub, identity, pushed.number)?;
+    let back = hub.parts(identity.box_id, &stored)?;
+    let proven = escrow.read_back(stored, &back, code, &opener).map_err(|error| {
+        Stop::new(
+            Code::GateRefused,
+            "what the hub gave back is not what was stored there; the box is NOT protected by it",
+        )
+        .remedy("tell the hub's operator, then run the same command again")
+        .because(error)
+    })?;
+    keys.values().try_for_each(Key::check_untouched)?;
+
+    let facts = root.facts();
+    let header = &proven.stored().header;
+    let record = Record {
+        v: V1,
+        box_id: identity.box_id,
+        number: proven.stored().number,
+        code_number: facts.code.number,
+        code_id: facts.code.id,
+        sequence: facts.sequence,
+        made_at: facts.made_at,
+        root_sha256: header.facts().root_sha256,
+        parts: header.parts().to_vec(),
+        keys: facts.parts.keys().copied().collect::<BTreeSet<_>>(),
+        check_line: check_line.clone(),
+        recipient,
+    };
+    record.keep(configuration, &box_key, escrow.bundle())?;
+    Ok(Made {
+        v: V1,
+        box_id: identity.box_id.to_string(),
+        box_name: harmless(&identity.box_name, 64),
+        number: record.number,
+        code_number: record.code_number,
+        sequence: record.sequence,
+        keys: facts.parts.keys().copied().collect(),
+        check_line,
+        files,
+        warnings,
+    })
+}
+
+/// The header that the hub keeps under this number, asked for by itself: what `push` answered is
+/// not what a recovery will read.
+fn fetched_header(hub: &Hub, identity: &Identity, number: NonZeroU64) -> Outcome<StoredHeader> {
+    hub.versions(identity.box_id)?.into_iter().find(|stored| stored.number == number).ok_or_else(|| {
+        Stop::new(Code::GateRefused, format!("the hub acknowledged version {number} and does not list it")).remedy(
+            "tell the hub's operator, then run the same command again; the box is not protected by this version",
+        )
+    })
+}
+
+// === impl Material ===
+
+impl Material {
+    /// Reads the live keys, tokens and small files. With a client, each source is asked whether it
+    /// works, and what does not is a warning: a ceremony must be possible while PBS is down.
+    pub(crate) fn gather(configuration: &Configuration, probe: Option<&Client>) -> Outcome<Self> {
+        let configured = &configuration.settings.sources;
+        if configured.is_empty() {
+            return Err(Stop::new(Code::Preflight, "there is nothing to escrow: no source is configured").remedy(
+                format!("add a [[source]] to {} (`tenwords-agent --help` shows one)", configuration.path.display()),
+            ));
+        }
+        let (mut keys, mut warnings) = (BTreeMap::new(), Vec::new());
+        let (mut facts, mut secrets, mut restore_paths) = (Vec::new(), Secrets::default(), Vec::new());
+        for source in configured {
+            let live = LiveKey::read(source)?;
+            let fingerprint = live.fingerprint();
+            let token = sources::read_token(&source.token_file)?;
+            let fact = sources::facts(source, fingerprint)?;
+            if let Some(client) = probe
+                && let Err(error) = source_status::probe(client, &sources::access(&fact, &token)?)
+            {
+                let why = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                warnings.push(format!("source {} does not answer as configured: {error}: {why}", source.id));
+            }
+            restore_paths.extend(sources::restore_paths(source)?);
+            facts.push(fact);
+            secrets.tokens.insert(source.id.clone(), token);
+            keys.entry(fingerprint).or_insert_with(|| Key::Live(Box::new(live)));
+        }
+        secrets.files = small_files(configuration, &mut warnings)?;
+        let operators = enroll::pinned_operators(configuration)?;
+        let trust = Trust { sources: facts, operators, restore_paths };
+        Ok(Self { keys, trust, secrets, warnings })
+    }
+
+    /// What a recovery has opened goes under the same words again.
+    pub(crate) fn of_recovery(root: RootFacts, keys: &BTreeMap<Fingerprint, Arc<GatedKey>>) -> Self {
+        let keys = keys.iter().map(|(fingerprint, key)| (*fingerprint, Key::Opened(Arc::clone(key)))).collect();
+        Self { keys, trust: root.trust, secrets: root.secrets, warnings: Vec::new() }
+    }
+
+    fn wrap(&self, client: &Client, opener: &ByClient<'_>, code: &RecoveryCode) -> Outcome<Vec<VerifiedKeyPart>> {
+        self.keys
+            .iter()
+            .map(|(fingerprint, key)| {
+                let short = fingerprint.short();
+                let wrapped = key::wrapped(client, &key.expose_file(), code.expose_passphrase())
+                    .or_stop(Code::Internal, || format!("key {short}: the client did not wrap the copy"))?;
+                let part = door::check_key_part(&wrapped)
+                    .or_stop(Code::GateRefused, || format!("key {short}: what the client made is no escrow part"))?;
+                let by_client = OpenedByClient::of(&part, code, opener)
+                    .or_stop(Code::GateRefused, || format!("key {short}: the client does not open what it made"))?;
+                let natively = OpenedNatively::of(&part, code).or_stop(Code::GateRefused, || {
+                    format!("key {short}: our own reading does not open what the client made")
+                })?;
+                VerifiedKeyPart::new(part, by_client, natively, *fingerprint).or_stop(Code::GateRefused, || {
+                    format!("key {short}: the two openings do not agree with the live key")
+                })
+            })
+            .collect()
+    }
+
+    fn tell(&self, terminal: &mut Terminal) -> Outcome<()> {
+        terminal.say("\nTo be escrowed:")?;
+        for source in &self.trust.sources {
+            terminal.say(&format!("  source {:<12} key {}", source.id, source.key_fingerprint.short()))?;
+        }
+        for file in &self.secrets.files {
+            terminal.say(&format!("  file   {} ({} bytes)", file.path, file.data.len()))?;
+        }
+        let keys = self.trust.operators.signers.signers().len();
+        terminal.say(&format!("  operator keys pinned: {keys}"))?;
+        for warning in &self.warnings {
+            terminal.say(&format!("  WARNING: {}", harmless(warning, 400)))?;
+        }
+        terminal.say("")
+    }
+}
+
+impl Key {
+    fn expose_file(&self) -> Zeroizing<Vec<u8>> {
+        match self {
+            Self::Live(key) => key.expose_file(),
+            Self::Opened(key) => key.expose_key_file(),
+        }
+    }
+
+    fn check_untouched(&self) -> Outcome<()> {
+        match self {
+            Self::Live(key) => key.check_untouched(),
+            Self::Opened(_) => Ok(()),
+        }
+    }
+}
+
+/// The configured small files that exist, and the configuration itself.
+fn small_files(configuration: &Configuration, warnings: &mut Vec<String>) -> Outcome<Vec<FileSecret>> {
+    let mut files = Vec::new();
+    let mut total = 0;
+    let mut seen = BTreeSet::new();
+    for path in configuration.settings.files.iter().chain([&configuration.path]) {
+        let Some(text) = path.to_str() else { continue };
+        if !seen.insert(text) || !path.is_file() {
+            continue;
+        }
+        let cannot = || format!("cannot read {text}, which is to be escrowed");
+        let bytes = Zeroizing::new(durable::read_limited(path, FILE_LIMIT).or_stop(Code::Preflight, cannot)?);
+        total += bytes.len() as u64;
+        if total > FILE_LIMIT {
+            warnings.push(format!("{text} is left out: the small files have more than 512 KiB"));
+            total -= bytes.len() as u64;
+            continue;
+        }
+        files.push(FileSecret {
+            path: text.parse().or_stop(Code::Usage, cannot)?,
+            mode: mode_of(path).or_stop(Code::Preflight, cannot)?,
+            data: FileBytes::new(bytes),
+        });
+    }
+    Ok(files)
+}
+
+fn mode_of(path: &Path) -> std::io::Result<FileMode> {
+    let bits = std::fs::metadata(path)?.permissions().mode() & 0o7777;
+    FileMode::new(bits).map_err(std::io::Error::other)
+}
+
+// === the box's history ===
+
+/// The highest numbers seen, by this box and by its hub.
+pub(crate) struct History {
+    pub(crate) code: Option<NonZeroU64>,
+    pub(crate) sequence: Option<NonZeroU64>,
+}
+
+impl History {
+    pub(crate) fn ask(configuration: &Configuration, identity: &Identity, hub: &Hub) -> Outcome<Self> {
+        let record = Record::load(configuration)?;
+        let versions = hub.versions(identity.box_id)?;
+        let facts = || versions.iter().map(|stored| stored.header.facts());
+        Ok(Self {
+            code: facts().map(|f| f.code_number).chain(record.as_ref().map(|r| r.code_number)).max(),
+            sequence: facts().map(|f| f.sequence).chain(record.as_ref().map(|r| r.sequence)).max(),
+        })
+    }
+
+    /// The same with what a root says of itself.
+    #[must_use]
+    pub(crate) fn and(mut self, sequence: NonZeroU64) -> Self {
+        self.sequence = self.sequence.max(Some(sequence));
+        self
+    }
+
+    fn next_code(&self) -> Outcome<NonZeroU64> {
+        next(self.code)
+    }
+
+    fn next_sequence(&self) -> Outcome<NonZeroU64> {
+        next(self.sequence)
+    }
+}
+
+fn next(highest: Option<NonZeroU64>) -> Outcome<NonZeroU64> {
+    match highest {
+        None => Ok(NonZeroU64::MIN),
+        Some(highest) => highest.checked_add(1).ok_or_else(|| {
+            Stop::new(Code::GateRefused, "the hub lists a number after which there is none")
+                .remedy("the box's history at the hub is spoilt: tell the operator")
+        }),
+    }
+}
+
+// === the words on the screen ===
+
+fn show_and_have_typed_back(
+    terminal: &mut Terminal,
+    identity: &Identity,
+    label: CodeLabel,
+    code: &RecoveryCode,
+) -> Outcome<()> {
+    let mut screen = terminal.screen()?;
+    screen.say(&format!("Box {} - code {}\n", harmless(&identity.box_name, 64), label.number))?;
+    screen.say("Write these ten words on your sheet, by hand. They are shown this once.")?;
+    screen.say("Nobody will ever ask you for them but this box's own console.\n")?;
+    for (index, word) in code.expose_words().enumerate() {
+        screen.say(&format!("  {:>2}. {word}", index + 1))?;
+    }
+    screen.say("")?;
+    screen.ask("Press Enter when they are written down: ")?;
+    let heading = "Now type the ten words back from your sheet.";
+    loop {
+        let typed = words::ask(&mut screen, heading)?;
+        if typed.is_same_as(code) || typed.other_readings().iter().any(|reading| reading.is_same_as(code)) {
+            return Ok(());
+        }
+        let wrong: Vec<String> = code
+            .expose_words()
+            .zip(typed.expose_words())
+            .enumerate()
+            .filter(|(_, (right, typed))| right != typed)
+            .map(|(index, _)| (index + 1).to_string())
+            .collect();
+        screen.clear()?;
+        screen.say(&format!("Not the same: word {}.\n", wrong.join(", ")))?;
+        screen.say("Correct your sheet. The words once more:\n")?;
+        for (index, word) in code.expose_words().enumerate() {
+            screen.say(&format!("  {:>2}. {word}", index + 1))?;
+        }
+        screen.say("")?;
+        screen.ask("Press Enter when they are written down: ")?;
+    }
+}
+
+impl Made {
+    pub(crate) fn tell(&self) {
+        let Self { box_name, box_id, number, code_number, sequence, keys, check_line, .. } = self;
+        println!(
+            "Protected: box {box_name} ({box_id}); {} opened by proxmox-backup-client and by our own reading, \
+             stored as version {number}, fetched back and opened again.",
+            if keys.len() == 1 { "its key was".to_owned() } else { format!("its {} keys were", keys.len()) },
+        );
+        println!("  code {code_number}, sequence {sequence}, check line {check_line}");
+        for key in keys {
+            println!("  key {}", key.short());
+        }
+        for warning in &self.warnings {
+            println!("  WARNING: {}", harmless(warning, 400));
+        }
+    }
+}

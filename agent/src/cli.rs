@@ -1,0 +1,114 @@
+//! The command line, as a person reads it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::settings::DEFAULT_PATH;
+
+/// Ten words bring a dead Proxmox box back. The hub never can.
+///
+/// The agent wraps this box's PBS client keys under a ten-word recovery code and keeps the result
+/// at a hub that cannot open it. When the box is lost, the same agent on a new machine asks for the
+/// ten words, opens what the hub kept, and restores from Proxmox Backup Server.
+#[derive(Debug, Parser)]
+#[command(name = "tenwords-agent", version, arg_required_else_help = true, after_help = AFTER)]
+pub(crate) struct Cli {
+    /// The configuration
+    #[arg(long, global = true, value_name = "FILE", default_value = DEFAULT_PATH)]
+    pub(crate) config: PathBuf,
+
+    /// Say the result as one JSON document on standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Join a box at the hub, with a ticket from the operator
+    ///
+    /// Checks the hub's certificate against the ticket before the ticket's secret is sent, and pins
+    /// the operators' public keys on this box. Can be repeated if the answer was lost.
+    Enroll(Enroll),
+    /// Make, check and store the escrow
+    #[command(subcommand)]
+    Escrow(Escrow),
+    /// Say whether this box is protected, and what to do if not
+    ///
+    /// Exit code 0 if it is, 1 if not.
+    Status,
+    /// Bring a lost box back on this machine, with a ticket and the ten words
+    ///
+    /// Can be run again at any point: nothing that exists is overwritten, and a folder that an
+    /// interrupted run has left is begun anew.
+    Recover(Recover),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Escrow {
+    /// The ceremony: draw ten words, wrap the keys under them, prove it, store it
+    ///
+    /// Needs the customer at a terminal. Shows the ten words once, has them typed back, wraps a copy
+    /// of each key through proxmox-backup-client, opens it again in two independent ways, stores it at
+    /// the hub, fetches it back and opens it again. The live key files are not touched. Run again, it
+    /// draws a new code; the words of the former one go on opening the former versions.
+    Create,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TicketSource {
+    /// The ticket; other users of this machine can see it here, so prefer the next
+    #[arg(long, value_name = "TICKET", conflicts_with = "ticket_file")]
+    pub(crate) ticket: Option<String>,
+    /// A file with the ticket, or `-` for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ticket_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Enroll {
+    #[command(flatten)]
+    pub(crate) ticket: TicketSource,
+    /// The operators' public keys in OpenSSH's allowed_signers format, roles as principals:
+    /// `operational,recovery ssh-ed25519 AAAA…`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) operator_keys: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Recover {
+    #[command(flatten)]
+    pub(crate) ticket: TicketSource,
+    /// Read the ten words from this descriptor: a pipe, a terminal or a memfd, never a file on a disk
+    #[arg(long, value_name = "N")]
+    pub(crate) code_fd: Option<u32>,
+    /// Try the words on this version of the hub's only
+    #[arg(long, value_name = "N")]
+    pub(crate) version: Option<std::num::NonZeroU64>,
+    /// Restore archives into this folder, which must be missing or empty [default: <state>/recovered]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: Option<PathBuf>,
+    /// Take the escrow's date as fitting without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+const AFTER: &str = "\
+Configuration (every line has a default but the sources):
+  state   = \"/var/lib/tenwords-agent\"
+  runtime = \"/run/tenwords-agent\"             # a tmpfs folder, 0700
+  client  = \"/usr/bin/proxmox-backup-client\"
+  [[source]]
+  id = \"pbs\"
+  repository = \"backup@pbs!box1@pbs.example:8007:store\"
+  namespace = \"tenants/a\"                      # if not the root
+  certificate = \"08:4e:…:28\"                   # or \"web-pki\"
+  key_file = \"/etc/pve/priv/storage/pbs.enc\"
+  token_file = \"/etc/tenwords/pbs.token\"       # the token's secret, 0600
+  restore_paths = { \"host/box1/data.pxar\" = \"/srv/data\" }
+
+Exit codes: 0 done · 1 not protected (status) · 2 usage · 10 preflight · 11 words wrong · 12 gate refused ·
+  13 waiting for an order · 14 partly restored · 15 unreachable · 16 not authorised · 20 internal";

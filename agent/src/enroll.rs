@@ -1,0 +1,126 @@
+//! `enroll`: a node joins a box, and pins the hub and the operators' keys.
+
+use std::{num::NonZeroU64, path::Path};
+
+use tenwords_escrow::{root::Operators, signers};
+use tenwords_protocol::{json, operators::OperatorList, ticket::Ticket, v1::V1};
+
+use crate::{
+    durable,
+    exit::{Code, OrStop as _, Outcome, Stop},
+    hub::Hub,
+    identity::{Identity, NodeKey},
+    settings::Configuration,
+    show::harmless,
+    tls::{self, Recognise},
+};
+
+const NODE_KEY: &str = "node.key";
+/// The pinned list with its generation: 1 until a pins statement changes it.
+const OPERATORS: &str = "operators.json";
+const LIMIT: u64 = 64 << 10;
+
+/// What an enrolment has done.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Enrolled {
+    v: V1,
+    box_id: String,
+    box_name: String,
+    node_id: String,
+    hub: String,
+    operator_keys: usize,
+    operators_sha256: String,
+}
+
+/// Enrols this node. The same ticket with the same key may ask again.
+pub(crate) fn run(configuration: &Configuration, ticket: Ticket, operator_keys: &Path) -> Outcome<Enrolled> {
+    if let Some(identity) = Identity::load(configuration)? {
+        return Err(Stop::new(
+            Code::Preflight,
+            format!(
+                "this node is enrolled already, as a node of box {} ({})",
+                harmless(&identity.box_name, 64),
+                identity.box_id
+            ),
+        )
+        .remedy("nothing is to be done; `tenwords-agent status` shows how it stands"));
+    }
+    let operators = read_operators(operator_keys)?;
+    let key = NodeKey::load_or_make(configuration, NODE_KEY)?;
+    let prefix = ticket.authority();
+    let hub = Hub::new(ticket.hub().clone(), Recognise::Ticket(prefix), None)?;
+    let reply = hub.enroll(ticket.into_secret(), key.request()?, hostname())?;
+    if tls::prefix_of(&reply.server_ca.0) != Some(prefix) {
+        return Err(Stop::new(Code::GateRefused, "the hub named another authority than the ticket's")
+            .remedy("tell the operator; this node has kept nothing"));
+    }
+    let identity = Identity {
+        v: V1,
+        hub: hub.address().clone(),
+        box_id: reply.box_id,
+        box_name: reply.box_name,
+        node_id: reply.node_id,
+        certificate: reply.certificate,
+        server_ca: reply.server_ca,
+    };
+    let pinned = Operators { generation: NonZeroU64::MIN, signers: operators.clone() };
+    pin_operators(configuration, &pinned)?;
+    identity.keep(configuration, NODE_KEY)?;
+    Ok(Enrolled {
+        v: V1,
+        box_id: identity.box_id.to_string(),
+        box_name: harmless(&identity.box_name, 64),
+        node_id: identity.node_id.to_string(),
+        hub: identity.hub.to_string(),
+        operator_keys: operators.signers().len(),
+        operators_sha256: operators.hash().to_string(),
+    })
+}
+
+impl Enrolled {
+    pub(crate) fn tell(&self) {
+        println!("Enrolled: this node belongs to box {} ({}) at {}.", self.box_name, self.box_id, self.hub);
+        println!("Operator keys pinned: {} (list {}).", self.operator_keys, &self.operators_sha256[..16]);
+        if self.operator_keys == 0 {
+            println!("Without operator keys nothing that destroys can ever be ordered for this box.");
+        }
+        println!(
+            "Next: `tenwords-agent escrow create`, with the customer at the console. Until then nothing is protected."
+        );
+    }
+}
+
+/// The operator keys that this box pins.
+pub(crate) fn pinned_operators(configuration: &Configuration) -> Outcome<Operators> {
+    let path = configuration.state(OPERATORS);
+    let damaged = || format!("the pinned operator keys in {} cannot be read", path.display());
+    let text = durable::read_limited(&path, LIMIT).or_stop(Code::Preflight, damaged)?;
+    json::from_slice(&text).or_stop(Code::Preflight, damaged)
+}
+
+/// Pins the list: with its generation in the state folder, and in OpenSSH's own format beside the
+/// configuration, for people and tools.
+pub(crate) fn pin_operators(configuration: &Configuration, operators: &Operators) -> Outcome<()> {
+    let cannot = || "cannot keep the operators' keys".to_owned();
+    durable::folder(&configuration.settings.state, 0o700).or_stop(Code::Preflight, cannot)?;
+    durable::folder(configuration.folder(), 0o755).or_stop(Code::Preflight, cannot)?;
+    let text = json::to_vec(operators).or_stop(Code::Internal, cannot)?;
+    durable::replace("operators", &configuration.state(OPERATORS), 0o600, &text).or_stop(Code::Preflight, cannot)?;
+    let shown = configuration.folder().join("allowed_signers");
+    durable::replace("allowed-signers", &shown, 0o644, operators.signers.to_text().as_bytes())
+        .or_stop(Code::Preflight, cannot)
+}
+
+fn read_operators(path: &Path) -> Outcome<OperatorList> {
+    let what = || format!("the operators' keys in {} are not understood", path.display());
+    let text = durable::read_limited(path, LIMIT).or_stop(Code::Usage, what)?;
+    signers::parse(&text).map_err(|error| {
+        Stop::new(Code::Usage, what())
+            .remedy("one line a key, roles first: `operational,recovery ssh-ed25519 AAAA…` (see `man ssh-keygen`, ALLOWED SIGNERS)")
+            .because(error)
+    })
+}
+
+fn hostname() -> String {
+    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default()
+}

@@ -1,0 +1,317 @@
+//! The hub, as the agent sees it: an address, a certificate, and the calls of `/v1`.
+//!
+//! What comes back is data. Nothing here decides that it is good.
+
+use std::{collections::BTreeMap, num::NonZeroU64, time::Duration};
+
+use reqwest::{Method, StatusCode};
+use rustls::{CertificateError, pki_types::CertificateDer};
+use serde::{Serialize, de::DeserializeOwned};
+use tenwords_protocol::{
+    boxes::{PushReply, VersionList},
+    bytes::Base64,
+    directive::Directive,
+    enroll::{EnrollReply, EnrollRequest},
+    id::BoxId,
+    json::{self, JsonError},
+    part::PartName,
+    problem::{Problem, ProblemCode},
+    recovery::{ClaimReply, ClaimRequest, ProveReply},
+    ticket::{HubAddress, TicketSecret},
+    v1::V1,
+    version::{Bundle, BundleError, MAX_AGE_BYTES, StoredHeader},
+    words::WordsProof,
+};
+use thiserror::Error;
+use tokio::runtime::Runtime;
+
+use crate::{
+    exit::{Code, Stop},
+    show::harmless,
+    tls::{self, Certificate, Recognise},
+};
+
+const CONNECT: Duration = Duration::from_secs(10);
+const WHOLE: Duration = Duration::from_secs(60);
+/// A list of headers may be long; one header has at most 256 parts.
+const LIST_LIMIT: usize = 16 << 20;
+const REPLY_LIMIT: usize = 256 << 10;
+
+/// A connection to one hub.
+pub(crate) struct Hub {
+    address: HubAddress,
+    http: reqwest::Client,
+    runtime: Runtime,
+}
+
+/// Why a call brought nothing.
+#[derive(Debug, Error)]
+pub(crate) enum HubError {
+    /// What came back cannot be read.
+    #[error("the hub's answer cannot be read")]
+    Answer(#[source] JsonError),
+    /// What we would send, or what came back, is no bundle.
+    #[error("the version does not hold together")]
+    Bundle(#[from] BundleError),
+    /// The certificate is out of its time, by our clock.
+    #[error("the hub's certificate is not valid at the time that this machine's clock shows")]
+    Clock,
+    /// No such thing there.
+    #[error("the hub has no such thing")]
+    NotFound,
+    /// It refused.
+    #[error("the hub refused: {} ({})", harmless(.0.detail.as_deref().unwrap_or(&.0.title), 300), .0.code)]
+    Refused(Box<Problem>),
+    /// This is not the hub that ticket or enrolment named.
+    #[error(
+        "what answers there is not the hub that was expected: its certificate is not one of the hub's own authority"
+    )]
+    Stranger,
+    /// More than such an answer can have.
+    #[error("the hub's answer is larger than such an answer can be")]
+    TooLarge,
+    /// TLS could not be set up.
+    #[error("the connection to the hub cannot be set up")]
+    Tls(#[source] rustls::Error),
+    /// No answer.
+    #[error("the hub at {0} does not answer")]
+    Unreachable(HubAddress, #[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Hub {
+    pub(crate) fn new(
+        address: HubAddress,
+        recognise: Recognise,
+        certificate: Option<Certificate>,
+    ) -> Result<Self, HubError> {
+        let config = tls::client_config(recognise, certificate).map_err(HubError::Tls)?;
+        let unreachable =
+            |error: Box<dyn std::error::Error + Send + Sync>| HubError::Unreachable(address.clone(), error);
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(config)
+            .https_only(true)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT)
+            .timeout(WHOLE)
+            .user_agent(concat!("tenwords-agent/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| unreachable(Box::new(error)))?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| unreachable(Box::new(error)))?;
+        Ok(Self { address, http, runtime })
+    }
+
+    pub(crate) fn address(&self) -> &HubAddress {
+        &self.address
+    }
+
+    pub(crate) fn enroll(&self, ticket: TicketSecret, csr: Vec<u8>, hostname: String) -> Result<EnrollReply, HubError> {
+        let request = EnrollRequest { v: V1, ticket, csr: Base64(csr), hostname };
+        self.post("/v1/enroll", &request)
+    }
+
+    pub(crate) fn claim(&self, ticket: TicketSecret, csr: Vec<u8>) -> Result<ClaimReply, HubError> {
+        self.post("/v1/recovery/claim", &ClaimRequest { v: V1, ticket, csr: Base64(csr) })
+    }
+
+    pub(crate) fn prove(&self, proof: &WordsProof) -> Result<ProveReply, HubError> {
+        self.post("/v1/recovery/prove", proof)
+    }
+
+    pub(crate) fn push(&self, box_id: BoxId, bundle: &Bundle) -> Result<PushReply, HubError> {
+        let path = format!("/v1/boxes/{box_id}/versions");
+        let reply =
+            self.call(Method::POST, &path, Some((bundle.to_text()?, "text/plain; charset=utf-8")), REPLY_LIMIT)?;
+        read(&reply)
+    }
+
+    /// All headers, newest first.
+    pub(crate) fn versions(&self, box_id: BoxId) -> Result<Vec<StoredHeader>, HubError> {
+        let reply = self.call(Method::GET, &format!("/v1/boxes/{box_id}/versions"), None, LIST_LIMIT)?;
+        let VersionList { mut versions, .. } = read(&reply)?;
+        versions.sort_by_key(|version| std::cmp::Reverse(version.number));
+        Ok(versions)
+    }
+
+    /// The newest header, if there is any version.
+    pub(crate) fn newest(&self, box_id: BoxId) -> Result<Option<StoredHeader>, HubError> {
+        absent(self.call(Method::GET, &format!("/v1/boxes/{box_id}/versions/newest"), None, REPLY_LIMIT))?
+            .map(|reply| read(&reply))
+            .transpose()
+    }
+
+    /// The parts of a version, each as long as its header says; their content is the caller's to judge.
+    pub(crate) fn parts(&self, box_id: BoxId, version: &StoredHeader) -> Result<BTreeMap<PartName, Vec<u8>>, HubError> {
+        version
+            .header
+            .parts()
+            .iter()
+            .map(|entry| Ok((entry.name, self.part(box_id, version.number, entry.name)?)))
+            .collect()
+    }
+
+    /// One part.
+    pub(crate) fn part(&self, box_id: BoxId, number: NonZeroU64, name: PartName) -> Result<Vec<u8>, HubError> {
+        self.call(Method::GET, &format!("/v1/boxes/{box_id}/versions/{number}/parts/{name}"), None, MAX_AGE_BYTES)
+    }
+
+    /// What the hub suggests to restore, if anything.
+    pub(crate) fn directive(&self, box_id: BoxId) -> Result<Option<Directive>, HubError> {
+        absent(self.call(Method::GET, &format!("/v1/boxes/{box_id}/directive"), None, REPLY_LIMIT))?
+            .map(|reply| read(&reply))
+            .transpose()
+    }
+
+    fn post<T: DeserializeOwned>(&self, path: &str, request: &impl Serialize) -> Result<T, HubError> {
+        let body = json::to_vec(request).map_err(HubError::Answer)?;
+        read(&self.call(Method::POST, path, Some((body, "application/json")), REPLY_LIMIT)?)
+    }
+
+    fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(Vec<u8>, &'static str)>,
+        limit: usize,
+    ) -> Result<Vec<u8>, HubError> {
+        let (host, port) = self.address.host_and_port();
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        let mut request = self.http.request(method, format!("https://{host}:{port}{path}"));
+        if let Some((body, kind)) = body {
+            request = request.header("content-type", kind).body(body);
+        }
+        self.runtime.block_on(async {
+            let mut response = request.send().await.map_err(|error| self.no_answer(error))?;
+            let status = response.status();
+            let mut bytes = Vec::new();
+            while let Some(chunk) = response.chunk().await.map_err(|error| self.no_answer(error))? {
+                if bytes.len() + chunk.len() > limit {
+                    return Err(HubError::TooLarge);
+                }
+                bytes.extend_from_slice(&chunk);
+            }
+            if status.is_success() { Ok(bytes) } else { Err(refusal(status, &bytes)) }
+        })
+    }
+
+    fn no_answer(&self, error: reqwest::Error) -> HubError {
+        match certificate_error(&error) {
+            Some(
+                CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. },
+            ) => HubError::Clock,
+            Some(_) => HubError::Stranger,
+            None => HubError::Unreachable(self.address.clone(), Box::new(error.without_url())),
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, HubError> {
+    json::from_slice(bytes).map_err(HubError::Answer)
+}
+
+fn absent(reply: Result<Vec<u8>, HubError>) -> Result<Option<Vec<u8>>, HubError> {
+    match reply {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(HubError::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn refusal(status: StatusCode, body: &[u8]) -> HubError {
+    if status == StatusCode::NOT_FOUND {
+        return HubError::NotFound;
+    }
+    let problem = json::from_slice::<Problem>(body).unwrap_or_else(|_| {
+        Problem::new(ProblemCode::Unknown(String::new()), format!("it answered {status} without saying why"))
+    });
+    HubError::Refused(Box::new(problem))
+}
+
+fn certificate_error(error: &reqwest::Error) -> Option<CertificateError> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        let tls = error.downcast_ref::<rustls::Error>().or_else(|| {
+            error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref()).and_then(|inner| inner.downcast_ref())
+        });
+        if let Some(rustls::Error::InvalidCertificate(reason)) = tls {
+            return Some(reason.clone());
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The hub's own certificate authority, as a certificate.
+pub(crate) fn authority(server_ca: &Base64) -> CertificateDer<'static> {
+    CertificateDer::from(server_ca.0.clone())
+}
+
+impl From<HubError> for Stop {
+    fn from(error: HubError) -> Self {
+        let (code, remedy) = match &error {
+            HubError::Answer(_) | HubError::Bundle(_) | HubError::TooLarge | HubError::NotFound => {
+                (Code::GateRefused, "the hub is damaged or of another version; tell its operator")
+            }
+            HubError::Clock => {
+                (Code::Preflight, "set this machine's clock (`timedatectl`), then run the same command again")
+            }
+            HubError::Refused(problem) => match problem.code {
+                ProblemCode::TicketRefused => (
+                    Code::NotAuthorised,
+                    "the ticket is mistyped, used by another machine, or its time has run out: ask the operator for a new one",
+                ),
+                ProblemCode::Unauthenticated
+                | ProblemCode::Forbidden
+                | ProblemCode::CertificateExpired
+                | ProblemCode::CertificateRevoked
+                | ProblemCode::ProofRefused => {
+                    (Code::NotAuthorised, "ask the hub's operator what has become of this box")
+                }
+                ProblemCode::RateLimited | ProblemCode::Unavailable => {
+                    (Code::Unreachable, "wait a little and run the same command again")
+                }
+                _ => (Code::Internal, "tell the hub's operator the words above"),
+            },
+            HubError::Stranger => (
+                Code::GateRefused,
+                "check the hub's name in the ticket with the operator by telephone; nothing was sent there but our greeting",
+            ),
+            HubError::Tls(_) => (Code::Internal, "the certificate that this agent keeps is damaged: enrol again"),
+            HubError::Unreachable(..) => (
+                Code::Unreachable,
+                "check this machine's network, and that the hub is up; then run the same command again",
+            ),
+        };
+        let what = error.to_string();
+        let stop = Self::new(code, what).remedy(remedy);
+        match std::error::Error::source(&error) {
+            Some(_) => stop.because(Inner(error)),
+            None => stop,
+        }
+    }
+}
+
+/// The causes below a [`HubError`] whose own words are said already.
+#[derive(Debug)]
+struct Inner(HubError);
+
+impl std::fmt::Display for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match std::error::Error::source(&self.0) {
+            Some(source) => std::fmt::Display::fmt(source, f),
+            None => std::fmt::Display::fmt(&self.0, f),
+        }
+    }
+}
+
+impl std::error::Error for Inner {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&self.0)?.source()
+    }
+}

@@ -1,0 +1,138 @@
+//! Who this node is to the hub: what enrolment or a proven recovery has left in the state folder.
+
+use std::{io, path::Path};
+
+use rcgen::{CertificateParams, KeyPair, PublicKeyData as _};
+use serde::{Deserialize, Serialize};
+use tenwords_protocol::{
+    bytes::Base64,
+    hash::Sha256,
+    id::{BoxId, NodeId},
+    json,
+    ticket::HubAddress,
+    v1::V1,
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    durable,
+    exit::{Code, OrStop as _, Outcome, Stop},
+    hub::{self, Hub},
+    settings::Configuration,
+    tls::{Certificate, Recognise},
+};
+
+const LIMIT: u64 = 256 << 10;
+const IDENTITY: &str = "identity.json";
+const NODE_KEY: &str = "node.key";
+
+/// A node's place at the hub.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Identity {
+    pub(crate) v: V1,
+    pub(crate) hub: HubAddress,
+    pub(crate) box_id: BoxId,
+    pub(crate) box_name: String,
+    pub(crate) node_id: NodeId,
+    pub(crate) certificate: Base64,
+    pub(crate) server_ca: Base64,
+}
+
+/// A node's key pair, kept as PKCS #8.
+pub(crate) struct NodeKey(KeyPair);
+
+impl NodeKey {
+    /// The key in `name`, made if there is none: so that a call that is repeated is made with the
+    /// same key, and gets the same answer.
+    pub(crate) fn load_or_make(configuration: &Configuration, name: &str) -> Outcome<Self> {
+        let path = configuration.state(name);
+        let cannot = || format!("cannot keep the node's key in {}", path.display());
+        match durable::read_limited(&path, LIMIT) {
+            Ok(text) => Self::parse(Zeroizing::new(text), &path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let key = KeyPair::generate().or_stop(Code::Internal, || "cannot make a key pair".into())?;
+                durable::folder(&configuration.settings.state, 0o700).or_stop(Code::Preflight, cannot)?;
+                let pem = Zeroizing::new(key.serialize_pem());
+                durable::create("node-key", &path, 0o600, pem.as_bytes()).or_stop(Code::Preflight, cannot)?;
+                Ok(Self(key))
+            }
+            Err(error) => Err(Stop::new(Code::Preflight, cannot()).because(error)),
+        }
+    }
+
+    fn parse(text: Zeroizing<Vec<u8>>, path: &Path) -> Outcome<Self> {
+        std::str::from_utf8(&text)
+            .ok()
+            .and_then(|pem| KeyPair::from_pem(pem).ok())
+            .map(Self)
+            .ok_or_else(|| Stop::new(Code::Preflight, format!("{} is not a key of ours", path.display())))
+    }
+
+    /// A request for a certificate (DER). The hub takes the public key and nothing else.
+    pub(crate) fn request(&self) -> Outcome<Vec<u8>> {
+        CertificateParams::new(Vec::new())
+            .and_then(|params| params.serialize_request(&self.0))
+            .map(|request| request.der().to_vec())
+            .or_stop(Code::Internal, || "cannot make a certificate request".into())
+    }
+
+    /// SHA-256 over the public key's SPKI (DER).
+    pub(crate) fn spki_sha256(&self) -> Sha256 {
+        Sha256::of(&self.0.subject_public_key_info())
+    }
+
+    fn expose_der(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(self.0.serialize_der())
+    }
+}
+
+impl Identity {
+    /// The identity, if this node has one.
+    pub(crate) fn load(configuration: &Configuration) -> Outcome<Option<Self>> {
+        let path = configuration.state(IDENTITY);
+        let damaged = || {
+            Stop::new(Code::Preflight, format!("{} is damaged", path.display()))
+                .remedy("ask the operator for a new enrolment ticket, remove the file, and enrol again")
+        };
+        match durable::read_limited(&path, LIMIT) {
+            Ok(text) => json::from_slice(&text).map(Some).map_err(|error| damaged().because(error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(damaged().because(error)),
+        }
+    }
+
+    /// The identity; without one, what to do.
+    pub(crate) fn required(configuration: &Configuration) -> Outcome<Self> {
+        Self::load(configuration)?.ok_or_else(|| {
+            Stop::new(Code::Preflight, "this node is not enrolled").remedy(
+                "ask the operator for a ticket, then run `tenwords-agent enroll --ticket … --operator-keys FILE`",
+            )
+        })
+    }
+
+    /// Keeps the identity; the key in `key_name` becomes the node's.
+    pub(crate) fn keep(&self, configuration: &Configuration, key_name: &str) -> Outcome<()> {
+        let cannot = || format!("cannot keep the identity in {}", configuration.settings.state.display());
+        let text = json::to_vec(self).or_stop(Code::Internal, cannot)?;
+        if key_name != NODE_KEY {
+            let key = durable::read_limited(&configuration.state(key_name), LIMIT).or_stop(Code::Internal, cannot)?;
+            let key = Zeroizing::new(key);
+            durable::replace("node-key", &configuration.state(NODE_KEY), 0o600, &key)
+                .or_stop(Code::Internal, cannot)?;
+        }
+        durable::replace("identity", &configuration.state(IDENTITY), 0o600, &text).or_stop(Code::Internal, cannot)
+    }
+
+    /// A connection to the hub as this node.
+    pub(crate) fn connect(&self, configuration: &Configuration) -> Outcome<Hub> {
+        self.connect_with(&NodeKey::load_or_make(configuration, NODE_KEY)?)
+    }
+
+    /// A connection to the hub as this node, with a key that is not (yet) the node's.
+    pub(crate) fn connect_with(&self, key: &NodeKey) -> Outcome<Hub> {
+        let certificate = Certificate { der: hub::authority(&self.certificate), key: key.expose_der() };
+        let recognise = Recognise::Authority(hub::authority(&self.server_ca));
+        Ok(Hub::new(self.hub.clone(), recognise, Some(certificate))?)
+    }
+}

@@ -1,0 +1,77 @@
+//! What the box remembers of its newest acknowledged escrow version.
+//!
+//! Public facts only; the private box key lies beside it, and the version's own bytes, so that a
+//! hub that lost them can be given them again.
+
+use std::{collections::BTreeSet, io, num::NonZeroU64};
+
+use serde::{Deserialize, Serialize};
+use tenwords_escrow::keys::BoxKey;
+use tenwords_protocol::{
+    fingerprint::Fingerprint,
+    hash::Sha256,
+    id::{BoxId, CodeId},
+    json,
+    time::Timestamp,
+    v1::V1,
+    version::{Bundle, PartEntry},
+};
+
+use crate::{
+    durable,
+    exit::{Code, OrStop as _, Outcome, Stop},
+    settings::Configuration,
+};
+
+const RECORD: &str = "escrow.json";
+const BUNDLE: &str = "escrow.bundle";
+const BOX_KEY: &str = "box.key";
+const LIMIT: u64 = 1 << 20;
+
+/// The newest acknowledged ceremony.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Record {
+    pub(crate) v: V1,
+    pub(crate) box_id: BoxId,
+    /// The hub's number for the version.
+    pub(crate) number: NonZeroU64,
+    pub(crate) code_number: NonZeroU64,
+    pub(crate) code_id: CodeId,
+    pub(crate) sequence: NonZeroU64,
+    pub(crate) made_at: Timestamp,
+    pub(crate) root_sha256: Sha256,
+    pub(crate) parts: Vec<PartEntry>,
+    /// The keys that were live at the ceremony.
+    pub(crate) keys: BTreeSet<Fingerprint>,
+    pub(crate) check_line: String,
+    /// The age recipient of updates.
+    pub(crate) recipient: String,
+}
+
+impl Record {
+    pub(crate) fn load(configuration: &Configuration) -> Outcome<Option<Self>> {
+        let path = configuration.state(RECORD);
+        match durable::read_limited(&path, LIMIT) {
+            Ok(text) => json::from_slice(&text).map(Some).or_stop(Code::Internal, || {
+                format!("{} is damaged; `tenwords-agent escrow create` makes a new one", path.display())
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Stop::new(Code::Internal, format!("cannot read {}", path.display())).because(error)),
+        }
+    }
+
+    /// Keeps the record, the private box key and the version's bytes. The record comes last: it is
+    /// what says that the others are in place.
+    pub(crate) fn keep(&self, configuration: &Configuration, box_key: &BoxKey, bundle: &Bundle) -> Outcome<()> {
+        let cannot = || format!("cannot keep the escrow's record in {}", configuration.settings.state.display());
+        let key = box_key.expose_openssh().or_stop(Code::Internal, cannot)?;
+        let bytes = bundle.to_text().or_stop(Code::Internal, cannot)?;
+        let text = json::to_vec(self).or_stop(Code::Internal, cannot)?;
+        let keep = |step, name, bytes: &[u8]| durable::replace(step, &configuration.state(name), 0o600, bytes);
+        keep("box-key", BOX_KEY, key.as_bytes())
+            .and_then(|()| keep("escrow-bundle", BUNDLE, &bytes))
+            .and_then(|()| keep("escrow-record", RECORD, &text))
+            .or_stop(Code::Internal, cannot)
+    }
+}

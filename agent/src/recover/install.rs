@@ -1,0 +1,246 @@
+//! Puts keys, tokens and sources in place; never over something else.
+//!
+//! Nothing of the root is written to its own path: small files go to `recovered-files/` for a
+//! person to compare. A key file that holds another key is not replaced without an order.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use pbs_format::key::KeyFile;
+use serde::Serialize;
+use tenwords_escrow::{
+    gate::GatedKey,
+    root::{FileSecret, Source},
+    secret::TokenSecret,
+};
+use tenwords_protocol::{directive::Name, fingerprint::Fingerprint};
+use zeroize::Zeroizing;
+
+use super::report::{Missing, RecoveredFile};
+use crate::{
+    durable,
+    exit::{Code, OrStop as _, Outcome, Stop},
+    settings::{Configuration, SourceSettings},
+    sources,
+};
+
+const LIMIT: u64 = 1 << 20;
+
+/// What was put in place, and what was left alone.
+#[derive(Default)]
+pub(crate) struct Installed {
+    pub(crate) paths: Vec<PathBuf>,
+    pub(crate) missing: Vec<Missing>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// One source with what belongs to it.
+pub(crate) struct ToInstall<'a> {
+    pub(crate) source: &'a Source,
+    pub(crate) key: &'a GatedKey,
+    pub(crate) token: Option<&'a TokenSecret>,
+    pub(crate) restore_paths: std::collections::BTreeMap<String, PathBuf>,
+}
+
+enum Found {
+    Nothing,
+    TheSame,
+    Another(String),
+}
+
+/// Installs every source; a source whose key cannot go in is reported and the others go on.
+pub(crate) fn install(configuration: &Configuration, sources: &[ToInstall<'_>]) -> Outcome<Installed> {
+    let mut installed = Installed::default();
+    let mut added = Vec::new();
+    for item in sources {
+        let id = &item.source.id;
+        let configured = configuration.settings.sources.iter().find(|source| source.id == *id);
+        let (key_path, token_path) = match configured {
+            Some(source) => (source.key_file.clone(), source.token_file.clone()),
+            None => (
+                configuration.folder().join("keys").join(format!("{id}.enc")),
+                configuration.folder().join("tokens").join(id.as_str()),
+            ),
+        };
+        put_key(&mut installed, id, &item.key.key_file(), item.key.fingerprint(), &key_path)?;
+        if let Some(token) = item.token {
+            put_token(&mut installed, id, token, &token_path)?;
+        }
+        if configured.is_none() {
+            added.push(SourceSettings {
+                id: id.clone(),
+                repository: sources::written_repository(item.source),
+                namespace: item.source.namespace.clone(),
+                certificate: sources::written_certificate(item.source),
+                key_file: key_path,
+                token_file: token_path,
+                restore_paths: item.restore_paths.clone(),
+            });
+        }
+    }
+    add_sources(configuration, added, &mut installed)?;
+    Ok(installed)
+}
+
+/// Keeps the root's small files beside what is restored.
+pub(crate) fn keep_files(files: &[FileSecret], into: &Path) -> Outcome<Vec<RecoveredFile>> {
+    let folder = into.join("recovered-files");
+    let mut kept = Vec::new();
+    for file in files {
+        let path = file.path.as_str();
+        let kept_at = folder.join(path.trim_start_matches('/'));
+        let cannot = || format!("cannot keep {}", kept_at.display());
+        if let Some(parent) = kept_at.parent() {
+            durable::folder(parent, 0o700).or_stop(Code::Internal, cannot)?;
+        }
+        durable::replace("recovered-file", &kept_at, 0o600, file.data.expose_bytes())
+            .or_stop(Code::Internal, cannot)?;
+        let on_this_machine = match durable::read_limited(Path::new(path), LIMIT).map(Zeroizing::new) {
+            Ok(bytes) if *bytes == *file.data.expose_bytes() => "the same on this machine",
+            Ok(_) => "differs on this machine",
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "missing on this machine",
+            Err(_) => "cannot be compared on this machine",
+        };
+        kept.push(RecoveredFile { path: path.to_owned(), kept_at, on_this_machine });
+    }
+    Ok(kept)
+}
+
+fn put_key(installed: &mut Installed, id: &Name, file: &KeyFile, wanted: Fingerprint, path: &Path) -> Outcome<()> {
+    match found_key(path, wanted) {
+        Found::TheSame => installed.notes.push(format!("{} holds the right key already", path.display())),
+        Found::Another(what) => installed.missing.push(Missing {
+            what: format!("key of source {id} at {}", path.display()),
+            why: format!("{what} is there; the escrow's key is {}", wanted.short()),
+            remedy: format!(
+                "it is not replaced without an operator's order; move {} aside if you know that it is not needed, \
+                 and run the same command again",
+                path.display()
+            ),
+            waits_for_order: true,
+        }),
+        Found::Nothing => {
+            let cannot = || format!("cannot write the key to {}", path.display());
+            if let Some(parent) = path.parent() {
+                durable::folder(parent, 0o700).or_stop(Code::Internal, cannot)?;
+            }
+            durable::create("key-file", path, 0o600, &file.to_json()).or_stop(Code::Internal, cannot)?;
+            installed.paths.push(path.to_owned());
+        }
+    }
+    Ok(())
+}
+
+fn found_key(path: &Path, wanted: Fingerprint) -> Found {
+    let bytes = match durable::read_limited(path, LIMIT) {
+        Ok(bytes) => Zeroizing::new(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Nothing,
+        Err(error) => return Found::Another(format!("something that cannot be read ({error})")),
+    };
+    match KeyFile::parse(&bytes).and_then(|file| file.open(None)) {
+        Ok(key) if key.fingerprint() == wanted => Found::TheSame,
+        Ok(key) => Found::Another(format!("another key ({})", key.fingerprint().short())),
+        Err(_) => Found::Another("something that is no plain key file".into()),
+    }
+}
+
+fn put_token(installed: &mut Installed, id: &Name, token: &TokenSecret, path: &Path) -> Outcome<()> {
+    let line = Zeroizing::new(format!("{}\n", token.expose_text()));
+    match durable::read_limited(path, LIMIT).map(Zeroizing::new) {
+        Ok(bytes) if bytes.trim_ascii_end() == line.trim_ascii_end().as_bytes() => {}
+        Ok(_) => installed
+            .notes
+            .push(format!("{} holds another token secret than the escrow; it was left as it is", path.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let cannot = || format!("cannot write the token of source {id} to {}", path.display());
+            if let Some(parent) = path.parent() {
+                durable::folder(parent, 0o700).or_stop(Code::Internal, cannot)?;
+            }
+            durable::create("token-file", path, 0o600, line.as_bytes()).or_stop(Code::Internal, cannot)?;
+            installed.paths.push(path.to_owned());
+        }
+        Err(error) => {
+            return Err(Stop::new(Code::Internal, format!("cannot look at {}", path.display())).because(error));
+        }
+    }
+    Ok(())
+}
+
+/// Adds `[[source]]` entries at the end of the configuration; what stands there keeps its text.
+fn add_sources(configuration: &Configuration, added: Vec<SourceSettings>, installed: &mut Installed) -> Outcome<()> {
+    #[derive(Serialize)]
+    struct Entries {
+        source: Vec<SourceSettings>,
+    }
+    if added.is_empty() {
+        return Ok(());
+    }
+    let path = &configuration.path;
+    let cannot = || format!("cannot add the sources to {}", path.display());
+    let mut text = match durable::read_limited(path, LIMIT) {
+        Ok(bytes) => String::from_utf8(bytes).or_stop(Code::Internal, cannot)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(Stop::new(Code::Internal, cannot()).because(error)),
+    };
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    let entries = toml::to_string(&Entries { source: added }).or_stop(Code::Internal, cannot)?;
+    text.push_str("\n# Put here by `tenwords-agent recover`.\n");
+    text.push_str(&entries);
+    durable::folder(configuration.folder(), 0o755).or_stop(Code::Internal, cannot)?;
+    durable::replace("configuration", path, 0o644, text.as_bytes()).or_stop(Code::Internal, cannot)?;
+    installed.paths.push(path.clone());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use pbs_format::key::EncryptionKey;
+
+    use super::*;
+
+    #[test]
+    fn keys_go_into_empty_places_and_never_over_another() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("keys/pbs.enc");
+        let id: Name = "pbs".parse()?;
+        let put = |key: [u8; 32]| {
+            let key = EncryptionKey::from_bytes(Zeroizing::new(key));
+            let mut installed = Installed::default();
+            put_key(&mut installed, &id, &KeyFile::plain(&key, 1, 2), key.fingerprint(), &path)
+                .map(|()| installed)
+                .map_err(|stop| stop.what)
+        };
+        assert_eq!(put([7; 32])?.paths, [path.clone()]);
+        assert_eq!(std::fs::metadata(&path)?.permissions().mode() & 0o777, 0o600);
+        let written = std::fs::read(&path)?;
+        let second = put([7; 32])?;
+        assert!(second.paths.is_empty() && second.missing.is_empty());
+        let third = put([8; 32])?;
+        assert!(third.paths.is_empty() && third.missing.len() == 1 && third.missing[0].waits_for_order);
+        assert_eq!(std::fs::read(&path)?, written);
+        Ok(())
+    }
+
+    #[test]
+    fn a_token_that_stands_there_is_left_as_it_is() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("tokens/pbs");
+        let id: Name = "pbs".parse()?;
+        let put = |secret: &str| {
+            let token = TokenSecret::new(Zeroizing::new(secret.to_owned())).map_err(|error| error.to_string())?;
+            let mut installed = Installed::default();
+            put_token(&mut installed, &id, &token, &path).map(|()| installed).map_err(|stop| stop.what)
+        };
+        assert_eq!(put("one")?.paths, [path.clone()]);
+        assert!(put("one")?.notes.is_empty());
+        assert_eq!(put("two")?.notes.len(), 1);
+        assert_eq!(std::fs::read(&path)?, b"one\n");
+        Ok(())
+    }
+}

@@ -1,0 +1,158 @@
+//! What a recovery has done, for people and for machines.
+
+use std::{path::PathBuf, process::ExitCode, time::Instant};
+
+use serde::Serialize;
+use tenwords_protocol::v1::V1;
+
+use crate::{exit::Code, show::size};
+
+/// The report of one run.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) v: V1,
+    pub(crate) box_id: String,
+    pub(crate) box_name: String,
+    pub(crate) rehearsal: bool,
+    /// Which escrow was opened.
+    pub(crate) escrow: Escrow,
+    pub(crate) restored: Vec<Restored>,
+    pub(crate) missing: Vec<Missing>,
+    pub(crate) installed: Vec<PathBuf>,
+    /// Small files of the escrow, with how they differ from what this machine has.
+    pub(crate) recovered_files: Vec<RecoveredFile>,
+    /// The closing ceremony's version, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) closing_version: Option<u64>,
+    pub(crate) closure: Vec<Closure>,
+    pub(crate) notes: Vec<String>,
+    pub(crate) phases: Vec<Phase>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Escrow {
+    pub(crate) version: u64,
+    pub(crate) code_number: u64,
+    pub(crate) sequence: u64,
+    pub(crate) made_at: String,
+    pub(crate) check_line: String,
+    /// Whether proxmox-backup-client opened the keys too, or only our own reading did.
+    pub(crate) opened_by_client: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Restored {
+    pub(crate) source: String,
+    pub(crate) snapshot: String,
+    pub(crate) archive: String,
+    pub(crate) target: PathBuf,
+    pub(crate) bytes: u64,
+    pub(crate) milliseconds: u128,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Missing {
+    pub(crate) what: String,
+    pub(crate) why: String,
+    pub(crate) remedy: String,
+    /// Whether it waits for an operator's order.
+    pub(crate) waits_for_order: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct RecoveredFile {
+    pub(crate) path: String,
+    pub(crate) kept_at: PathBuf,
+    pub(crate) on_this_machine: &'static str,
+}
+
+/// One line of the closure checklist.
+#[derive(Debug, Serialize)]
+pub(crate) struct Closure {
+    pub(crate) what: String,
+    /// `proven` by a check of ours, or `open` until an operator attests it.
+    pub(crate) state: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Phase {
+    pub(crate) name: &'static str,
+    pub(crate) milliseconds: u128,
+}
+
+/// Measures the phases of a run.
+pub(crate) struct Stopwatch {
+    phases: Vec<Phase>,
+    since: Instant,
+}
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self { phases: Vec::new(), since: Instant::now() }
+    }
+
+    /// What has run since the last call was this phase.
+    pub(crate) fn lap(&mut self, name: &'static str) {
+        self.phases.push(Phase { name, milliseconds: self.since.elapsed().as_millis() });
+        self.since = Instant::now();
+    }
+
+    pub(crate) fn into_phases(self) -> Vec<Phase> {
+        self.phases
+    }
+}
+
+impl Report {
+    /// 0 if everything of the plan is back, 13 if all that is missing waits for an order, else 14.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        if self.missing.is_empty() {
+            ExitCode::SUCCESS
+        } else if self.missing.iter().all(|missing| missing.waits_for_order) {
+            Code::WaitingForOrder.into()
+        } else {
+            Code::PartlyRestored.into()
+        }
+    }
+
+    pub(crate) fn tell(&self) {
+        println!();
+        let bytes = self.restored.iter().map(|item| item.bytes).sum();
+        let word = if self.rehearsal { "Rehearsed" } else { "Recovered" };
+        println!("{word}: box {} ({}), {} archives, {}.", self.box_name, self.box_id, self.restored.len(), size(bytes));
+        for item in &self.restored {
+            let Restored { source, snapshot, archive, target, .. } = item;
+            println!("  {source} {snapshot} {archive} -> {} ({})", target.display(), size(item.bytes));
+        }
+        if !self.missing.is_empty() {
+            println!("\nNot restored:");
+        }
+        for Missing { what, why, remedy, .. } in &self.missing {
+            println!("  {what}: {why}\n    what to do: {remedy}");
+        }
+        if !self.installed.is_empty() {
+            println!("\nPut in place:");
+        }
+        for path in &self.installed {
+            println!("  {}", path.display());
+        }
+        if !self.recovered_files.is_empty() {
+            println!("\nSmall files of the lost box (nothing was written to their own paths):");
+        }
+        for file in &self.recovered_files {
+            println!("  {} -> {} ({})", file.path, file.kept_at.display(), file.on_this_machine);
+        }
+        for note in &self.notes {
+            println!("\nNote: {note}");
+        }
+        if !self.closure.is_empty() {
+            println!("\nTo be closed:");
+        }
+        for Closure { what, state } in &self.closure {
+            println!("  [{}] {what}", if *state == "proven" { "x" } else { " " });
+        }
+        println!("\nTime by phase:");
+        for Phase { name, milliseconds } in &self.phases {
+            println!("  {name:<20} {}.{:03} s", milliseconds / 1000, milliseconds % 1000);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! `/etc/tenwords/agent.toml`.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use tenwords_protocol::directive::{Name, Namespace};
+
+use crate::{
+    durable,
+    exit::{Code, OrStop as _, Outcome, Stop},
+};
+
+/// Where the configuration is looked for.
+pub(crate) const DEFAULT_PATH: &str = "/etc/tenwords/agent.toml";
+const LIMIT: u64 = 1 << 20;
+
+/// The agent's settings. Every one but the sources has a default that works.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// What the agent keeps between runs; 0700.
+    #[serde(default = "default_state")]
+    pub(crate) state: PathBuf,
+    /// A private folder on a tmpfs, for copies of keys while they are worked on; 0700.
+    #[serde(default = "default_runtime")]
+    pub(crate) runtime: PathBuf,
+    /// The client that opens and restores.
+    #[serde(default = "default_client")]
+    pub(crate) client: PathBuf,
+    /// Small files that the escrow carries for the day of the recovery; those that are missing are
+    /// passed over. At most 512 KiB in all.
+    #[serde(default = "default_files")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Where this box backs up to.
+    #[serde(default, rename = "source", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) sources: Vec<SourceSettings>,
+}
+
+/// One `[[source]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SourceSettings {
+    /// Its name on this box.
+    pub(crate) id: Name,
+    /// `[[user[!token]@]host[:port]:]datastore`.
+    pub(crate) repository: String,
+    /// The namespace, if not the datastore's root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) namespace: Option<Namespace>,
+    /// The server certificate's fingerprint, or `web-pki`.
+    pub(crate) certificate: String,
+    /// The PBS key file, without passphrase.
+    pub(crate) key_file: PathBuf,
+    /// The token's secret, one line; 0600.
+    pub(crate) token_file: PathBuf,
+    /// Archives that may go back to where they came from: `"host/box1/data.pxar" = "/srv/data"`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) restore_paths: BTreeMap<String, PathBuf>,
+}
+
+/// Settings and the file they came from.
+#[derive(Debug, Clone)]
+pub(crate) struct Configuration {
+    pub(crate) path: PathBuf,
+    pub(crate) settings: Settings,
+}
+
+impl Configuration {
+    /// Reads `path`; a missing file is all defaults.
+    pub(crate) fn read(path: &Path) -> Outcome<Self> {
+        let text = match durable::read_limited(path, LIMIT) {
+            Ok(bytes) => {
+                String::from_utf8(bytes).or_stop(Code::Usage, || format!("{} is not UTF-8", path.display()))?
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => {
+                return Err(
+                    Stop::new(Code::Usage, format!("cannot read the configuration {}", path.display())).because(error)
+                );
+            }
+        };
+        let settings: Settings = toml::from_str(&text).map_err(|error| {
+            Stop::new(Code::Usage, format!("the configuration {} is not understood", path.display()))
+                .remedy("mend the line that is named below; `tenwords-agent --help` shows an example")
+                .because(error)
+        })?;
+        let configuration = Self { path: path.to_owned(), settings };
+        configuration.check()?;
+        Ok(configuration)
+    }
+
+    /// The folder in which the configuration lies.
+    pub(crate) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// A path inside the state folder.
+    pub(crate) fn state(&self, name: &str) -> PathBuf {
+        self.settings.state.join(name)
+    }
+
+    fn check(&self) -> Outcome<()> {
+        let settings = &self.settings;
+        let absolute = [("state", &settings.state), ("runtime", &settings.runtime), ("client", &settings.client)]
+            .into_iter()
+            .chain(settings.sources.iter().flat_map(|s| [("key_file", &s.key_file), ("token_file", &s.token_file)]))
+            .find(|(_, path)| !path.is_absolute());
+        if let Some((name, path)) = absolute {
+            return Err(Stop::new(Code::Usage, format!("{name} = \"{}\" is not an absolute path", path.display())));
+        }
+        for (index, source) in settings.sources.iter().enumerate() {
+            if settings.sources[..index].iter().any(|earlier| earlier.id == source.id) {
+                return Err(Stop::new(Code::Usage, format!("two [[source]] have the id {}", source.id)));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn default_state() -> PathBuf {
+    "/var/lib/tenwords-agent".into()
+}
+
+fn default_runtime() -> PathBuf {
+    "/run/tenwords-agent".into()
+}
+
+fn default_files() -> Vec<PathBuf> {
+    [
+        "/etc/pve/storage.cfg",
+        "/etc/pve/jobs.cfg",
+        "/etc/pve/user.cfg",
+        "/etc/pve/datacenter.cfg",
+        "/etc/pve/notifications.cfg",
+        "/etc/pve/firewall/cluster.fw",
+        "/etc/network/interfaces",
+        "/etc/hosts",
+    ]
+    .map(PathBuf::from)
+    .to_vec()
+}
+
+fn default_client() -> PathBuf {
+    "/usr/bin/proxmox-backup-client".into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_setting_is_named() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("agent.toml");
+        for (text, expected) in [
+            ("stat = \"/x\"", "unknown field"),
+            ("state = \"relative\"", "is not an absolute path"),
+            ("[[source]]\nid = \"a/b\"", "a name of letters"),
+        ] {
+            std::fs::write(&path, text)?;
+            let stop = Configuration::read(&path).err().map(|stop| format!("{stop} {:?}", stop.causes()));
+            assert!(stop.as_ref().is_some_and(|s| s.contains(expected)), "{stop:?}");
+        }
+        std::fs::remove_file(&path)?;
+        assert!(Configuration::read(&path).is_ok());
+        Ok(())
+    }
+}

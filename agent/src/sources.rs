@@ -1,0 +1,165 @@
+//! Where a box backs up to: from its configuration into the root, and from the root to a connection.
+
+use std::path::Path;
+
+use pbs_driver::{
+    Access, Certificate as Pin, Client, DriverError, Failure, PrivateDir, Repository, repository::Namespace,
+};
+use tenwords_escrow::{
+    root::{Certificate, Source},
+    secret::TokenSecret,
+};
+use tenwords_protocol::fingerprint::Fingerprint;
+use zeroize::Zeroizing;
+
+use crate::{
+    durable,
+    exit::{Code, OrStop as _, Outcome, Stop},
+    recover::plan::chain,
+    settings::{Settings, SourceSettings},
+};
+
+const TOKEN_LIMIT: u64 = 4 << 10;
+
+/// The client named in the settings, with its private folder.
+pub(crate) fn client(settings: &Settings) -> Outcome<Client> {
+    let private = PrivateDir::open_or_create(&settings.runtime).map_err(|error| {
+        let remedy = error.remedy();
+        Stop::new(Code::Preflight, format!("the private folder {} cannot be used", settings.runtime.display()))
+            .remedy(remedy)
+            .because(error)
+    })?;
+    if !settings.client.is_file() {
+        return Err(Stop::new(Code::Preflight, format!("there is no {}", settings.client.display())).remedy(
+            "install the package proxmox-backup-client, or name the program in the configuration (client = \"…\")",
+        ));
+    }
+    Client::new(settings.client.clone(), private)
+        .or_stop(Code::Usage, || format!("the client {} cannot be used", settings.client.display()))
+}
+
+/// The facts that the root keeps of a configured source.
+pub(crate) fn facts(source: &SourceSettings, key_fingerprint: Fingerprint) -> Outcome<Source> {
+    let repository = repository(source)?;
+    let odd = || format!("source {}: `{}` has a part that cannot be kept", source.id, source.repository);
+    Ok(Source {
+        id: source.id.clone(),
+        server: repository.host().name().parse().or_stop(Code::Usage, odd)?,
+        port: repository.port().try_into().or_stop(Code::Usage, odd)?,
+        datastore: repository.datastore().parse().or_stop(Code::Usage, odd)?,
+        namespace: source.namespace.clone(),
+        certificate: certificate(source)?,
+        auth_id: repository.auth_id().to_string().parse().or_stop(Code::Usage, odd)?,
+        key_fingerprint,
+    })
+}
+
+/// A connection to a source of the root, with its secret.
+pub(crate) fn access(source: &Source, token: &TokenSecret) -> Outcome<Access> {
+    access_in(source, None, token)
+}
+
+/// The same, in another namespace of that source.
+pub(crate) fn access_in(source: &Source, namespace: Option<&str>, token: &TokenSecret) -> Outcome<Access> {
+    let wrong = || format!("source {} of the escrow is not understood", source.id);
+    let repository: Repository = written_repository(source).parse().or_stop(Code::GateRefused, wrong)?;
+    let own = source.namespace.as_ref().map(ToString::to_string).unwrap_or_default();
+    let namespace: Namespace = namespace.unwrap_or(&own).parse().or_stop(Code::GateRefused, wrong)?;
+    let pin = match source.certificate {
+        Certificate::Pinned(fingerprint) => Pin::Pinned(fingerprint),
+        Certificate::WebPki => Pin::WebPki,
+    };
+    let secret = Zeroizing::new(token.expose_text().to_owned());
+    Access::new(repository, namespace, secret, pin).or_stop(Code::GateRefused, wrong)
+}
+
+/// The repository as the client and our configuration write it.
+pub(crate) fn written_repository(source: &Source) -> String {
+    let server = source.server.as_str();
+    let host = if server.contains(':') { format!("[{server}]") } else { server.to_owned() };
+    format!("{}@{host}:{}:{}", source.auth_id, source.port, source.datastore)
+}
+
+/// How the configuration writes a source's certificate.
+pub(crate) fn written_certificate(source: &Source) -> String {
+    match source.certificate {
+        Certificate::Pinned(fingerprint) => fingerprint.to_string(),
+        Certificate::WebPki => "web-pki".to_owned(),
+    }
+}
+
+/// A token's secret: the file's one line.
+pub(crate) fn read_token(path: &Path) -> Outcome<TokenSecret> {
+    let what = || format!("the token's secret in {} cannot be read", path.display());
+    let bytes = Zeroizing::new(durable::read_limited(path, TOKEN_LIMIT).or_stop(Code::Preflight, what)?);
+    let text = std::str::from_utf8(&bytes).or_stop(Code::Preflight, what)?;
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    TokenSecret::new(Zeroizing::new(line.to_owned())).map_err(|error| {
+        Stop::new(Code::Preflight, what())
+            .remedy("put the secret alone on one line of that file, mode 0600")
+            .because(error)
+    })
+}
+
+fn repository(source: &SourceSettings) -> Outcome<Repository> {
+    source.repository.parse().or_stop(Code::Usage, || {
+        format!(
+            "source {}: `{}` is not a repository ([[user[!token]@]host[:port]:]datastore)",
+            source.id, source.repository
+        )
+    })
+}
+
+fn certificate(source: &SourceSettings) -> Outcome<Certificate> {
+    match source.certificate.as_str() {
+        "web-pki" => Ok(Certificate::WebPki),
+        pin => pin.to_ascii_lowercase().parse().map(Certificate::Pinned).or_stop(Code::Usage, || {
+            format!("source {}: certificate is neither \"web-pki\" nor a SHA-256 fingerprint with colons", source.id)
+        }),
+    }
+}
+
+/// What a source's failure means for a person.
+pub(crate) fn stop_of(source: &Source, error: &DriverError) -> Stop {
+    let code = match error.failure() {
+        Some(Failure::Unreachable { .. } | Failure::TimedOut { .. }) => Code::Unreachable,
+        Some(Failure::NotAuthorised { .. }) => Code::NotAuthorised,
+        _ => Code::Preflight,
+    };
+    let server = format!("{}:{}", source.server, source.port);
+    let stop = Stop::new(code, format!("source {} at {server}: {}", source.id, chain(error)));
+    match error.next_step() {
+        Some(step) => stop.remedy(step),
+        None => stop,
+    }
+}
+
+/// The paths to which archives of this source may go back.
+pub(crate) fn restore_paths(source: &SourceSettings) -> Outcome<Vec<tenwords_escrow::root::AbsolutePath>> {
+    source
+        .restore_paths
+        .values()
+        .map(|path| {
+            path.to_string_lossy().parse().or_stop(Code::Usage, || format!("source {}: {}", source.id, path.display()))
+        })
+        .collect()
+}
+
+/// The path that the root lists for an archive.
+pub(crate) fn original_path(
+    _trust: &tenwords_escrow::root::Trust,
+    _source: &tenwords_protocol::directive::Name,
+    _group: &tenwords_protocol::directive::Group,
+    _archive: &tenwords_protocol::directive::Name,
+) -> Option<std::path::PathBuf> {
+    None
+}
+
+/// The paths of one source, as the configuration writes them.
+pub(crate) fn configured_paths(
+    _trust: &tenwords_escrow::root::Trust,
+    _source: &tenwords_protocol::directive::Name,
+) -> std::collections::BTreeMap<String, std::path::PathBuf> {
+    std::collections::BTreeMap::new()
+}

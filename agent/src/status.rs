@@ -1,0 +1,118 @@
+//! `status`: whether this box is protected, by what this box and its hub can show.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use tenwords_protocol::{fingerprint::Fingerprint, time::Timestamp, v1::V1};
+
+use crate::{
+    exit::Outcome, identity::Identity, keys::LiveKey, record::Record, settings::Configuration, show::harmless,
+};
+
+/// What is known, and what is to be mended.
+#[derive(Debug, Serialize)]
+pub(crate) struct Status {
+    v: V1,
+    protected: bool,
+    box_name: String,
+    box_id: String,
+    hub: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    escrow: Option<Escrow>,
+    problems: Vec<Problem>,
+}
+
+#[derive(Debug, Serialize)]
+struct Escrow {
+    number: u64,
+    code_number: u64,
+    sequence: u64,
+    made_at: Timestamp,
+    check_line: String,
+    keys: BTreeSet<Fingerprint>,
+}
+
+#[derive(Debug, Serialize)]
+struct Problem {
+    what: String,
+    remedy: &'static str,
+}
+
+const CEREMONY: &str = "run `tenwords-agent escrow create` with the customer at the console";
+
+/// Looks at the live keys, the record and the hub's newest header. No fact known is never good news.
+pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
+    let identity = Identity::required(configuration)?;
+    let record = Record::load(configuration)?;
+    let mut problems = Vec::new();
+    let mut problem = |what: String, remedy| problems.push(Problem { what, remedy });
+    if configuration.settings.sources.is_empty() {
+        problem("no source is configured".into(), "add a [[source]] to the configuration");
+    }
+    for source in &configuration.settings.sources {
+        match LiveKey::read(source) {
+            Ok(key) => {
+                let escrowed = record.as_ref().is_some_and(|record| record.keys.contains(&key.fingerprint()));
+                if !escrowed {
+                    problem(
+                        format!("key {} of source {} is not escrowed", key.fingerprint().short(), source.id),
+                        CEREMONY,
+                    );
+                }
+            }
+            Err(stop) => problem(stop.what, "put the key file back, or mend the configuration"),
+        }
+    }
+    match &record {
+        None => problem("no ceremony has been held".into(), CEREMONY),
+        Some(record) => match identity.connect(configuration)?.newest(identity.box_id) {
+            Ok(Some(newest)) if newest.header.parts() == record.parts && newest.number == record.number => {}
+            Ok(Some(newest)) => problem(
+                format!("the hub's newest version is {}, this box's is {}", newest.number, record.number),
+                "ask the operator who has stored the other one; then hold a new ceremony",
+            ),
+            Ok(None) => problem("the hub has lost this box's escrow".into(), CEREMONY),
+            Err(error) => {
+                problem(format!("the hub was not asked: {error}"), "check the network and the hub, then ask again")
+            }
+        },
+    }
+    Ok(Status {
+        v: V1,
+        protected: problems.is_empty(),
+        box_name: harmless(&identity.box_name, 64),
+        box_id: identity.box_id.to_string(),
+        hub: identity.hub.to_string(),
+        escrow: record.map(|record| Escrow {
+            number: record.number.get(),
+            code_number: record.code_number.get(),
+            sequence: record.sequence.get(),
+            made_at: record.made_at,
+            check_line: record.check_line,
+            keys: record.keys,
+        }),
+        problems,
+    })
+}
+
+impl Status {
+    pub(crate) fn protected(&self) -> bool {
+        self.protected
+    }
+
+    pub(crate) fn tell(&self) {
+        let word = if self.protected { "Protected" } else { "NOT PROTECTED" };
+        println!("{word}: box {} ({}), hub {}", self.box_name, self.box_id, self.hub);
+        if let Some(escrow) = &self.escrow {
+            let Escrow { number, code_number, sequence, made_at, check_line, keys } = escrow;
+            println!("  escrow of {made_at}: code {code_number}, sequence {sequence}, version {number} at the hub");
+            println!("  check line {check_line}");
+            for key in keys {
+                println!("  key {}", key.short());
+            }
+        }
+        for Problem { what, remedy } in &self.problems {
+            println!("  - {what}\n    what to do: {remedy}");
+        }
+    }
+}
