@@ -13,8 +13,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     if let Some(argument) = arguments.first() {
         bail!("golden takes no arguments, and there was {argument:?}");
     }
-    let mut tests = cargo(["test", "-p", "xtask", "--test", "it", "--", "golden"])?;
-    step("writing the golden files", tests.env("TENWORDS_GOLDEN", "write"))?;
-    eprintln!("── now read `git diff xtask/tests/golden`: each line there is a decision");
+    for room in ["xtask", "tenwords-operator"] {
+        let mut tests = cargo(["test", "--quiet", "-p", room, "--test", "it", "--", "golden"])?;
+        step(room, tests.env("TENWORDS_GOLDEN", "write"))?;
+    }
+    eprintln!("── now read the diff: each line in it is a decision");
     Ok(ExitCode::SUCCESS)
 }

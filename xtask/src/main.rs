@@ -26,7 +26,8 @@ Usage: cargo xtask <command> [arguments]
                  test; ARGS go to `cargo test`, for example `-p tenwords-hub` or `-- s31`
                    --no-install   never install anything; say what is missing and go on
   ci             the gate, exactly as `.ci/run` does it: format, lints, documentation, tests
-  golden         write the files of xtask/tests/golden anew, to be read in review like code
+  golden         write the golden files of the tree and of the operator's texts anew, to be read in
+                 review like code
   proof          the long tier: everything that is too slow for the gate; says what it runs
 
 Variables
