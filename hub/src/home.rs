@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Read as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
@@ -31,6 +31,8 @@ pub(crate) const SERVER_CA: &str = "server-ca.pem";
 pub(crate) const SERVER_CA_KEY: &str = "server-ca.key";
 pub(crate) const BOX_CA: &str = "box-ca.pem";
 pub(crate) const BOX_CA_KEY: &str = "box-ca.key";
+
+const SQLITE_HEAD: &[u8; 16] = b"SQLite format 3\0";
 
 /// `hub.json`: what belongs together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,9 +185,8 @@ impl Home {
         let server_ca = authority(dir, SERVER_CA, SERVER_CA_KEY, description.server_ca_sha256)?;
         let box_ca = authority(dir, BOX_CA, BOX_CA_KEY, description.box_ca_sha256)?;
         let secret = secret(&dir.join(SECRET))?;
-        let database = dir.join(DATABASE);
-        if description.store == StorePlace::Embedded && !database.exists() {
-            return Err(HomeError::MissingFile { path: database });
+        if description.store == StorePlace::Embedded {
+            is_sqlite(&dir.join(DATABASE))?;
         }
         Ok(Self { dir: dir.to_owned(), description, secret, server_ca, box_ca, _lock: lock })
     }
@@ -258,6 +259,19 @@ fn secret(path: &Path) -> Result<HubSecret, HomeError> {
     let mut bytes = Zeroizing::new([0; SECRET_BYTES]);
     hex::decode_to_slice(text.trim_end(), &mut *bytes).map_err(|_| damaged())?;
     Ok(HubSecret::from_bytes(bytes))
+}
+
+/// Looked at before SQLite opens it, because SQLite would make a database out of an empty file.
+fn is_sqlite(path: &Path) -> Result<(), HomeError> {
+    let mut head = [0; SQLITE_HEAD.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    match read {
+        Ok(()) if head == *SQLITE_HEAD => Ok(()),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => {
+            Err(HomeError::MissingFile { path: path.to_owned() })
+        }
+        Ok(()) | Err(_) => Err(HomeError::Damaged { path: path.to_owned() }),
+    }
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, HomeError> {

@@ -54,6 +54,17 @@ pub enum Backend {
     Sqlite,
 }
 
+/// A setting on which durability rests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SqliteSetting {
+    /// Rows refer to rows that exist.
+    ForeignKeys,
+    /// How a commit is written.
+    Journal,
+    /// When a commit is on the disk.
+    Synchronous,
+}
+
 /// The hub's memory.
 pub struct Store {
     pool: AnyPool,
@@ -168,15 +179,9 @@ impl Store {
     /// hub's; whatever the database says.
     pub async fn open(location: &Location, hub_id: &str) -> Result<Self, StoreError> {
         let pool = location.connect(false).await?;
-        if !schema::has_table(&pool, location.backend, "hub").await? {
-            return Err(StoreError::Empty);
-        }
-        let found = identity(&pool).await?;
-        if found.hub_id != hub_id {
-            return Err(StoreError::Foreign { expected: hub_id.to_owned(), found: found.hub_id });
-        }
-        if found.format > FORMAT {
-            return Err(StoreError::Newer { found: found.format });
+        if let Err(error) = belongs(&pool, location.backend, hub_id).await {
+            pool.close().await;
+            return Err(error);
         }
         schema::migrate(&pool, location.backend).await?;
         let store = Self::start(pool, location.backend);
@@ -214,6 +219,23 @@ impl Store {
         identity(&self.pool).await.map(drop)
     }
 
+    /// What SQLite says of one of its settings, as text.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it says nothing, or if this is not SQLite.
+    pub async fn setting(&self, setting: SqliteSetting) -> Result<String, StoreError> {
+        let sql = match setting {
+            SqliteSetting::ForeignKeys => "PRAGMA foreign_keys",
+            SqliteSetting::Journal => "PRAGMA journal_mode",
+            SqliteSetting::Synchronous => "PRAGMA synchronous",
+        };
+        let row = sqlx::query(sql).fetch_one(&self.pool).await?;
+        match row.try_get::<i64, _>(0) {
+            Ok(number) => Ok(number.to_string()),
+            Err(_) => Ok(row.try_get(0)?),
+        }
+    }
+
     /// Finishes the acts that were begun, and closes.
     pub async fn close(self) {
         let Self { pool, writer, task, .. } = self;
@@ -233,6 +255,20 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("backend", &self.backend).finish_non_exhaustive()
     }
+}
+
+async fn belongs(pool: &AnyPool, backend: Backend, hub_id: &str) -> Result<(), StoreError> {
+    if !schema::has_table(pool, backend, "hub").await? {
+        return Err(StoreError::Empty);
+    }
+    let found = identity(pool).await?;
+    if found.hub_id != hub_id {
+        return Err(StoreError::Foreign { expected: hub_id.to_owned(), found: found.hub_id });
+    }
+    if found.format > FORMAT {
+        return Err(StoreError::Newer { found: found.format });
+    }
+    Ok(())
 }
 
 async fn identity(pool: &AnyPool) -> Result<Identity, StoreError> {
