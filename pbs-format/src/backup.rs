@@ -9,6 +9,7 @@
 //! removes the folder that it made; its chunks stay for the garbage collection.
 
 use std::{
+    fmt,
     fs::{self, File},
     io::{self, Write},
     os::unix::fs::DirBuilderExt as _,
@@ -164,7 +165,6 @@ impl BackupError {
 }
 
 /// A snapshot that is being written.
-#[derive(Debug)]
 pub struct SnapshotWriter<'k, R> {
     chunks: ChunkStore,
     snapshot: SnapshotRef,
@@ -319,6 +319,17 @@ impl<'k, R: CryptoRng> SnapshotWriter<'k, R> {
     }
 }
 
+impl<R> fmt::Debug for SnapshotWriter<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SnapshotWriter")
+            .field("snapshot", &self.snapshot)
+            .field("folder", &self.folder)
+            .field("protection", &self.protection)
+            .field("files", &self.files)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What an archive came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ArchiveStats {
@@ -335,7 +346,6 @@ pub struct ArchiveStats {
 }
 
 /// An archive that is being written. Nothing of it counts before [`Self::finish`].
-#[derive(Debug)]
 pub struct ArchiveWriter<'w, 'k, R> {
     snapshot: &'w mut SnapshotWriter<'k, R>,
     filename: FileName,
@@ -400,6 +410,16 @@ impl<R: CryptoRng> ArchiveWriter<'_, '_, R> {
         self.entries.push((self.stats.size, digest));
         self.held.clear();
         Ok(())
+    }
+}
+
+/// Without the content that is held: it is somebody's data, and may be anything.
+impl<R> fmt::Debug for ArchiveWriter<'_, '_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ArchiveWriter")
+            .field("filename", &self.filename)
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
     }
 }
 

@@ -208,21 +208,28 @@ fn shorter(data: &[u8]) -> Result<Option<Vec<u8>>, BlobError> {
 /// All frames in `frames`, into at most `max` bytes. One call with the whole output at hand needs
 /// no window, so the frame's own wishes for memory are never granted.
 fn decompress(frames: &[u8], max: usize) -> Result<Vec<u8>, BlobError> {
-    let too_large = BlobError::TooLarge { max };
     let single = zstd_safe::find_frame_compressed_size(frames) == Ok(frames.len());
-    let stated = zstd_safe::get_frame_content_size(frames).ok().flatten();
-    let room = match stated {
-        Some(size) if single => usize::try_from(size).ok().filter(|&size| size <= max).ok_or(too_large)?,
-        _ => max,
+    let stated = zstd_safe::get_frame_content_size(frames).ok().flatten().filter(|_| single);
+    let mut room = match stated.map(usize::try_from) {
+        Some(Ok(size)) if size <= max => size,
+        Some(_) => return Err(BlobError::TooLarge { max }),
+        // A streaming encoder does not say. Most content is less than sixteen times its frame.
+        None => max.min(frames.len().saturating_mul(16).saturating_add(1 << 16)),
     };
-    let mut content = Vec::with_capacity(room);
-    match zstd_safe::decompress(&mut content, frames) {
-        Ok(_) => {}
-        Err(code) if error_number(code) == DESTINATION_TOO_SMALL => return Err(BlobError::TooLarge { max }),
-        Err(code) => return Err(BlobError::Decompress { reason: zstd_safe::get_error_name(code) }),
+    loop {
+        let mut content = Vec::with_capacity(room);
+        match zstd_safe::decompress(&mut content, frames) {
+            Ok(_) => {
+                content.shrink_to_fit();
+                return Ok(content);
+            }
+            Err(code) if error_number(code) == DESTINATION_TOO_SMALL && room < max => {
+                room = max.min(room.saturating_mul(8));
+            }
+            Err(code) if error_number(code) == DESTINATION_TOO_SMALL => return Err(BlobError::TooLarge { max }),
+            Err(code) => return Err(BlobError::Decompress { reason: zstd_safe::get_error_name(code) }),
+        }
     }
-    content.shrink_to_fit();
-    Ok(content)
 }
 
 /// libzstd returns its error numbers negated.

@@ -274,18 +274,18 @@ impl KeyFile {
         if self.kdf == Kdf::None {
             return Err(KeyFileError::Kdf(KdfError::NotProtected));
         }
-        let (iv, tag, text) = self.sealed()?;
+        let Sealed { iv, tag, text } = self.sealed()?;
         let mut key = Zeroizing::new(*text);
         cipher::open(derived.expose_bytes(), iv, tag, key.as_mut_slice())
             .map_err(|cipher::Refused| KeyFileError::WrongPassphrase)?;
         self.checked(EncryptionKey::from_bytes(key))
     }
 
-    fn sealed(&self) -> Result<(&[u8; cipher::IV], &[u8; cipher::TAG], &[u8; 32]), KeyFileError> {
+    fn sealed(&self) -> Result<Sealed<'_>, KeyFileError> {
         let wrong = KeyFileError::DataLength { expected: SEALED, found: self.data.len() };
         let Some((iv, rest)) = self.data.split_first_chunk() else { return Err(wrong) };
         let Some((tag, text)) = rest.split_first_chunk() else { return Err(wrong) };
-        Ok((iv, tag, text.try_into().map_err(|_| wrong)?))
+        Ok(Sealed { iv, tag, text: text.try_into().map_err(|_| wrong)? })
     }
 
     fn checked(&self, key: EncryptionKey) -> Result<EncryptionKey, KeyFileError> {
@@ -309,6 +309,13 @@ impl fmt::Debug for KeyFile {
             .field("hint", &self.hint)
             .finish()
     }
+}
+
+/// `data` of a protected file, in its three parts.
+struct Sealed<'a> {
+    iv: &'a [u8; cipher::IV],
+    tag: &'a [u8; cipher::TAG],
+    text: &'a [u8; 32],
 }
 
 #[derive(Deserialize, Serialize)]

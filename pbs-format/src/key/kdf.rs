@@ -4,6 +4,9 @@
 //! byte of memory or a round of work is spent on it. Memory is limited as the reference limits it
 //! (OpenSSL with 1025 MiB: N = 2^20 with r = 8 opens, more does not); work is limited by us, which
 //! the reference does not do.
+//!
+//! What comes out is wiped on drop. What cannot be promised: the crates that derive keep their
+//! large tables in ordinary memory and free them unwiped.
 
 use std::fmt;
 

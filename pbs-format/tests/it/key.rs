@@ -164,6 +164,17 @@ fn what_cannot_be_opened_again_is_not_sealed() {
     assert!(matches!(plain().derive(b"12345"), Err(KeyFileError::Kdf(KdfError::NotProtected))));
 }
 
+#[test]
+fn what_an_rsa_master_key_wraps_is_a_plain_key_file() {
+    let wrapped = &golden::VECTORS["rsa_wrapped_key"];
+    let message = text(wrapped, "message");
+    let file = KeyFile::parse(message.as_bytes()).unwrap();
+    assert_eq!((file.kdf(), file.to_json().len()), (&Kdf::None, 255));
+    file.open(None).unwrap();
+    let raw = golden::base64_of(wrapped, "blob_b64");
+    assert_eq!(pbs_format::blob::decode(&raw, None, 1 << 20).unwrap(), hex_of(wrapped, "wrapped_hex"));
+}
+
 /// A key file as a JSON value, for damaged siblings.
 fn small() -> Value {
     serde_json::from_str(text(cases("/keyfiles/valid")[4].1, "json")).unwrap()

@@ -5,6 +5,7 @@ mod backup;
 mod blob;
 mod chunk;
 mod datastore;
+mod foreign;
 mod golden;
 mod index;
 mod key;
