@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use nix::unistd::{AccessFlags, access};
+use nix::{
+    sys::signal::Signal,
+    unistd::{AccessFlags, access},
+};
 
 use crate::{
     access::Access,
@@ -133,7 +136,8 @@ impl Client {
                 Failure::UnknownClient { why: "it ended without having asked for the passphrase".to_owned() }
             }
             Ok(Ending { exit: Exit::Code(_), said, .. }) => classify(&said, &[secret]),
-            Ok(Ending { exit: Exit::Signal(_) | Exit::Lost, .. }) => Failure::Interrupted,
+            Ok(Ending { exit: Exit::Signal(signal), .. }) => killed_by(signal),
+            Ok(Ending { exit: Exit::Lost, .. }) => Failure::Interrupted,
             Err(TalkError::NoPrompt { prompt, said }) => match said {
                 Some(said) if !said.is_empty() => Failure::UnknownClient {
                     why: format!("it did not ask \"{prompt}\", but said: {}", scrub(&said, &[secret])),
@@ -192,7 +196,8 @@ impl Client {
                 let token = work.access.map(Access::expose_token);
                 classify(&finished.stderr.text(), token.as_slice())
             }
-            Exit::Signal(_) | Exit::Lost => Failure::Interrupted,
+            Exit::Signal(signal) => killed_by(signal),
+            Exit::Lost => Failure::Interrupted,
         };
         Err(DriverError::Client { command, failure })
     }
@@ -225,6 +230,24 @@ impl Client {
             }
         };
         DriverError::Client { command, failure }
+    }
+}
+
+/// Somebody's wish, or the program's own fault. (A program that cannot be executed ends by SIGABRT on
+/// a pty: portable-pty closes the descriptor by which the cause would have come back.)
+fn killed_by(signal: i32) -> Failure {
+    let own_fault = [
+        Signal::SIGABRT,
+        Signal::SIGBUS,
+        Signal::SIGFPE,
+        Signal::SIGILL,
+        Signal::SIGSEGV,
+        Signal::SIGSYS,
+        Signal::SIGTRAP,
+    ];
+    match own_fault.into_iter().find(|known| *known as i32 == signal) {
+        Some(known) => Failure::UnknownClient { why: format!("it could not be run to its end ({known})") },
+        None => Failure::Interrupted,
     }
 }
 

@@ -1,12 +1,14 @@
 //! What a failure of the client means, named by what the person can do next.
 //!
-//! The texts behind them are in one table ([`crate::texts`]); a text that is not in it stays
+//! The texts behind them are in one table, read by [`classify`]; a text that is not in it stays
 //! [`Failure::Unknown`] and keeps its words, scrubbed.
 
 use std::path::PathBuf;
 
 use tenwords_protocol::fingerprint::{Fingerprint, ShortFingerprint};
 use thiserror::Error;
+
+pub use crate::texts::classify;
 
 /// What went wrong, by what can be done about it. `Display` says what; [`Self::next_step`] what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -243,8 +245,8 @@ impl Failure {
         }
     }
 
-    /// Whether the client, not what it was asked for, is the trouble: a reader that opens the format
-    /// natively would not meet it.
+    /// Whether the client, not what it was asked for, is the trouble of a key conversation: a reader
+    /// that opens the format natively would not meet it.
     #[must_use]
     pub fn is_the_clients_own(&self) -> bool {
         matches!(

@@ -22,8 +22,10 @@
 //! - A token's secret leaves it through one 0600 file in the private folder, gone when the child is.
 //! - `--force`, `--overwrite` and `--allow-existing-dirs` are never passed: the tool's own refusal
 //!   stands behind ours.
-//! - Human text is matched only to name failures, in the table of [`texts`]; an unseen text stays
+//! - Human text is matched only to name failures, in one table ([`failure::classify`]); an unseen text stays
 //!   unknown.
+//!
+//! - Children inherit RLIMIT_CORE, which the caller's process sets to 0 for itself.
 //!
 //! What this crate does not do: judge a snapshot (what a listing says proves nothing), open a key
 //! itself, know what a recovery code is, or use async. Calls block, for no longer than
@@ -47,7 +49,7 @@ pub mod restore;
 mod scrub;
 pub mod snapshot;
 pub mod status;
-pub mod texts;
+mod texts;
 pub mod version;
 
 pub use access::{Access, Certificate};

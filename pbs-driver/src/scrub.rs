@@ -1,19 +1,19 @@
 //! The one function through which a child's words reach an error text.
 
-use std::fmt::Write as _;
+use zeroize::Zeroizing;
 
 /// What a child said, made fit to be shown and logged: control and bidi characters gone, bounded,
-/// and withheld altogether if it holds a part of one of the secrets that the child was given.
-///
-/// The secrets are looked for without regard to case, blanks and punctuation, as they are, as hex
-/// and as base64, so that ten words with hyphens or line breaks between them are still found.
+/// what looks like a key left out, and withheld altogether if it holds a part of one of the secrets
+/// that the child was given.
 pub(crate) fn scrub(said: &[u8], secrets: &[&str]) -> String {
-    let text = String::from_utf8_lossy(said);
-    if secrets.iter().any(|secret| holds(&text, secret)) {
+    if holds_any(said, secrets) {
         return WITHHELD.to_owned();
     }
     let mut clean = String::new();
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+    for word in String::from_utf8_lossy(said).split(|c: char| c.is_whitespace() || c.is_control()) {
+        if word.is_empty() {
+            continue;
+        }
         if !clean.is_empty() {
             clean.push(' ');
         }
@@ -30,23 +30,47 @@ pub(crate) fn scrub(said: &[u8], secrets: &[&str]) -> String {
     clean
 }
 
-/// Whether `text` holds twelve letters or digits in a row of the secret (all of a shorter one).
-fn holds(text: &str, secret: &str) -> bool {
-    let text = squeeze(text.as_bytes());
-    let hex = secret.bytes().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
-    [squeeze(secret.as_bytes()), hex.into_bytes(), squeeze(base64(secret.as_bytes()).as_bytes())].iter().any(
-        |spelling| {
+/// Whether it holds a part of one of the secrets: twelve letters or digits of it in a row (all of a
+/// shorter one), without regard to case, blanks and punctuation, as they are, as hex and as base64.
+/// So ten words with hyphens or line breaks between them are still found.
+pub(crate) fn holds_any(said: &[u8], secrets: &[&str]) -> bool {
+    if secrets.is_empty() {
+        return false;
+    }
+    let said = squeeze(said);
+    secrets.iter().any(|secret| {
+        let secret = secret.as_bytes();
+        [squeeze(secret), hex(secret), squeeze(&base64(secret))].iter().any(|spelling| {
             let window = spelling.len().min(WINDOW);
-            window > 0 && spelling.windows(window).any(|part| text.windows(window).any(|seen| seen == part))
-        },
-    )
+            window > 0 && spelling.windows(window).any(|part| said.windows(window).any(|seen| seen == part))
+        })
+    })
 }
 
-fn squeeze(text: &[u8]) -> Vec<u8> {
-    text.iter().filter(|b| b.is_ascii_alphanumeric() || !b.is_ascii()).map(u8::to_ascii_lowercase).collect()
+/// Letters and digits alone, in lower case. Like its siblings in a buffer that is wiped and never moved.
+fn squeeze(text: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut squeezed = Zeroizing::new(Vec::with_capacity(text.len()));
+    squeezed.extend(text.iter().filter(|b| b.is_ascii_alphanumeric() || !b.is_ascii()).map(u8::to_ascii_lowercase));
+    squeezed
+}
+
+fn hex(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut hex = Zeroizing::new(Vec::with_capacity(2 * bytes.len()));
+    let digit = |value: u8| b"0123456789abcdef"[usize::from(value)];
+    hex.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+    hex
+}
+
+fn base64(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = Zeroizing::new(Vec::with_capacity(bytes.len() / 3 * 4 + 4));
+    for group in bytes.chunks(3) {
+        let value = group.iter().fold(0_u32, |value, byte| value << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        for place in 0..=group.len() {
+            text.push(DIGITS[(value >> (18 - 6 * place) & 63) as usize]);
+        }
+    }
+    text
 }
 
 /// 32 bytes or more as base64. Digests, which PBS prints as 64 lower-case hex digits, are no
@@ -68,22 +92,10 @@ fn is_invisible(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for group in bytes.chunks(3) {
-        let value = group.iter().fold(0_u32, |value, byte| value << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-        for place in 0..=group.len() {
-            text.push(char::from(DIGITS[(value >> (18 - 6 * place) & 63) as usize]));
-        }
-    }
-    text
-}
-
 const MAX_SHOWN: usize = 400;
 const WINDOW: usize = 12;
 const REDACTED: &str = "[redacted]";
-const WITHHELD: &str = "[withheld: it held a part of a secret]";
+pub(crate) const WITHHELD: &str = "[withheld: it held a part of a secret]";
 
 #[cfg(test)]
 mod tests {
@@ -100,7 +112,7 @@ mod tests {
             WORDS.replace(' ', "-"),
             "…quartz, nickel, stamp…".to_owned(),
             WORDS.bytes().map(|b| format!("{b:02X}")).collect(),
-            base64(WORDS.as_bytes()),
+            String::from_utf8_lossy(&base64(WORDS.as_bytes())).into_owned(),
         ] {
             assert_eq!(scrub(said.as_bytes(), &["other", WORDS]), WITHHELD, "{said}");
         }
@@ -126,6 +138,8 @@ mod tests {
 
     #[test]
     fn base64_is_the_standard_one() {
-        assert_eq!(["f", "fo", "foo", "foob"].map(|text| base64(text.as_bytes())), ["Zg", "Zm8", "Zm9v", "Zm9vYg"]);
+        for (text, expected) in [("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg")] {
+            assert_eq!(*base64(text.as_bytes()), expected.as_bytes());
+        }
     }
 }

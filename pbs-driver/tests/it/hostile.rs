@@ -79,13 +79,14 @@ fn s06_a_client_that_hangs_between_the_prompts_is_ended() {
 
 #[test]
 fn s06_what_it_forked_dies_with_it() {
-    let body = "sleep 600 & echo $! >> \"$scratch/grandchildren\"\n(sleep 600 & echo $! >> \"$scratch/grandchildren\"; wait) &\nwait";
+    // A hangup alone, which the end of a terminal's session brings, does not end these.
+    let body = "trap '' HUP\nsleep 600 & echo $! >> \"$scratch/grandchildren\"\n(sleep 600 & echo $! >> \"$scratch/grandchildren\"; wait) &\nwait";
     assert_eq!(failure(body), F::TimedOut { waiting_for: "New Password:" });
 }
 
 #[test]
 fn s06_what_it_left_running_dies_after_a_good_end_too() {
-    works(&format!("{HONEST}\nsleep 600 & echo $! >> \"$scratch/grandchildren\""));
+    works(&format!("{HONEST}\ntrap '' HUP; sleep 600 & echo $! >> \"$scratch/grandchildren\""));
 }
 
 #[test]
@@ -183,6 +184,20 @@ fn s06_a_program_that_is_none_is_named() {
         assert_eq!(error.failure(), Some(&F::NoClient { program: program.into() }));
         assert!(error.next_step().unwrap().contains("package proxmox-backup-client"));
     }
+}
+
+#[test]
+fn s06_a_program_that_cannot_be_executed_or_crashes_is_to_blame_itself() {
+    let place = Place::new();
+    let program = place.scratch().join("client");
+    let (_folder, path) = place.plain_copy();
+    for text in ["#!/nonexistent/interpreter\n", "\u{7f}ELF neither\n"] {
+        crate::place::write_program(&program, text);
+        let client = pbs_driver::Client::new(&program, place.private.clone()).unwrap();
+        let error = key::wrap(&client, &path, WORDS).unwrap_err();
+        assert!(error.is_the_clients_own(), "{error:?}");
+    }
+    assert!(matches!(failure("kill -SEGV $$"), F::UnknownClient { .. }));
 }
 
 /// Descriptors, threads, children and files: as many after as before.

@@ -6,8 +6,7 @@
 
 use pbs_driver::{
     Failure,
-    failure::Silence,
-    texts::{classify, rows_that_fit},
+    failure::{Silence, classify},
 };
 
 const RECORDED: &str = include_str!("../recorded/failures.txt");
@@ -37,14 +36,11 @@ fn word(failure: &Failure) -> String {
 }
 
 #[test]
-fn s51_every_recorded_failure_means_exactly_one_thing() {
+fn s51_every_recorded_failure_means_what_it_should() {
     assert!(recorded().count() > 80);
     for (meaning, text) in recorded() {
         let failure = classify(format!("Using encryption key from '/w/K'..\nError: {text}\n").as_bytes(), &[]);
         assert_eq!(word(&failure), meaning, "{text}");
-        let rows = rows_that_fit(text);
-        let wanted = usize::from(meaning != "Unknown");
-        assert_eq!(rows.len(), wanted, "{text}: {rows:?}");
     }
 }
 
