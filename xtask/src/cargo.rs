@@ -25,9 +25,15 @@ pub(crate) fn programs() -> Result<PathBuf> {
     Ok(this.parent().context("this program lies in no folder")?.to_owned())
 }
 
-/// Every program of every room, in the one profile and feature set that all steps share.
+/// Every program of every room, in the one profile that all steps share.
 pub(crate) fn build_programs() -> Result<()> {
     step("building every program", &mut cargo(["build", "--workspace", "--bins"])?)
+}
+
+/// The same and every test. Built in one go, so that programs and tests share one set of features:
+/// what the tests' own dependencies switch on would otherwise compile the rooms a second time.
+pub(crate) fn build_programs_and_tests() -> Result<()> {
+    step("building every program and test", &mut cargo(["build", "--workspace", "--bins", "--tests"])?)
 }
 
 /// A cargo command at the workspace's root.

@@ -20,11 +20,12 @@ struct Need {
     serves: &'static str,
 }
 
-const NEEDS: [Need; 4] = [
+const NEEDS: [Need; 5] = [
     Need { program: "initdb", package: "postgresql", serves: "the store's suite on a real PostgreSQL" },
     Need { program: "age", package: "age", serves: "opening the root with stock tools" },
     Need { program: "ssh-keygen", package: "openssh-client", serves: "signatures made by the real ssh-keygen" },
     Need { program: "setpriv", package: "util-linux", serves: "running a server as an unprivileged user" },
+    Need { program: "unshare", package: "util-linux", serves: "a tmpfs of a test's own" },
 ];
 
 /// Makes the machine ready, or says what will be skipped.
@@ -53,6 +54,15 @@ pub(crate) fn prepare(may_install: bool) -> Result<()> {
     Ok(())
 }
 
+/// Where the database server's programs are, which depends on Debian's version of it; nothing if
+/// somebody has named a place.
+pub(crate) fn postgres_programs() -> Option<PathBuf> {
+    if env::var_os("TENWORDS_POSTGRES_BIN").is_some() {
+        return None;
+    }
+    Some(find("initdb")?.parent()?.to_owned())
+}
+
 /// What is not there, for the last lines of a run.
 pub(crate) fn skipped() -> Vec<String> {
     missing().iter().map(|need| format!("{} ({} is missing)", need.serves, need.program)).collect()
@@ -62,7 +72,8 @@ fn install(missing: &[&Need]) -> Result<()> {
     eprintln!("── installing from Debian what the tests need; the tests start servers of their own");
     step("package lists", apt(["update", "-q"]).stdout(Stdio::null()))?;
     let mut packages = apt(["install", "-q", "-y", "--no-install-recommends"]);
-    packages.args(missing.iter().map(|need| need.package)).stdout(Stdio::null());
+    let names: std::collections::BTreeSet<&str> = missing.iter().map(|need| need.package).collect();
+    packages.args(names).stdout(Stdio::null());
     step("packages", &mut packages)
 }
 

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Result, bail};
 
 use crate::{
-    cargo::{build_programs, programs, root, step},
+    cargo::{build_programs, build_programs_and_tests, programs, root, step},
     debian,
     test::tests,
 };
@@ -27,10 +27,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
    It runs no fuzzer and, unless TENWORDS_PBS_CLIENT and PBS_REPOSITORY name one, no real client."
     );
     debian::prepare(true)?;
-    build_programs()?;
+    build_programs_and_tests()?;
     if tests(&[], &[("PROPTEST_CASES", CASES)])? != ExitCode::SUCCESS {
         return Ok(ExitCode::FAILURE);
     }
+    build_programs()?;
     step("the story with a gibibyte", &mut program("demo", &["--gib", "1"])?)?;
     step("the consumption phases", &mut program("spikes", &["consumption"])?)?;
     Ok(ExitCode::SUCCESS)

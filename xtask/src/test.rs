@@ -15,7 +15,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let passed_on: Vec<&String> = arguments.iter().filter(|argument| *argument != "--no-install").collect();
     debian::prepare(may_install)?;
     // Tests of one room run the programs of others, and cargo builds only a room's own for it.
-    cargo::build_programs()?;
+    cargo::build_programs_and_tests()?;
     tests(&passed_on, &[])
 }
 
@@ -27,6 +27,9 @@ pub(crate) fn tests(arguments: &[&String], settings: &[(&str, &str)]) -> Result<
         command.arg("--workspace");
     }
     command.args(arguments).envs(settings.iter().copied()).stdout(Stdio::piped());
+    if let Some(folder) = debian::postgres_programs() {
+        command.env("TENWORDS_POSTGRES_BIN", folder);
+    }
     eprintln!("── every test: {}", cargo::spelled(&command));
     let mut child = command.spawn().context("starting cargo test")?;
     let output = child.stdout.take().context("cargo test has no output")?;
