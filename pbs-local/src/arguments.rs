@@ -130,7 +130,12 @@ pub(crate) fn parse(words: &[OsString]) -> Result<Asked, Error> {
     if words.first().is_some_and(|word| word == "help" || word == "--help" || word == "-h") {
         return Ok(Asked::Help(help(&words[1..])));
     }
-    let (command, rest) = find(words)?;
+    let (command, rest) = match find(words) {
+        Err(Error::Usage { usage, .. }) if words.iter().any(|word| word == "--help" || word == "-h") => {
+            return Ok(Asked::Help(usage));
+        }
+        found => found?,
+    };
     let mut parsed = Parsed { command, positionals: Vec::new(), options: Vec::new() };
     let mut at = 0;
     let mut only_arguments = false;

@@ -61,7 +61,7 @@ mod tests {
         ] {
             assert_eq!(bytes(size), text);
         }
-        assert_eq!(speed(14_001_540, Duration::from_millis(67)), "199.298 MiB/s");
+        assert_eq!(speed(14_001_540, Duration::from_millis(67)), "199.297 MiB/s");
         assert_eq!(speed(0, Duration::ZERO), "0 B/s");
     }
 }

@@ -57,7 +57,8 @@ impl Log {
     }
 }
 
-/// Writes to standard error. Where nobody can read it any more, there is nobody to tell either.
+/// Writes to standard error.
 pub(crate) fn to_stderr(text: &str) {
-    if std::io::stderr().write_all(text.as_bytes()).is_err() {}
+    // Where nobody can read it any more, there is nobody to tell either.
+    drop(std::io::stderr().write_all(text.as_bytes()));
 }

@@ -320,7 +320,8 @@ fn after_change(bench: &Bench, block: &Block, before: &[u8]) {
 
 fn asks_old(block: &Block) -> bool {
     let prompt = b"Encryption Key Password: ";
-    block.words.get(1).is_some_and(|word| word == "change-passphrase") && block.talk.first().is_some_and(|talk| *talk == Talk::Tty(prompt.to_vec()))
+    block.words.get(1).is_some_and(|word| word == "change-passphrase")
+        && block.talk.first().is_some_and(|talk| *talk == Talk::Tty(prompt.to_vec()))
 }
 
 fn with_modified(file: Vec<u8>, time: &str) -> String {
