@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
     num::NonZeroU64,
     os::unix::fs::PermissionsExt as _,
     path::Path,
@@ -38,7 +39,7 @@ use crate::{
     settings::Configuration,
     show::harmless,
     sources,
-    terminal::Terminal,
+    terminal::{Screen, Terminal},
     words,
 };
 
@@ -385,11 +386,7 @@ fn show_and_have_typed_back(
     screen.say(&format!("Box {} - code {}\n", harmless(&identity.box_name, 64), label.number))?;
     screen.say("Write these ten words on your sheet, by hand. They are shown this once.")?;
     screen.say("Nobody will ever ask you for them but this box's own console.\n")?;
-    for (index, word) in code.expose_words().enumerate() {
-        screen.say(&format!("  {:>2}. {word}", index + 1))?;
-    }
-    screen.say("")?;
-    screen.ask("Press Enter when they are written down: ")?;
+    show(&mut screen, code)?;
     let heading = "Now type the ten words back from your sheet.";
     loop {
         let typed = words::ask(&mut screen, heading)?;
@@ -406,12 +403,20 @@ fn show_and_have_typed_back(
         screen.clear()?;
         screen.say(&format!("Not the same: word {}.\n", wrong.join(", ")))?;
         screen.say("Correct your sheet. The words once more:\n")?;
-        for (index, word) in code.expose_words().enumerate() {
-            screen.say(&format!("  {:>2}. {word}", index + 1))?;
-        }
-        screen.say("")?;
-        screen.ask("Press Enter when they are written down: ")?;
+        show(&mut screen, code)?;
     }
+}
+
+/// The words, numbered, and a moment to write them down. No line of them is left in memory.
+fn show(screen: &mut Screen<'_>, code: &RecoveryCode) -> Outcome<()> {
+    for (index, word) in code.expose_words().enumerate() {
+        let mut line = Zeroizing::new(String::with_capacity(64));
+        // Writing to a String cannot fail.
+        let _ = write!(line, "  {:>2}. {word}", index + 1);
+        screen.say(&line)?;
+    }
+    screen.say("")?;
+    screen.ask("Press Enter when they are written down: ").map(drop)
 }
 
 impl Made {

@@ -166,7 +166,7 @@ mod tests {
         assert!(verdict(Recognise::Ticket(prefix), &leaf, &chain), "s55: another name, the same CA");
         assert!(verdict(Recognise::Authority(ca.clone()), &leaf, &[]));
         assert!(!verdict(Recognise::Ticket(prefix), &leaf, &[]), "a chain without the CA");
-        assert!(!verdict(Recognise::Ticket(prefix), &strange_leaf, &[strange_ca.clone()]));
+        assert!(!verdict(Recognise::Ticket(prefix), &strange_leaf, std::slice::from_ref(&strange_ca)));
         // The stranger shows our CA beside his own leaf.
         assert!(!verdict(Recognise::Ticket(prefix), &strange_leaf, &[strange_ca, ca.clone()]));
         assert!(!verdict(Recognise::Authority(ca), &strange_leaf, &chain));

@@ -134,6 +134,12 @@ impl Ticket {
         self.authority
     }
 
+    /// The secret, for whoever keeps a hash of it.
+    #[must_use]
+    pub fn expose_secret(&self) -> &TicketSecret {
+        &self.secret
+    }
+
     /// The secret, to be sent once the hub was recognised.
     #[must_use]
     pub fn into_secret(self) -> TicketSecret {

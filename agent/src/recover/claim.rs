@@ -16,6 +16,7 @@ use crate::{
     hub::{Hub, HubError},
     identity::{Identity, NodeKey},
     settings::Configuration,
+    show::harmless,
     tls::{self, Recognise},
 };
 
@@ -30,6 +31,8 @@ pub(crate) struct Claimed {
     pub(crate) hub: Hub,
     pub(crate) spki_sha256: Sha256,
     kept: Kept,
+    /// The answer is one that an earlier run has kept: its nonce may be used up.
+    again: bool,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -37,6 +40,8 @@ pub(crate) struct Claimed {
 struct Kept {
     v: V1,
     hub: HubAddress,
+    /// Over the ticket's secret, which is spent: it says whether a ticket is this claim's.
+    ticket: Sha256,
     reply: ClaimReply,
     proven: bool,
 }
@@ -45,20 +50,47 @@ impl Claimed {
     /// Claims with the ticket, or goes on with the claim that an earlier run has kept.
     pub(crate) fn make(configuration: &Configuration, ticket: impl FnOnce() -> Outcome<Ticket>) -> Outcome<Self> {
         let earlier = Kept::load(configuration)?;
+        let standing = Identity::load(configuration)?;
+        if let Some(identity) =
+            standing.filter(|identity| earlier.as_ref().is_none_or(|e| e.reply.node_id != identity.node_id))
+        {
+            let name = harmless(&identity.box_name, 64);
+            return Err(Stop::new(
+                Code::Preflight,
+                format!("this machine is a node of box {name} ({})", identity.box_id),
+            )
+            .remedy("recover on a new machine; this one is enrolled, and its state is not overwritten"));
+        }
         let key = NodeKey::load_or_make(configuration, RECOVERY_KEY)?;
-        let kept = match (&earlier, claim(&key, ticket()?)) {
-            (_, Ok(kept)) => kept,
+        let ticket = ticket()?;
+        let ticket_sha256 = Sha256::of(ticket.expose_secret().expose_bytes());
+        let earlier = earlier.filter(|earlier| earlier.ticket == ticket_sha256);
+        let (kept, again) = match (&earlier, claim(&key, ticket, ticket_sha256)) {
+            (_, Ok(kept)) => (kept, false),
             // Used up by our own earlier run, or its window has ended since: the claim still stands.
-            (Some(earlier), Err(Unclaimed::Hub(HubError::Refused(_) | HubError::Unreachable(..)))) => earlier.clone(),
+            (Some(earlier), Err(Unclaimed::Hub(HubError::Refused(_)))) => (earlier.clone(), true),
             (_, Err(Unclaimed::Hub(error))) => return Err(error.into()),
             (_, Err(Unclaimed::Stop(stop))) => return Err(stop),
         };
-        let proven =
-            earlier.is_some_and(|earlier| earlier.proven && earlier.reply.certificate == kept.reply.certificate);
+        let proven = earlier.is_some_and(|earlier| earlier.proven && earlier.reply.node_id == kept.reply.node_id);
         let kept = Kept { proven, ..kept };
         kept.keep(configuration)?;
         let identity = kept.identity();
-        Ok(Self { hub: identity.connect_with(&key)?, identity, spki_sha256: key.spki_sha256(), kept })
+        Ok(Self { hub: identity.connect_with(&key)?, identity, spki_sha256: key.spki_sha256(), kept, again })
+    }
+
+    /// Whether the answer is an earlier run's, whose nonce may be used up.
+    pub(crate) fn is_again(&self) -> bool {
+        self.again
+    }
+
+    /// Forgets the claim: the recovery has come to its end.
+    pub(crate) fn forget(configuration: &Configuration) {
+        for name in [CLAIM, RECOVERY_KEY] {
+            if let Err(error) = std::fs::remove_file(configuration.state(name)) {
+                tracing::warn!(name, %error, "cannot remove what is left of the claim");
+            }
+        }
     }
 
     pub(crate) fn reply(&self) -> &ClaimReply {
@@ -87,7 +119,7 @@ enum Unclaimed {
     Stop(Stop),
 }
 
-fn claim(key: &NodeKey, ticket: Ticket) -> Result<Kept, Unclaimed> {
+fn claim(key: &NodeKey, ticket: Ticket, ticket_sha256: Sha256) -> Result<Kept, Unclaimed> {
     let prefix = ticket.authority();
     let address = ticket.hub().clone();
     let hub = Hub::new(address.clone(), Recognise::Ticket(prefix), None).map_err(Unclaimed::Hub)?;
@@ -99,7 +131,7 @@ fn claim(key: &NodeKey, ticket: Ticket) -> Result<Kept, Unclaimed> {
                 .remedy("tell the operator; nothing was kept"),
         ));
     }
-    Ok(Kept { v: V1, hub: address, reply, proven: false })
+    Ok(Kept { v: V1, hub: address, ticket: ticket_sha256, reply, proven: false })
 }
 
 impl Kept {

@@ -216,7 +216,7 @@ mod tests {
                 .map(|()| installed)
                 .map_err(|stop| stop.what)
         };
-        assert_eq!(put([7; 32])?.paths, [path.clone()]);
+        assert_eq!(put([7; 32])?.paths, std::slice::from_ref(&path));
         assert_eq!(std::fs::metadata(&path)?.permissions().mode() & 0o777, 0o600);
         let written = std::fs::read(&path)?;
         let second = put([7; 32])?;
@@ -237,7 +237,7 @@ mod tests {
             let mut installed = Installed::default();
             put_token(&mut installed, &id, &token, &path).map(|()| installed).map_err(|stop| stop.what)
         };
-        assert_eq!(put("one")?.paths, [path.clone()]);
+        assert_eq!(put("one")?.paths, std::slice::from_ref(&path));
         assert!(put("one")?.notes.is_empty());
         assert_eq!(put("two")?.notes.len(), 1);
         assert_eq!(std::fs::read(&path)?, b"one\n");

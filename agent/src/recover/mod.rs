@@ -25,6 +25,8 @@ use tenwords_escrow::{
 use tenwords_protocol::{
     directive::Directive,
     fingerprint::Fingerprint,
+    problem::ProblemCode,
+    recovery::ProveReply,
     ticket::Ticket,
     time::Timestamp,
     v1::V1,
@@ -137,7 +139,8 @@ pub(crate) fn run(
     missing.extend(plan.missing);
     missing.extend(failed);
     notes.extend(plan.notes);
-    if missing.is_empty() {
+    let complete = missing.is_empty();
+    if complete {
         target.finish()?;
     }
     watch.lap("restore");
@@ -159,6 +162,9 @@ pub(crate) fn run(
         close(configuration, &claimed, &client, opened, &code, &mut notes)
     };
     drop(code);
+    if complete {
+        Claimed::forget(configuration);
+    }
     watch.lap("closing ceremony");
     Ok(Report {
         v: V1,
@@ -302,7 +308,17 @@ fn prove(configuration: &Configuration, claimed: &mut Claimed, opened: &OpenedEs
         time: Timestamp::now(),
         spki_sha256: claimed.spki_sha256,
     };
-    let reply = claimed.hub.prove(&opened.escrow.root().facts().words_key.sign_proof(&claim))?;
+    let proof = opened.escrow.root().facts().words_key.sign_proof(&claim);
+    let reply = match claimed.hub.prove(&proof) {
+        Ok(reply) => reply,
+        // An earlier run has used the nonce, and its answer was lost. If the hub did not take that
+        // proof either, the closing ceremony will say so; the data does not wait for it.
+        Err(HubError::Refused(problem)) if claimed.is_again() && problem.code == ProblemCode::ProofRefused => {
+            let rehearsal = claimed.reply().rehearsal;
+            ProveReply { v: V1, is_box: !rehearsal, revoked: 0 }
+        }
+        Err(error) => return Err(error.into()),
+    };
     claimed.proven(configuration)?;
     if reply.is_box {
         claimed.identity.keep(configuration, claim::RECOVERY_KEY)?;
