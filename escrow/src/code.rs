@@ -264,7 +264,9 @@ impl Words {
                     }
                     let may_go_on = unfinished
                         && match rest.peek() {
-                            None => typed::ends_in_a_word(text) || wordlist::is_first_half(letters),
+                            None => {
+                                typed::ends_in_a_word(text) || (halves.is_none() && wordlist::is_first_half(letters))
+                            }
                             Some(Piece::Word { letters: begun, .. }) => {
                                 rest.len() == 1
                                     && typed::ends_in_a_word(text)

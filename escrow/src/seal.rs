@@ -105,3 +105,96 @@ fn refused(error: DecryptError) -> SealError {
         _ => SealError::Damaged("its form"),
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::cell::RefCell;
+
+    use age::secrecy::ExposeSecret as _;
+    use age_core::format::{FILE_KEY_BYTES, FileKey, Stanza};
+
+    use super::*;
+    use crate::door;
+
+    const CODE: &str = include_str!("../tests/golden/code.txt");
+    const SEALED: &[u8] = include_bytes!("../tests/golden/root.age");
+    const TEXT: &str = include_str!("../tests/golden/root.txt");
+
+    /// Opens with the words, and remembers the file key that came out.
+    struct Learning {
+        words: scrypt::Identity,
+        learnt: RefCell<Option<[u8; FILE_KEY_BYTES]>>,
+    }
+
+    impl Identity for Learning {
+        fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, DecryptError>> {
+            let opened = self.words.unwrap_stanza(stanza)?;
+            Some(opened.inspect(|key| *self.learnt.borrow_mut() = Some(*key.expose_secret())))
+        }
+    }
+
+    /// Has the right file key whatever the stanza says: more than any attacker with a changed file
+    /// can hope for.
+    struct Known([u8; FILE_KEY_BYTES]);
+
+    impl Identity for Known {
+        fn unwrap_stanza(&self, _: &Stanza) -> Option<Result<FileKey, DecryptError>> {
+            Some(Ok(FileKey::new(Box::new(self.0))))
+        }
+    }
+
+    fn known() -> Known {
+        let words = scrypt::Identity::new(SecretString::from(CODE.trim_end()));
+        let learning = Learning { words, learnt: RefCell::new(None) };
+        let part = door::check_root(SEALED).unwrap();
+        assert_eq!(*open_with(&part, &learning).unwrap(), TEXT.as_bytes());
+        Known(learning.learnt.into_inner().unwrap())
+    }
+
+    /// The whole path but the derivation: door, header, content, text.
+    fn opens(bytes: &[u8], key: &Known) -> bool {
+        let Ok(part) = door::check_root(bytes) else { return false };
+        open_with(&part, key).is_ok_and(|text| text::read(&text).is_ok())
+    }
+
+    #[test]
+    fn every_flipped_byte_of_a_sealed_root_is_refused_even_with_its_file_key() {
+        let key = known();
+        assert!(opens(SEALED, &key));
+        for at in 0..SEALED.len() {
+            for mask in [0x01, 0x20, 0x80, 0xff] {
+                let mut flipped = SEALED.to_vec();
+                flipped[at] ^= mask;
+                assert!(!opens(&flipped, &key), "byte {at} ^ {mask:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_or_lengthened_root_is_refused() {
+        let key = known();
+        for length in 0..SEALED.len() {
+            assert!(!opens(&SEALED[..length], &key), "{length}");
+        }
+        let longer = [SEALED, b"\0"].concat();
+        assert!(!opens(&longer, &key));
+        let twice = [SEALED, SEALED].concat();
+        assert!(!opens(&twice, &key));
+    }
+
+    #[test]
+    fn what_age_says_becomes_our_own_words() {
+        for (error, said) in [
+            (DecryptError::DecryptionFailed, "these words do not open this root"),
+            (
+                DecryptError::ExcessiveWork { required: 18, target: 16 },
+                "the root was changed after it was sealed: its work factor",
+            ),
+            (DecryptError::InvalidMac, "the root was changed after it was sealed: its header"),
+            (DecryptError::UnknownFormat, "the root was changed after it was sealed: its form"),
+        ] {
+            assert_eq!(refused(error).to_string(), said);
+        }
+    }
+}

@@ -223,3 +223,136 @@ impl<T, F: FnOnce(&str) -> Option<T>> Visitor<'_> for Take<F> {
         (self.0)(text).ok_or_else(|| E::custom("padded base64 was expected"))
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// Written by hand (a Python script), not by this module; so is the check line.
+    const GOLDEN: &str = include_str!("../tests/golden/root.txt");
+    const CHECK_LINE: &str = "K3HG-WW2N-FE48-8EY2";
+
+    fn refusal(text: &str) -> String {
+        let error = read(text.as_bytes()).unwrap_err();
+        match &error {
+            RootError::Text(source) => source.to_string(),
+            other => other.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_golden_text_is_read_and_written_byte_for_byte() {
+        let root = read(GOLDEN.as_bytes()).unwrap();
+        assert_eq!(*write(&root).unwrap(), GOLDEN.as_bytes());
+        let facts = root.facts();
+        assert_eq!(facts.box_name, "Bäckerei Müller, pve1");
+        assert_eq!(facts.code.number.get(), 2);
+        assert_eq!(facts.sequence.get(), 41);
+        assert_eq!(facts.trust.sources[1].namespace, None);
+        assert_eq!(facts.secrets.files[1].data.expose_bytes(), (0..=255).collect::<Vec<u8>>());
+        assert_eq!(facts.secrets.files[1].mode.bits(), 0o600);
+        assert_eq!(facts.secrets.tokens.values().next().unwrap().expose_text(), "e0c8f6a2-1b2c-4d3e-8f90-a1b2c3d4e5f6");
+        assert!(GOLDEN.starts_with(facts.identity.expose_line().as_str()));
+    }
+
+    #[test]
+    fn the_check_line_covers_the_trust_facts_and_the_box() {
+        let line = |text: &str| read(text.as_bytes()).unwrap().check_line().unwrap().to_string();
+        assert_eq!(line(GOLDEN), CHECK_LINE);
+        for (from, to, same) in [
+            ("pbs.example", "pbs.hostile", false),
+            (
+                "\"web-pki\"",
+                "\"03:d6:6d:d0:88:35:c1:ca:3f:12:8c:ce:ac:d1:f3:1a:c9:41:63:09:6b:20:f4:45:ae:84:28:5b:c0:83:2d:72\"",
+                false,
+            ),
+            ("\"generation\":1", "\"generation\":2", false),
+            ("/srv/data", "/srv/date", false),
+            ("3f2b8a52", "3f2b8a53", false),
+            ("\"sequence\":41", "\"sequence\":42", true),
+            ("e0c8f6a2-1b2c", "e0c8f6a2-1b2d", true),
+        ] {
+            assert_eq!(line(&GOLDEN.replace(from, to)) == CHECK_LINE, same, "{from}");
+        }
+    }
+
+    #[test]
+    fn whatever_two_readers_could_read_differently_is_refused() {
+        let signers = GOLDEN.find("\"operational ").unwrap()..GOLDEN.find("]},\"restore_paths\"").unwrap();
+        let (first, second) = GOLDEN[signers.clone()].split_once(",\"operational,").unwrap();
+        let mut wrong = Vec::new();
+        let swapped = GOLDEN.replace(&GOLDEN[signers], &format!("\"operational,{second},{first}"));
+        let sources = GOLDEN.find("{\"id\":\"pbs-main\"").unwrap()..GOLDEN.find("],\"operators\"").unwrap();
+        let (one, two) = GOLDEN[sources.clone()].split_once("},{").unwrap();
+        let unsorted = GOLDEN.replace(&GOLDEN[sources], &format!("{{{two},{one}}}"));
+        for (text, reason) in [
+            (GOLDEN.replace("{\"v\":1,", "{\"v\":2,"), "this is version 2"),
+            (GOLDEN.replace("{\"v\":1,", "{"), "missing field `v`"),
+            (GOLDEN.replace("{\"v\":1,", "{\"v\":1,\"v\":1,"), "stands twice"),
+            (GOLDEN.replace("{\"v\":1,", "{\"v\":1,\"note\":1,"), "`note`"),
+            (GOLDEN.replace("{\"v\":1,", "{\"v\":1.0,"), "not an integer"),
+            (GOLDEN.replace("\"port\":8007", "\"port\":8007,\"path\":\"/x\""), "`path`"),
+            (GOLDEN.replace("\"port\":8007", "\"port\":0"), "expected"),
+            (GOLDEN.replace("\"port\":8007", "\"port\":65536"), "expected"),
+            (GOLDEN.replace("\"namespace\":\"tenants/a\"", "\"namespace\":null"), "a null"),
+            (GOLDEN.replace("\"namespace\":\"tenants/a\"", "\"namespace\":\"a/../b\""), "namespace"),
+            (GOLDEN.replace("\"web-pki\"", "\"any\""), "fingerprint"),
+            (GOLDEN.replace("backup@pbs", "backup"), "user@realm"),
+            (GOLDEN.replace("2001:db8::7", "[2001:db8::7]"), "without brackets"),
+            (GOLDEN.replace("pbs-second", "pbs-main"), "not sorted by id, or two have one id"),
+            (unsorted, "not sorted by id, or two have one id"),
+            (swapped, "not sorted"),
+            (GOLDEN.replace("\"/srv/data\"", "\"/srv/../data\""), "absolute path"),
+            (GOLDEN.replace("\"/srv/data\"", "\"srv/data\""), "absolute path"),
+            (GOLDEN.replace("\"/srv/data\"", "\"/srv/data/\""), "absolute path"),
+            (GOLDEN.replace("\"/srv/data\"", "\"/etc\""), "stands there twice"),
+            (GOLDEN.replace("\"/etc/hosts\"", "\"/etc/wireguard/wg0.conf\""), "stands there twice"),
+            (GOLDEN.replace("\"mode\":420", "\"mode\":4096"), "0o7777"),
+            (GOLDEN.replace("\"pbs-main\":\"e0", "\"pbs-third\":\"e0"), "belongs to no source"),
+            (GOLDEN.replace("a1b2c3d4e5f6\"}", "a1b2c3d4e5f6\\n\"}"), "not one line"),
+            (
+                GOLDEN
+                    .replace("0NfY2drb3N3e3+Dh4uPk5ebn6Onq6+zt7u/w8fLz9PX29/j5+vv8/f7/\"", "\"")
+                    .replace("/w==\"", "/w=\""),
+                "base64",
+            ),
+            (GOLDEN.replace("cWfPglUYu00u59+K", "cWfPglUYu00u59+"), "base64"),
+            (GOLDEN.replace("cWfPglUYu00u59+K/82fBzh0Aoanp0t5VQOGhrREJUM=", "AAAA"), "seed of 32 bytes"),
+            (GOLDEN.replace("\"key/059b", "\"update/1\":\"00\",\"key/059b"), "64"),
+            (GOLDEN.replace("\"key/059b33", "\"key/159b33"), "not among the parts"),
+            (GOLDEN.replace("\"key/059b33ba", "\"../059b33ba"), "a part is named"),
+            (GOLDEN.replace("NSS88GNML", "NSS88GNMP"), "identity line"),
+            (GOLDEN.replace("AGE-SECRET-KEY", "age-secret-key"), "identity line"),
+            (GOLDEN.replace("AGE-SECRET-KEY", "# x\nAGE-SECRET-KEY"), "identity line"),
+            (GOLDEN.replace("NSS88GNML\n", "NSS88GNML\r\n"), "identity line"),
+            (GOLDEN.replace("\"box_key\":\"ssh-ed25519 ", "\"box_key\":\"ssh-rsa "), "box key"),
+            (GOLDEN.trim_end().to_owned(), "identity line"),
+            (format!("{GOLDEN}\n"), "identity line"),
+            (format!("{GOLDEN}{{}}\n"), "identity line"),
+            (String::new(), "identity line"),
+        ] {
+            assert!(text != GOLDEN, "the case changes nothing: {reason}");
+            let found = refusal(&text);
+            if !found.contains(reason) {
+                wrong.push(format!("{found:?}, and not {reason:?}"));
+            }
+        }
+        assert_eq!(wrong, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_refusal_repeats_no_secret() {
+        for text in [
+            GOLDEN.replace("\"e0c8f6a2-1b2c-4d3e-8f90-a1b2c3d4e5f6\"", "[\"e0c8f6a2\"]"),
+            GOLDEN.replace("\"words_key\":\"cWf", "\"words_key\":\"!cWf"),
+            GOLDEN.replace("a1b2c3d4e5f6\"}", "a1b2c3d4e5f6"),
+        ] {
+            let error = read(text.as_bytes()).unwrap_err();
+            let said = format!("{} {error:?}", refusal(&text));
+            for secret in ["e0c8f6a2", "cWfPglUY", "AGE-SECRET"] {
+                assert!(!said.contains(secret), "{said}");
+            }
+        }
+    }
+}

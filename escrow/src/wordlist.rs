@@ -69,13 +69,18 @@ pub(crate) fn nearest(typed: &str) -> Zeroizing<Vec<u16>> {
     if typed.is_empty() || typed.len() > LONGEST + 3 {
         return best;
     }
-    let reach = (typed.len() / 3).clamp(1, 3);
-    for distance in 1..=reach {
-        let at_this_distance =
-            (0_u16..).zip(LIST).filter(|(_, (_, listed))| slips(&typed, listed) == distance).map(|(index, _)| index);
-        best.extend(at_this_distance.take(NEAREST));
-        if !best.is_empty() {
-            break;
+    let mut fewest = (typed.len() / 3).clamp(1, 3);
+    for (index, (_, listed)) in (0_u16..).zip(LIST) {
+        if listed.len().abs_diff(typed.len()) > fewest {
+            continue;
+        }
+        let count = slips(&typed, listed);
+        if count < fewest {
+            fewest = count;
+            best.clear();
+        }
+        if count == fewest && best.len() < NEAREST {
+            best.push(index);
         }
     }
     best

@@ -1,0 +1,12 @@
+//! The stories of the escrow room, each by its number, and what holds beside them.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod code;
+mod door;
+mod escrow;
+mod hostile;
+mod redaction;
+mod select;
+mod signers;
+mod snapshot;
+mod support;

@@ -1,0 +1,118 @@
+//! S52: whatever holds a secret says `[redacted]`, in every form that a secret could leak in.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use tenwords_escrow::{
+    code::{CodeError, RecoveryCode},
+    keys::{AgeIdentity, BoxKey, WordsKey},
+    open,
+};
+
+use crate::support::{
+    ESCROW, Faithful, GOLDEN_CODE, Missing, TOKEN, box_id, chain, golden_code, golden_fingerprint, other_code, parts,
+    seeded, stored,
+};
+
+/// A secret in the forms in which it could be seen.
+fn forms(secret: &[u8]) -> Vec<String> {
+    let list: Vec<String> = secret.iter().map(u8::to_string).collect();
+    let mut forms = vec![hex::encode(secret), STANDARD.encode(secret), list.join(", "), list.join(",")];
+    forms.extend(str::from_utf8(secret).ok().map(str::to_owned));
+    forms
+}
+
+fn assert_silent(said: &str, secrets: &[Vec<u8>]) {
+    let said = said.to_lowercase();
+    for form in secrets.iter().flat_map(|secret| forms(secret)) {
+        assert!(!said.contains(&form.to_lowercase()), "{form:?} in {said}");
+    }
+}
+
+#[test]
+fn s52_no_secret_type_shows_what_it_holds() {
+    let rng = &mut seeded("redaction");
+    let opened = open::open_ceremony(&parts(), box_id(), &golden_code(), &Faithful).unwrap();
+    let facts = opened.root().facts();
+    let key = &opened.keys()[&golden_fingerprint()];
+    let file = &facts.secrets.files[0];
+    let (words_key, box_key, identity) = (WordsKey::generate(rng), BoxKey::generate(rng), AgeIdentity::generate());
+    let mut secrets: Vec<Vec<u8>> = vec![
+        TOKEN.as_bytes().to_vec(),
+        key.expose_key().expose_bytes().to_vec(),
+        file.data.expose_bytes().to_vec(),
+        facts.identity.expose_line().as_bytes().to_vec(),
+        identity.expose_line().as_bytes().to_vec(),
+        box_key.expose_openssh().unwrap().as_bytes().to_vec(),
+        box_key.expose_openssh().unwrap().lines().nth(4).unwrap().as_bytes().to_vec(),
+    ];
+    secrets.extend(GOLDEN_CODE.split_whitespace().map(|word| word.as_bytes().to_vec()));
+    let proven = ESCROW.read_back(stored(&ESCROW, 1), &parts(), &golden_code(), &Faithful).unwrap();
+    for (said, name) in [
+        (format!("{:?}", golden_code()), "RecoveryCode([redacted])"),
+        (format!("{words_key:?}"), "WordsKey([redacted])"),
+        (format!("{box_key:?}"), "BoxKey([redacted])"),
+        (format!("{identity:?}"), "AgeIdentity([redacted])"),
+        (format!("{:?}", facts.secrets.tokens), "TokenSecret([redacted])"),
+        (format!("{file:?}"), "FileBytes([redacted], 21 bytes)"),
+        (format!("{key:?}"), "GatedKey([redacted], 05:9b:33:ba:ee:35:a3:f0)"),
+        (format!("{:?}", key.expose_key()), "EncryptionKey([redacted])"),
+        (format!("{:?}", key.key_file()), "[redacted]"),
+        (format!("{:#?}", opened.root()), "[redacted]"),
+        (format!("{opened:#?}"), "[redacted]"),
+        (format!("{:?}", *ESCROW), "VerifiedEscrow"),
+        (format!("{proven:?}"), "ProvenEscrow"),
+    ] {
+        assert!(said.contains(name), "{said}");
+        assert_silent(&said, &secrets);
+    }
+}
+
+#[test]
+fn s52_errors_repeat_neither_words_nor_what_is_near_them() {
+    let secrets: Vec<Vec<u8>> = ["giddyness", "giddiness", "woof", "outshine", "qbqcus", "abacus"]
+        .iter()
+        .map(|word| word.as_bytes().to_vec())
+        .collect();
+    for typed in [
+        GOLDEN_CODE.replace("giddiness", "giddyness"),
+        "woof outshine".to_owned(),
+        "qbqcus".to_owned(),
+        "woof 7. outshine".to_owned(),
+        "woof ".repeat(1000),
+    ] {
+        let error = RecoveryCode::parse(&typed).unwrap_err();
+        assert_silent(&format!("{error} {error:?} {}", chain(&error)), &secrets);
+        if let CodeError::Unlisted(word) = error {
+            assert!(word.expose_nearest().len() <= 3);
+        }
+    }
+    let code = other_code();
+    let words: Vec<Vec<u8>> = code.expose_words().map(|word| word.as_bytes().to_vec()).collect();
+    let error = open::open_ceremony(&parts(), box_id(), &code, &Missing).unwrap_err();
+    assert_silent(&format!("{error:?} {}", chain(&error)), &words);
+}
+
+#[test]
+fn s52_the_search_finds_what_is_planted() {
+    let planted = format!("code: {}", GOLDEN_CODE.trim_end());
+    let found = std::panic::catch_unwind(|| assert_silent(&planted, &[b"giddiness".to_vec()]));
+    assert!(found.is_err());
+    let found = std::panic::catch_unwind(|| assert_silent("key [1, 2, 3]", &[vec![1, 2, 3]]));
+    assert!(found.is_err());
+}
+
+/// Every file of this room that reads a secret. A new reader is a decision, and shows up here.
+#[test]
+fn the_readers_of_secrets_are_these() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut readers = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let product = text.split("#[cfg(test)]").next().unwrap();
+        if product.contains(".expose_") {
+            readers.push(path.file_name().unwrap().to_str().unwrap().to_owned());
+        }
+    }
+    readers.sort();
+    assert_eq!(readers, ["door.rs", "gate.rs", "keys.rs", "seal.rs", "text.rs"]);
+}
