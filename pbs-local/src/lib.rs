@@ -108,6 +108,7 @@ mod wording;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, str::FromStr as _};
 
+use nix::sys::resource::{Resource, setrlimit};
 use tenwords_protocol::fingerprint::Fingerprint;
 
 pub use crate::error::Error;
@@ -121,6 +122,10 @@ use crate::{
 /// Runs one command line, without the program's own name, and tells how it ended.
 #[must_use]
 pub fn run(words: Vec<OsString>) -> ExitCode {
+    // Keys and passphrases are in this process: no core dump may hold them. Lowering is always allowed.
+    if let Err(errno) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
+        to_stderr(&format!("core dumps cannot be turned off: {errno}\n"));
+    }
     match perform(&words) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -27,9 +27,24 @@ impl Format {
 
     /// One line of JSON, or the pretty form; keys sorted.
     pub(crate) fn json(self, value: &Value) -> Result<String, Error> {
+        let value = &sorted(value);
         let text =
             if self == Self::JsonPretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
         text.map(|text| text + "\n").map_err(Error::Json)
+    }
+}
+
+/// Whether serde_json's objects sort their keys depends on a feature that any crate in the build may
+/// turn off.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(sorted).collect(),
+        Value::Object(object) => {
+            let mut entries: Vec<_> = object.iter().map(|(name, value)| (name.clone(), sorted(value))).collect();
+            entries.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+            Value::Object(entries.into_iter().collect())
+        }
+        other => other.clone(),
     }
 }
 

@@ -7,6 +7,7 @@ mod golden;
 mod limits;
 mod pty;
 mod recorded;
+mod replay;
 mod roundtrip;
 mod server;
 mod support;
