@@ -82,3 +82,73 @@ pub(crate) fn is_private(path: &Path) -> io::Result<bool> {
     let metadata = fs::metadata(path)?;
     Ok(metadata.is_file() && metadata.mode() & 0o077 == 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Seek as _, Write as _},
+        os::fd::{IntoRawFd as _, OwnedFd},
+    };
+
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+
+    use super::*;
+
+    type Tested = Result<(), Box<dyn std::error::Error>>;
+
+    /// Ten words that protect nothing.
+    const WORDS: &str = "abacus abdomen abdominal abide abiding ability ablaze able abnormal abrasion";
+
+    fn read(descriptor: OwnedFd) -> Result<String, Stop> {
+        let number = u32::try_from(descriptor.into_raw_fd()).unwrap_or(0);
+        from_descriptor(number).map(|code| code.expose_passphrase().to_owned())
+    }
+
+    fn filled(mut file: File) -> io::Result<OwnedFd> {
+        file.write_all(WORDS.as_bytes())?;
+        file.rewind()?;
+        Ok(file.into())
+    }
+
+    #[test]
+    fn a_pipe_and_a_memfd_leave_nothing_behind() -> Tested {
+        let (reader, mut writer) = io::pipe()?;
+        writer.write_all(format!("  {}\n", WORDS.to_uppercase()).as_bytes())?;
+        drop(writer);
+        assert_eq!(read(reader.into()).map_err(|stop| stop.what)?, WORDS);
+
+        let memfd = memfd_create(c"words", MFdFlags::MFD_CLOEXEC)?;
+        assert_eq!(read(filled(File::from(memfd))?).map_err(|stop| stop.what)?, WORDS);
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_on_a_disk_is_refused_even_without_a_name() -> Tested {
+        let named = tempfile::NamedTempFile::new()?;
+        let stop = read(filled(named.reopen()?)?).err();
+        assert!(stop.is_some_and(|stop| stop.code == Code::Usage && stop.what.contains("on a disk")));
+
+        let nameless = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR"))?;
+        let on_tmpfs = fstatfs(&nameless)?.filesystem_type() == TMPFS_MAGIC;
+        assert_eq!(read(filled(nameless)?).is_ok(), on_tmpfs);
+        Ok(())
+    }
+
+    #[test]
+    fn a_descriptor_that_is_not_there_is_said_to_be() {
+        for number in [0, 2, 999_999, u32::MAX] {
+            assert!(from_descriptor(number).is_err_and(|stop| stop.code == Code::Usage), "{number}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_code_is_refused_before_anything_is_derived() -> Tested {
+        for wrong in ["", "abacus", &format!("{WORDS} abacus"), "\u{0}", "nonsense words here"] {
+            let (reader, mut writer) = io::pipe()?;
+            writer.write_all(wrong.as_bytes())?;
+            drop(writer);
+            assert!(read(reader.into()).is_err_and(|stop| stop.code == Code::WordsWrong), "{wrong}");
+        }
+        Ok(())
+    }
+}
