@@ -170,9 +170,8 @@ impl FromRequestParts<Arc<App>> for OperatorCaller {
         let value = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = value.and_then(|value| value.strip_prefix("Bearer ")).and_then(Token::parse);
         let hash = app.home.secret().of_token(&token.ok_or_else(refused)?);
-        // All are compared, so that the time taken does not tell which one was nearest.
         let operators = app.store.operators().await?;
-        let found = operators.into_iter().filter(|operator| same(&operator.token_hash, &hash)).last();
+        let found = operators.into_iter().find(|operator| same(&operator.token_hash, &hash));
         match found {
             Some(operator) => Ok(Self { name: operator.name }),
             None => {

@@ -15,19 +15,19 @@ use crate::{authority::AuthorityError, store::StoreError};
 /// Why a request was not done.
 #[derive(Debug)]
 pub(crate) struct Refusal {
-    problem: Problem,
+    problem: Box<Problem>,
     retry_after: Option<Duration>,
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl Refusal {
     pub(crate) fn new(code: ProblemCode) -> Self {
-        Self { problem: Problem::new(code, None), retry_after: None, cause: None }
+        Self { problem: Box::new(Problem::new(code, None)), retry_after: None, cause: None }
     }
 
     /// With words for the caller.
     pub(crate) fn saying(code: ProblemCode, detail: impl Into<String>) -> Self {
-        Self { problem: Problem::new(code, detail.into()), retry_after: None, cause: None }
+        Self { problem: Box::new(Problem::new(code, detail.into())), retry_after: None, cause: None }
     }
 
     /// With an invitation to come again.
@@ -67,7 +67,7 @@ impl IntoResponse for Refusal {
         }
         let status = StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // A problem is text and numbers; it can always be written.
-        let body = json::to_vec(&self.problem).unwrap_or_default();
+        let body = json::to_vec(&*self.problem).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));

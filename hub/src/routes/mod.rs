@@ -128,7 +128,6 @@ async fn bounded(request: Request, next: Next) -> Response {
 }
 
 /// What a panic says is not logged: it may carry anything.
-#[expect(clippy::needless_pass_by_value, reason = "the layer hands the box over")]
 fn panicked(_: Box<dyn Any + Send + 'static>) -> http::Response<axum::body::Body> {
     tracing::error!("a handler panicked");
     Refusal::new(ProblemCode::Internal).into_response()

@@ -87,7 +87,12 @@ pub(crate) struct TestHub {
     pub(crate) agents: SocketAddr,
     pub(crate) people: SocketAddr,
     pub(crate) health: SocketAddr,
-    running: Option<(oneshot::Sender<()>, JoinHandle<Result<(), HubError>>)>,
+    running: Option<Running>,
+}
+
+struct Running {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), HubError>>,
 }
 
 impl TestHub {
@@ -144,12 +149,12 @@ impl TestHub {
         let task = tokio::spawn(serve(hub, listeners, async {
             let _ = stopped.await;
         }));
-        self.running = Some((stop, task));
+        self.running = Some(Running { stop, task });
     }
 
     /// Stops the hub in good order and starts it again.
     pub(crate) async fn restart(&mut self) {
-        let (stop, task) = self.running.take().unwrap();
+        let Running { stop, task } = self.running.take().unwrap();
         stop.send(()).unwrap();
         task.await.unwrap().unwrap();
         self.serve().await;
