@@ -5,5 +5,6 @@ mod gate;
 mod golden;
 mod graph;
 mod secrets;
+mod stories;
 mod tree;
 mod wall1;
