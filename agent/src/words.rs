@@ -128,6 +128,10 @@ mod tests {
         let stop = read(filled(named.reopen()?)?).err();
         assert!(stop.is_some_and(|stop| stop.code == Code::Usage && stop.what.contains("on a disk")));
 
+        // A name on a tmpfs would keep the words for everybody who may read there.
+        let shared = tempfile::NamedTempFile::new_in("/dev/shm")?;
+        assert!(read(filled(shared.reopen()?)?).is_err_and(|stop| stop.code == Code::Usage));
+
         let nameless = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR"))?;
         let on_tmpfs = fstatfs(&nameless)?.filesystem_type() == TMPFS_MAGIC;
         assert_eq!(read(filled(nameless)?).is_ok(), on_tmpfs);
