@@ -1,6 +1,6 @@
 //! S06: whatever the client does at its terminal, the call ends, cleanly and by itself.
 
-use pbs_driver::{DriverError, Failure, failure::Failure as F, key};
+use pbs_driver::{Client, DriverError, Failure, Failure as F, key};
 
 use crate::place::{Place, WORDS, all_words, rerun};
 
@@ -11,9 +11,12 @@ cp "$wrapped" "$3""#;
 
 /// Wraps a copy with a client made of `body`.
 fn wrap(place: &Place, body: &str) -> Result<(), DriverError> {
-    let client = place.client(body);
+    wrap_with(place, &place.client(body))
+}
+
+fn wrap_with(place: &Place, client: &Client) -> Result<(), DriverError> {
     let (folder, path) = place.plain_copy();
-    let result = key::wrap(&client, &path, WORDS);
+    let result = key::wrap(client, &path, WORDS);
     drop(folder);
     if let Err(error) = &result {
         let words = all_words(error);
@@ -29,6 +32,15 @@ fn failure(body: &str) -> Failure {
     let place = Place::new();
     match wrap(&place, body) {
         Err(DriverError::Client { failure, .. }) => failure,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// One that hangs: what was waited for in vain.
+fn in_vain(body: &str) -> &'static str {
+    let place = Place::new();
+    match wrap_with(&place, &place.impatient(body)) {
+        Err(DriverError::Client { failure: F::TimedOut { waiting_for }, .. }) => waiting_for,
         other => panic!("{other:?}"),
     }
 }
@@ -63,25 +75,25 @@ piecewise N 'ew Pass' 'word' ':' ' '; piecewise 'Verify P' 'assword: '; cp "$wra
 
 #[test]
 fn s06_a_client_that_hangs_before_its_prompt_is_ended() {
-    assert_eq!(failure("exec sleep 600"), F::TimedOut { waiting_for: "New Password:" });
+    assert_eq!(in_vain("exec sleep 600"), "New Password:");
 }
 
 #[test]
 fn s06_a_client_that_hangs_after_the_answers_is_ended() {
     let body = "ask 'New Password: '; ask 'Verify Password: '; exec sleep 600";
-    assert_eq!(failure(body), F::TimedOut { waiting_for: "its end" });
+    assert_eq!(in_vain(body), "its end");
 }
 
 #[test]
 fn s06_a_client_that_hangs_between_the_prompts_is_ended() {
-    assert_eq!(failure("ask 'New Password: '; exec sleep 600"), F::TimedOut { waiting_for: "Verify Password:" });
+    assert_eq!(in_vain("ask 'New Password: '; exec sleep 600"), "Verify Password:");
 }
 
 #[test]
 fn s06_what_it_forked_dies_with_it() {
     // A hangup alone, which the end of a terminal's session brings, does not end these.
     let body = "trap '' HUP\nsleep 600 & echo $! >> \"$scratch/grandchildren\"\n(sleep 600 & echo $! >> \"$scratch/grandchildren\"; wait) &\nwait";
-    assert_eq!(failure(body), F::TimedOut { waiting_for: "New Password:" });
+    assert_eq!(in_vain(body), "New Password:");
 }
 
 #[test]
@@ -97,7 +109,7 @@ fn s06_a_daemon_that_it_left_with_the_terminal_open_is_not_waited_for() {
 #[test]
 fn s06_one_that_ignores_every_polite_signal_dies_all_the_same() {
     let body = "trap '' HUP TERM INT QUIT PIPE\n(trap '' HUP TERM; sleep 600 & echo $! >> \"$scratch/grandchildren\"; wait) &\nwhile :; do sleep 1; done";
-    assert_eq!(failure(body), F::TimedOut { waiting_for: "New Password:" });
+    assert_eq!(in_vain(body), "New Password:");
 }
 
 #[test]
@@ -132,7 +144,7 @@ fn s06_one_that_prints_for_ever_is_ended_at_a_limit() {
 #[test]
 fn s06_other_words_than_the_known_ones_are_shown_and_not_answered() {
     let place = Place::new();
-    let result = wrap(&place, "ask 'Neues Passwort: '; echo \"$answer\" > \"$scratch/got\"");
+    let result = wrap_with(&place, &place.impatient("ask 'Neues Passwort: '; echo \"$answer\" > \"$scratch/got\""));
     let Err(DriverError::Client { failure: F::UnknownClient { why }, .. }) = result else { panic!("{result:?}") };
     assert!(why.contains("Neues Passwort:"), "{why}");
     assert_eq!(place.left("got"), None);
@@ -150,7 +162,7 @@ fn s06_one_that_ends_at_once_is_believed_nothing() {
 #[test]
 fn s06_one_that_closes_its_terminal_and_runs_on_is_ended() {
     let body = "ask 'New Password: '; ask 'Verify Password: '; exec </dev/null >/dev/null 2>&1; sleep 600";
-    assert_eq!(failure(body), F::TimedOut { waiting_for: "its end" });
+    assert_eq!(in_vain(body), "its end");
 }
 
 #[test]
@@ -159,7 +171,7 @@ fn s06_nothing_is_typed_while_the_terminal_shows_it() {
         let place = Place::new();
         let body =
             format!("{flags}\nprintf 'New Password: '; IFS= read -r answer; echo \"$answer\" > \"$scratch/got\"");
-        let result = wrap(&place, &body);
+        let result = wrap_with(&place, &place.impatient(&body));
         assert!(
             matches!(&result, Err(DriverError::Client { failure: F::UnknownClient { why }, .. }) if why.contains("shows") || why.contains("showing")),
             "{flags}: {result:?}"
@@ -178,7 +190,7 @@ fn s06_one_that_finds_no_terminal_is_not_our_client() {
 fn s06_a_program_that_is_none_is_named() {
     let place = Place::new();
     for program in ["/nonexistent/proxmox-backup-client", "/dev/null", "/etc/passwd", "/tmp"] {
-        let client = pbs_driver::Client::new(program, place.private.clone()).unwrap();
+        let client = Client::new(program, place.private.clone()).unwrap();
         let (_folder, path) = place.plain_copy();
         let error = key::wrap(&client, &path, WORDS).unwrap_err();
         assert_eq!(error.failure(), Some(&F::NoClient { program: program.into() }));
@@ -193,7 +205,7 @@ fn s06_a_program_that_cannot_be_executed_or_crashes_is_to_blame_itself() {
     let (_folder, path) = place.plain_copy();
     for text in ["#!/nonexistent/interpreter\n", "\u{7f}ELF neither\n"] {
         crate::place::write_program(&program, text);
-        let client = pbs_driver::Client::new(&program, place.private.clone()).unwrap();
+        let client = Client::new(&program, place.private.clone()).unwrap();
         let error = key::wrap(&client, &path, WORDS).unwrap_err();
         assert!(error.is_the_clients_own(), "{error:?}");
     }

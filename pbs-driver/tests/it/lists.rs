@@ -155,12 +155,12 @@ fn s06_answers_without_end_are_ended() {
     assert!(matches!(error.failure(), Some(Failure::UnknownClient { .. })), "{error:?}");
     place.assert_clean();
     // On stderr there is no limit but time; memory is flat (see process.rs).
-    let error = status::probe(&place.client("exec yes 'Error: x' >&2"), &place.access()).unwrap_err();
+    let error = status::probe(&place.impatient("exec yes 'Error: x' >&2"), &place.access()).unwrap_err();
     assert_eq!(error.failure(), Some(&Failure::TimedOut { waiting_for: "its end" }));
     place.assert_clean();
     // Silence, with both streams closed.
     let error = status::probe(
-        &place.client("exec >/dev/null 2>&1; sleep 600 & echo $! >> \"$scratch/grandchildren\"; wait"),
+        &place.impatient("exec >/dev/null 2>&1; sleep 600 & echo $! >> \"$scratch/grandchildren\"; wait"),
         &place.access(),
     )
     .unwrap_err();

@@ -62,17 +62,31 @@ impl Place {
     }
 
     /// A client made of this shell text, which may use `ask PROMPT` (sets `answer`), `$scratch`,
-    /// `$plain` and `$wrapped` (key files).
+    /// `$plain` and `$wrapped` (key files). Waited for as long as a busy machine may need.
     pub(crate) fn client(&self, body: &str) -> Client {
+        let patient = Duration::from_secs(60);
         let limits = Limits {
-            spawn: Duration::from_secs(20),
-            prompt: Duration::from_secs(2),
-            conversation: Duration::from_secs(4),
-            answer: Duration::from_secs(4),
-            stall: Duration::from_secs(2),
-            restore: Duration::from_secs(20),
+            spawn: patient,
+            prompt: patient,
+            conversation: patient,
+            answer: patient,
+            stall: patient,
+            restore: patient,
         };
         Client::new(self.script(body), self.private.clone()).unwrap().with_limits(limits)
+    }
+
+    /// The same, for one that is going to hang.
+    pub(crate) fn impatient(&self, body: &str) -> Client {
+        let client = self.client(body);
+        let limits = Limits {
+            prompt: Duration::from_secs(2),
+            conversation: Duration::from_secs(4),
+            answer: Duration::from_secs(2),
+            stall: Duration::from_secs(2),
+            ..*client.limits()
+        };
+        client.with_limits(limits)
     }
 
     pub(crate) fn script(&self, body: &str) -> PathBuf {
@@ -178,9 +192,11 @@ pub(crate) fn rerun(test: &str, wrapper: &[&str], environment: &[(&str, &str)]) 
             command
         }
     };
+    // A stdin that is not /dev/null, so that the /dev/null which a child finds there is not this one's.
     let output = command
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .envs(environment.iter().copied())
+        .stdin(Stdio::piped())
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);

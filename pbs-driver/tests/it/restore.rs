@@ -191,7 +191,8 @@ fn a_failed_restore_leaves_no_file_and_tells_why() {
 fn a_restore_that_stands_still_or_is_unwanted_is_ended() {
     let asked = Asked::new("root.pxar.didx");
     let target = asked.place.scratch().join("tree");
-    let client = asked.place.client(&format!("{}sleep 600 & echo $! >> \"$scratch/grandchildren\"; wait", vouches()));
+    let client =
+        asked.place.impatient(&format!("{}sleep 600 & echo $! >> \"$scratch/grandchildren\"; wait", vouches()));
     let error = restore::tree(&client, &asked.request(), &target, &mut on).unwrap_err();
     assert_eq!(error.failure(), Some(&Failure::TimedOut { waiting_for: "a sign of work" }));
     asked.place.assert_clean();

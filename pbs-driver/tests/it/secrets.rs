@@ -36,7 +36,7 @@ fn s04_a_client_that_shows_the_words_cannot_get_them_into_an_error() {
         "printf '%s ' \"$answer\"; ask 'New Password: '",
     ] {
         let place = Place::new();
-        let error = key::wrapped(&place.client(&format!("{asks}{after}")), &KEYS.plain, WORDS).unwrap_err();
+        let error = key::wrapped(&place.impatient(&format!("{asks}{after}")), &KEYS.plain, WORDS).unwrap_err();
         let words = all_words(&error);
         assert!(!holds_a_word(&words.to_lowercase()), "{after}: {words}");
         let hex: String = WORDS.bytes().map(|b| format!("{b:02x}")).collect();
