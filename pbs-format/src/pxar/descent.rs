@@ -94,3 +94,38 @@ pub(super) fn parent_of<'p>(root: BorrowedFd<'_>, path: &'p [u8]) -> Result<(Own
 pub(super) fn look(folder: BorrowedFd<'_>, name: &[u8]) -> Result<rustix::fs::Stat, Errno> {
     statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use rustix::fs::{CWD, fstat, mkdirat, renameat};
+
+    #[test]
+    fn a_folder_that_was_moved_meanwhile_leads_nowhere() {
+        let scratch = tempfile::tempdir().unwrap();
+        let depth = WINDOW + 10;
+        for moved in [false, true] {
+            let name = format!("run-{moved}");
+            let root = scratch.path().join(name);
+            std::fs::create_dir_all(root.join("elsewhere")).unwrap();
+            let mut descent = Descent::new(openat(CWD, &root, FOLDER, Mode::empty()).unwrap());
+            for _ in 0..depth {
+                mkdirat(descent.here(), "d", Mode::RWXU).unwrap();
+                let next = openat(descent.here(), "d", FOLDER, Mode::empty()).unwrap();
+                descent.enter(next).unwrap();
+            }
+            // The fourth folder's descriptor is let go by now; its child goes somewhere else.
+            if moved {
+                renameat(descent.root(), "d/d/d/d/d", descent.root(), "elsewhere/d").unwrap();
+            }
+            let left = (0..depth).map(|_| descent.leave()).take_while(|left| matches!(left, Ok(Some(_)))).count();
+            assert_eq!(left, if moved { depth - 5 } else { depth });
+            if !moved {
+                let here = fstat(descent.here()).unwrap();
+                assert_eq!(here.st_ino, fstat(descent.root()).unwrap().st_ino);
+                assert!(matches!(descent.leave(), Ok(None)));
+            }
+        }
+    }
+}

@@ -440,6 +440,15 @@ fn a_file_is_replaced_and_not_written_into() {
     fs::create_dir(scratch.join("target/d")).unwrap();
     extract(&folder.0[..], &scratch.join("target"), &REPLACE_ALL).unwrap_err();
     assert!(scratch.join("target/d").is_dir());
+
+    let pipe = Raw::rooted().name(b"p").entry(0o010_600).goodbye();
+    extract(&pipe.0[..], &scratch.join("target"), &REPLACE_ALL).unwrap();
+    for archive in [Raw::rooted().file(b"p", b"new").goodbye(), Raw::rooted().symlink(b"p", b"new").goodbye()] {
+        let error = extract(&archive.0[..], &scratch.join("target"), &REPLACE_ALL).unwrap_err();
+        assert_eq!(error.io_kind(), Some(io::ErrorKind::AlreadyExists));
+    }
+    let found = &tree(&scratch.join("target"))[Path::new("p")];
+    assert_eq!(found.kind, "fifo");
 }
 
 /// A stream that fails with words of its own after some bytes.
