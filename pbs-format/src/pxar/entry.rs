@@ -108,7 +108,7 @@ pub enum DecodeError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// An entry. After a folder its children follow, up to its [`Event::Leave`]; after a file its
-    /// content can be read with [`Decoder::content`].
+    /// content can be read with [`Decoder::content`](super::Decoder::content).
     Entry(Box<Entry>),
     /// A further name of a file that came before.
     Hardlink(Hardlink),
