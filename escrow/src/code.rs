@@ -36,7 +36,7 @@ const MAX_READINGS: usize = 15;
 ///
 /// It is neither `Clone` nor comparable nor printable; whoever needs it borrows it.
 ///
-/// ```compile_fail,E0599
+/// ```compile_fail,E0308
 /// # fn show(code: &tenwords_escrow::code::RecoveryCode) {
 /// let second: tenwords_escrow::code::RecoveryCode = code.clone();
 /// # }

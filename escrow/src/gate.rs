@@ -15,7 +15,7 @@
 //! # }
 //! ```
 //!
-//! ```compile_fail,E0599
+//! ```compile_fail,E0308
 //! # use tenwords_escrow::gate::GatedKey;
 //! # fn double(key: &GatedKey) {
 //! let second: GatedKey = key.clone();

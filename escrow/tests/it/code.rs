@@ -216,6 +216,8 @@ fn a_drawn_code_is_read_back_from_its_own_text() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
     #[test]
     fn no_text_makes_the_parser_panic(text in any::<String>(), mixed in "[a-zA-Z0-9 ,.;\u{a0}\u{2011}'“”-]{0,200}") {
         for text in [&text, &mixed] {

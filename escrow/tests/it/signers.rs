@@ -31,7 +31,7 @@ fn a_file_as_people_write_it_becomes_the_one_list() {
         fido()
     );
     let list = signers::parse(file.as_bytes()).unwrap();
-    let mut lines = vec![
+    let mut lines = [
         format!("operational,recovery {p256}\n"),
         format!("operational {ed25519}\n"),
         format!("recovery {rsa}\n"),
