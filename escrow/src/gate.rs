@@ -216,3 +216,48 @@ impl<'s> GatedArchive<'s> {
         self.entry
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use pbs_format::key::KeyFile;
+
+    use super::*;
+    use crate::{door, text};
+
+    const PART: &[u8] = include_bytes!("../tests/golden/blob-scrypt.json");
+    const KEY: &[u8] = include_bytes!("../tests/golden/K.enc");
+    const ROOT: &str = include_str!("../tests/golden/root.txt");
+
+    fn key() -> EncryptionKey {
+        KeyFile::parse(KEY).unwrap().open(None).unwrap()
+    }
+
+    fn another() -> EncryptionKey {
+        EncryptionKey::from_bytes(Zeroizing::new([7; 32]))
+    }
+
+    /// The golden part, stating another key.
+    fn stating(fingerprint: Fingerprint) -> KeyPart {
+        let text = String::from_utf8(PART.to_vec()).unwrap();
+        door::check_key_part(text.replace(&key().fingerprint().to_string(), &fingerprint.to_string()).as_bytes())
+            .unwrap()
+    }
+
+    #[test]
+    fn the_key_gate_compares_all_three_fingerprints() {
+        let root = text::read(ROOT.as_bytes()).unwrap();
+        let part = || door::check_key_part(PART).unwrap();
+        let passed = GatedKey::pass(&part(), key(), &root).unwrap();
+        assert_eq!(passed.fingerprint(), key().fingerprint());
+
+        assert!(matches!(GatedKey::pass(&part(), another(), &root), Err(GateError::KeyComputed { .. })));
+        let other = another().fingerprint();
+        assert!(matches!(GatedKey::pass(&stating(other), key(), &root), Err(GateError::KeyComputed { .. })));
+        assert!(
+            matches!(GatedKey::pass(&stating(other), another(), &root), Err(GateError::KeyForeign(k)) if k == other)
+        );
+        let rewrapped = door::check_key_part(&[PART, b"\n"].concat()).unwrap();
+        assert!(matches!(GatedKey::pass(&rewrapped, key(), &root), Err(GateError::KeyPart(_))));
+    }
+}
