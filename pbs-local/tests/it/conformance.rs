@@ -1,8 +1,14 @@
 //! Every recorded run of the real client is run again here and compared: exit code, stdout, stderr,
 //! or the whole conversation on the terminal. What cannot be compared is named, with the reason.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, os::unix::process::ExitStatusExt as _, process::Stdio};
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
+use nix::sys::termios::{FlowArg, tcflow};
 use pbs_format::key::KeyFile;
 
 use crate::{
@@ -505,6 +511,29 @@ fn places_and_passwords_behave_as_recorded() {
     assert_eq!(ran, 13);
     let mode = |name: &str| fs::metadata(bench.path(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode("w/w_x/emptydir/hello.txt"), mode("w/w_ab/tree/hello.txt"));
+}
+
+/// `client.md`: the prompt is written before raw mode is set. Only a driver that waits for ECHO to go
+/// is safe, so ours must not get it wrong the safe way round.
+#[test]
+fn the_prompt_comes_before_raw_mode() {
+    let bench = bench();
+    let copy = bench.write("w/COPY", recorded_key(CD));
+    let (mut pty, held) = Pty::spawn_held(&bench, &["key", "change-passphrase", &copy]);
+    // It can sleep only where it writes the prompt, which does not get out.
+    let start = Instant::now();
+    while !pty.sleeps() {
+        assert!(start.elapsed() < Duration::from_secs(60), "it never came to the prompt");
+        std::thread::yield_now();
+    }
+    assert!(pty.echoes());
+    tcflow(&held, FlowArg::TCOON).unwrap();
+    drop(held);
+    pty.prompt(b"New Password: ");
+    assert!(!pty.echoes());
+    pty.send(b"\x03");
+    pty.take(b"Error: cancelled\r\n");
+    assert_eq!(pty.finish().code, Some(255));
 }
 
 /// Streams that are closed or unreadable are no reason to hang or panic.

@@ -11,7 +11,7 @@ use std::{
 
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr},
+    sys::termios::{FlowArg, LocalFlags, SetArg, tcflow, tcgetattr, tcsetattr},
 };
 
 use crate::support::Bench;
@@ -60,7 +60,29 @@ impl Pty {
         let pair = nix::pty::openpty(None, None).unwrap();
         let mut master = File::from(pair.master);
         before(&mut master);
-        let slave: OwnedFd = pair.slave;
+        Self::spawn_on(bench, words, wiring, master, pair.slave)
+    }
+
+    /// On a terminal whose output stands still, as after Ctrl-S, until it is let go on with the other end
+    /// that comes back.
+    pub(crate) fn spawn_held(bench: &Bench, words: &[&str]) -> (Self, OwnedFd) {
+        let pair = nix::pty::openpty(None, None).unwrap();
+        tcflow(&pair.slave, FlowArg::TCOOFF).unwrap();
+        let held = pair.slave.try_clone().unwrap();
+        (Self::spawn_on(bench, words, Wiring::ALL, File::from(pair.master), pair.slave), held)
+    }
+
+    /// Whether the program sleeps, in some system call.
+    pub(crate) fn sleeps(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
+        stat.contains("(pbs-local) S ")
+    }
+
+    pub(crate) fn echoes(&self) -> bool {
+        tcgetattr(&self.master).unwrap().local_flags.contains(LocalFlags::ECHO)
+    }
+
+    fn spawn_on(bench: &Bench, words: &[&str], wiring: Wiring, master: File, slave: OwnedFd) -> Self {
         // setsid makes the terminal the controlling one without unsafe code.
         let mut command = Command::new("setsid");
         if wiring.controlling {
