@@ -2,7 +2,7 @@
 //!
 //! The handshake asks for a certificate of the box CA but goes on without one. It lets an *expired*
 //! certificate through, so that its holder hears a sentence and not an alert; whether a certificate
-//! holds is asked of the store at each request ([`crate::identity`]). Sessions are not resumed: each
+//! holds is asked of the store at each request (`identity.rs`). Sessions are not resumed: each
 //! connection's certificate has been looked at.
 
 use std::{fmt, future::pending, io, net::SocketAddr, sync::Arc, time::Duration};

@@ -10,6 +10,9 @@ pub enum StoreError {
     /// The audit's last row does not carry its own hash.
     #[error("the audit's last row is damaged: restore the database from a backup, and keep this one for the inquiry")]
     AuditTail,
+    /// The embedded database's file is not whole.
+    #[error("the database is damaged: restore the data directory from its backup, and keep this one for the inquiry")]
+    Damaged(#[source] sqlx::Error),
     /// The database refused or cannot be reached.
     #[error("the database did not do what was asked")]
     Database(#[from] sqlx::Error),
@@ -72,10 +75,24 @@ impl StoreError {
         Self::Unreadable { table, column, value: value.to_string().chars().take(80).collect() }
     }
 
+    /// SQLite's codes for a file that is malformed (11) or none of its own (26).
+    pub(super) fn or_damage(self) -> Self {
+        match self {
+            Self::Database(error) if error.as_database_error().is_some_and(|e| is_damage(e.code().as_deref())) => {
+                Self::Damaged(error)
+            }
+            other => other,
+        }
+    }
+
     /// Whether the same transaction may succeed if it is tried again: PostgreSQL gives up one of
     /// two that cannot be put in a row (40001, 40P01); SQLite says that somebody else is writing.
     pub(crate) fn can_be_retried(&self) -> bool {
         let Self::Database(sqlx::Error::Database(error)) = self else { return false };
         matches!(error.code().as_deref(), Some("40001" | "40P01" | "5" | "261" | "517"))
     }
+}
+
+fn is_damage(code: Option<&str>) -> bool {
+    matches!(code, Some("11" | "26"))
 }

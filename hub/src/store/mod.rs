@@ -23,7 +23,7 @@ mod writer;
 use std::{fmt, path::Path, str::FromStr as _, time::Duration};
 
 use sqlx::{
-    AnyPool, ConnectOptions as _, Row as _,
+    AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Row as _,
     any::{AnyConnectOptions, AnyPoolOptions, AnyRow},
 };
 use tenwords_protocol::time::Timestamp;
@@ -94,7 +94,8 @@ impl Location {
     /// The embedded store in this file.
     #[must_use]
     pub fn embedded(file: &Path) -> Self {
-        Self { url: format!("sqlite://{}", file.display()), backend: Backend::Sqlite }
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        Self { url: format!("sqlite://{}", in_url(&file)), backend: Backend::Sqlite }
     }
 
     /// A store by its URL, `postgres://…` or `sqlite://…`.
@@ -125,19 +126,15 @@ impl Location {
             (false, _) => self.url.clone(),
         };
         let options = AnyConnectOptions::from_str(&url)?.disable_statement_logging();
+        // The pool would try again until its time is up, and then say only that it is.
+        let mut first = AnyConnection::connect_with(&options).await?;
+        let prepared = prepare(&mut first, sqlite).await;
+        first.close().await?;
+        prepared.map_err(|error| StoreError::from(error).or_damage())?;
         let pool = AnyPoolOptions::new()
             .max_connections(8)
             .acquire_timeout(Duration::from_secs(10))
-            .after_connect(move |connection, _| {
-                Box::pin(async move {
-                    if sqlite {
-                        for pragma in schema::PRAGMAS {
-                            sqlx::query(*pragma).execute(&mut *connection).await?;
-                        }
-                    }
-                    Ok(())
-                })
-            })
+            .after_connect(move |connection, _| Box::pin(prepare(connection, sqlite)))
             .connect_with(options)
             .await?;
         Ok(pool)
@@ -181,7 +178,7 @@ impl Store {
         let pool = location.connect(false).await?;
         if let Err(error) = belongs(&pool, location.backend, hub_id).await {
             pool.close().await;
-            return Err(error);
+            return Err(error.or_damage());
         }
         schema::migrate(&pool, location.backend).await?;
         let store = Self::start(pool, location.backend);
@@ -255,6 +252,28 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("backend", &self.backend).finish_non_exhaustive()
     }
+}
+
+/// What every connection is told before it is used.
+async fn prepare(connection: &mut AnyConnection, sqlite: bool) -> Result<(), sqlx::Error> {
+    for pragma in if sqlite { schema::PRAGMAS } else { &[] } {
+        sqlx::query(*pragma).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// A path as it stands in a URL: what could mean something else there is escaped.
+fn in_url(path: &Path) -> String {
+    use std::{fmt::Write as _, os::unix::ffi::OsStrExt as _};
+    let mut text = String::new();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => text.push(char::from(*byte)),
+            // Writing to a String cannot fail.
+            other => drop(write!(text, "%{other:02X}")),
+        }
+    }
+    text
 }
 
 async fn belongs(pool: &AnyPool, backend: Backend, hub_id: &str) -> Result<(), StoreError> {

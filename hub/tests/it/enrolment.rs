@@ -38,10 +38,13 @@ async fn the_same_key_gets_the_same_answer_and_another_the_common_refusal(hub: &
     let guessed = Ticket::new(ticket.hub().clone(), ticket.authority(), secret);
     let unknown = expect_problem(second.try_enroll(&guessed).await, ProblemCode::TicketRefused).await;
     assert_eq!(refused.problem, unknown.problem);
-    // An enrolment ticket claims nothing.
-    let claimed = expect_problem(second.try_claim(&ticket).await, ProblemCode::TicketRefused).await;
-    assert_eq!(claimed.problem, unknown.problem);
-    assert_eq!(hub.audited("ticket.refused").await.len(), 3);
+    // A fresh enrolment ticket claims nothing, and a fresh recovery ticket enrols nobody.
+    let fresh = Operator::of(hub).add(new_id(), "beta").await;
+    let claimed = expect_problem(second.try_claim(&fresh).await, ProblemCode::TicketRefused).await;
+    let armed = Operator::of(hub).arm(reply.box_id, |_| ()).await;
+    let enrolled = expect_problem(second.try_enroll(&armed).await, ProblemCode::TicketRefused).await;
+    assert_eq!((&claimed.problem, &enrolled.problem), (&unknown.problem, &unknown.problem));
+    assert_eq!(hub.audited("ticket.refused").await.len(), 4);
 }
 
 async fn an_enrolment_ticket_ends_after_a_day(hub: &mut TestHub) {

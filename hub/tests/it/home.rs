@@ -97,6 +97,16 @@ const CASES: &[(&str, Change, &str)] = &[
     ("an emptied database", |d| fs::write(d.hub().join("hub.db"), b"").unwrap(), "hub.db is damaged or was exchanged"),
     ("not a database", |d| fs::write(d.hub().join("hub.db"), [7; 8192]).unwrap(), "hub.db is damaged or was exchanged"),
     (
+        "half a database",
+        |d| {
+            let path = d.hub().join("hub.db");
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[4096..].fill(7);
+            fs::write(path, bytes).unwrap();
+        },
+        "the database is damaged: restore the data directory from its backup",
+    ),
+    (
         "another hub's database",
         |d| assert!(fs::copy(d.other("hub.db"), d.hub().join("hub.db")).unwrap() > 0),
         "the database belongs to hub",
@@ -151,6 +161,17 @@ async fn s18_two_hubs_do_not_share_a_directory() {
     assert!(found.contains("another tenwords-hub is running on"), "{found}");
     drop(first);
     Hub::open(&dirs.hub(), None, None, ManualClock::new()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_data_directory_may_have_any_name() {
+    let root = tempfile::tempdir().unwrap();
+    for name in ["a b", "Bücher", "what?mode=ro", "100%25", "a#b"] {
+        let dir = root.path().join(name);
+        init(&dir, Request::default(), ManualClock::new().now()).await.unwrap();
+        Hub::open(&dir, None, None, ManualClock::new()).await.unwrap();
+    }
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -32,7 +32,6 @@ async fn what_is_append_only_refuses_direct_sql(hub: &mut TestHub) {
         "DELETE FROM parts WHERE name = 'root.age'",
         "UPDATE audit SET detail = ''",
         "DELETE FROM audit WHERE seq = 1",
-        "DELETE FROM boxes",
     ];
     attempts.extend(match hub.backend() {
         Backend::Postgres => [
@@ -52,10 +51,12 @@ async fn what_is_append_only_refuses_direct_sql(hub: &mut TestHub) {
     for attempt in attempts {
         let query = sqlx::query(attempt);
         let query = if attempt.contains("$1") { query.bind(Vec::<u8>::new()) } else { query };
-        let refused = query.execute(&sql).await;
-        assert!(refused.is_err(), "{attempt}");
+        // By the guard itself, and not because another table happens to refer to the row.
+        let refused = query.execute(&sql).await.unwrap_err().to_string();
+        assert!(refused.contains("is append-only"), "{attempt}: {refused}");
         assert_eq!(everything(&sql).await, before, "{attempt}");
     }
+    assert!(sqlx::query("DELETE FROM boxes").execute(&sql).await.is_err());
 }
 
 async fn everything(sql: &sqlx::AnyPool) -> Vec<(String, i64)> {
