@@ -3,15 +3,18 @@
 //! | to see | look at |
 //! | --- | --- |
 //! | the whole story, from a key to ten words to another box | [`demo`] |
-//! | how keys are escrowed with the client alone, phase by phase | [`consumption`] |
+//! | the world in which the story happens | [`world`] |
 //! | how it is known that no secret lies where it must not | [`search`] |
 //! | how it is known that the data is the same | [`tree`] |
 //!
 //! Everything here drives the programs that are shipped, as a person would: by their command lines
 //! and on a real terminal. Nothing in the product knows that it is watched.
 
+pub mod demo;
+pub mod process;
 pub mod programs;
 pub mod search;
 pub mod story;
 pub mod terminal;
 pub mod tree;
+pub mod world;

@@ -31,9 +31,14 @@ impl Patterns {
         Self { starts: Box::new([false; 1 << 16]), all: Vec::new() }
     }
 
-    /// Looks for exactly these bytes. What is too short to mean anything is not looked for.
+    /// Looks for exactly these bytes.
     pub(super) fn add(&mut self, secret: &str, form: &str, bytes: &[u8]) {
         assert!(bytes.len() >= SHORTEST, "{secret} ({form}) is too short to be told from noise");
+        self.add_short(secret, form, bytes);
+    }
+
+    /// The same for what may be short, in a place where that means something.
+    pub(super) fn add_short(&mut self, secret: &str, form: &str, bytes: &[u8]) {
         if self.all.iter().any(|known| *known.bytes == bytes) {
             return;
         }

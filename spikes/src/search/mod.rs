@@ -3,7 +3,7 @@
 //! What is looked for: the ten words as a phrase (any three that follow each other, in any case,
 //! with whatever stands between them, or nothing), and byte strings (key, token) raw, as hex, as a
 //! list of numbers, and as base64 at any alignment in either alphabet. Single words are looked for
-//! only by [`Search::words_alone`], in places that hold no prose: every EFF word is an English word,
+//! only by [`Search::words_alone_in`], in places that hold no prose: every EFF word is an English word,
 //! and the real files that a story copies are full of them.
 //!
 //! A finding names the secret, its form and the place, and never shows it.
@@ -18,8 +18,9 @@ use std::{
     fmt,
     fs::{self, File},
     io::{self, Read as _},
-    os::unix::ffi::OsStrExt as _,
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context as _, Result};
@@ -153,27 +154,76 @@ impl Search {
         self.note(place, None, hits);
     }
 
-    /// Looks for each of the words alone, between characters that are neither letters nor digits, in
-    /// a place without prose. Words of `natural` are left out, and short ones, which noise contains.
-    /// Tells how many of the words that leaves.
-    pub fn words_alone(&mut self, place: &str, bytes: &[u8], natural: &BTreeSet<String>) -> usize {
-        let looked_for: Vec<(usize, Zeroizing<String>)> = self
-            .words
-            .iter()
-            .enumerate()
-            .filter(|(_, word)| word.len() >= SHORTEST_ALONE && !natural.contains(word.as_str()))
-            .map(|(index, word)| (index, word.clone()))
-            .collect();
-        let lower = bytes.to_ascii_lowercase();
-        for token in lower.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-') {
-            for (index, word) in &looked_for {
-                if token == word.as_bytes() {
-                    let form = format!("word {} alone", index + 1);
-                    self.note(place, None, vec![(WORDS.to_owned(), form)]);
+    /// Looks through the files below `folders` that were changed since `began`, but for the
+    /// folders in `except`. What others take away
+    /// meanwhile, or do not let us read, is passed over: these folders are everybody's.
+    ///
+    /// # Errors
+    /// A folder of these cannot be listed.
+    pub fn recent_files(&mut self, folders: &[&Path], except: &[&Path], began: SystemTime) -> Result<()> {
+        for folder in folders {
+            let (Ok(entries), Ok(device)) = (fs::read_dir(folder), fs::metadata(folder).map(|found| found.dev()))
+            else {
+                continue;
+            };
+            for entry in entries.flatten() {
+                let Ok(found) = entry.metadata() else { continue };
+                // What is mounted below may be a /proc, whose files have no end.
+                if found.dev() != device || except.contains(&entry.path().as_path()) {
+                    continue;
+                }
+                if found.is_dir() {
+                    self.recent_files(&[&entry.path()], except, began)?;
+                } else if found.is_file() && changed(&found) >= began && self.files(&entry.path()).is_err() {
+                    continue;
                 }
             }
         }
-        looked_for.len()
+        Ok(())
+    }
+
+    /// Looks for each of the words alone, between characters that are neither letters nor digits, in
+    /// every file below `place`, which holds no prose but what `programs` have written there: a word
+    /// that stands in a program's own text is no finding. Short words are left out, noise contains
+    /// them. Tells how many of the words that leaves.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn words_alone_in(&mut self, place: &Path, programs: &[&Path]) -> Result<usize> {
+        if fs::symlink_metadata(place)?.is_dir() {
+            for entry in fs::read_dir(place)? {
+                self.words_alone_in(&entry?.path(), programs)?;
+            }
+        } else {
+            let bytes = fs::read(place).with_context(|| format!("reading {}", place.display()))?;
+            for (index, word) in self.words_standing_alone(&bytes) {
+                let natural = programs.iter().map(|program| has_word(program, &word)).collect::<Result<Vec<_>>>()?;
+                if !natural.contains(&true) {
+                    self.note(
+                        &place.display().to_string(),
+                        None,
+                        vec![(WORDS.to_owned(), format!("word {} alone", index + 1))],
+                    );
+                }
+            }
+        }
+        Ok(self.words.iter().filter(|word| word.len() >= SHORTEST_ALONE).count())
+    }
+
+    fn words_standing_alone(&self, bytes: &[u8]) -> Vec<(usize, Zeroizing<String>)> {
+        let mut wanted = Patterns::new();
+        let long = || self.words.iter().enumerate().filter(|(_, word)| word.len() >= SHORTEST_ALONE);
+        for (_, word) in long() {
+            wanted.add_short(WORDS, word, word.as_bytes());
+        }
+        let lower = bytes.to_ascii_lowercase();
+        let there = wanted.found_in(&lower);
+        long()
+            .filter(|(_, word)| {
+                there.iter().any(|(_, found)| found == word.as_str()) && stands_alone(&lower, word.as_bytes())
+            })
+            .map(|(index, word)| (index, word.clone()))
+            .collect()
     }
 
     /// What was found where it does not belong.
@@ -252,28 +302,38 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Every word that these files hold as programs' own texts do: the natural vocabulary of their logs.
-///
-/// # Errors
-/// A file that cannot be read.
-pub fn vocabulary(files: &[&Path]) -> Result<BTreeSet<String>> {
-    let mut words = BTreeSet::new();
-    for file in files {
-        let bytes = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
-        for token in bytes.split(|byte| !byte.is_ascii_alphabetic()) {
-            if (SHORTEST_ALONE..=LONGEST_WORD).contains(&token.len()) {
-                words.insert(String::from_utf8_lossy(token).to_ascii_lowercase());
-            }
-        }
+/// Whether a program's own texts have this word.
+fn has_word(program: &Path, word: &str) -> Result<bool> {
+    let bytes = fs::read(program).with_context(|| format!("reading {}", program.display()))?;
+    let mut wanted = Patterns::new();
+    let mut capital = word.to_owned();
+    capital[..1].make_ascii_uppercase();
+    for form in [word, &capital, &word.to_uppercase()] {
+        wanted.add_short(WORDS, "alone", form.as_bytes());
     }
-    Ok(words)
+    Ok(!wanted.found_in(&bytes).is_empty())
+}
+
+/// Whether `word` stands somewhere with neither letter nor digit beside it.
+fn stands_alone(bytes: &[u8], word: &[u8]) -> bool {
+    let part_of_more = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
+    bytes.windows(word.len()).enumerate().any(|(at, window)| {
+        window == word
+            && !part_of_more(at.checked_sub(1).and_then(|at| bytes.get(at)))
+            && !part_of_more(bytes.get(at + word.len()))
+    })
+}
+
+/// The later of the times at which its content or its name was changed.
+fn changed(found: &fs::Metadata) -> SystemTime {
+    let status = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(found.ctime()).unwrap_or(0));
+    found.modified().map_or(status, |modified| modified.max(status))
 }
 
 /// Words that follow each other and are taken for the phrase. Three random words of the list do not
 /// meet by chance: 7776³ is 4.7 × 10¹¹.
 const IN_A_ROW: usize = 3;
 const SHORTEST_ALONE: usize = 5;
-const LONGEST_WORD: usize = 9;
 const PIECE: usize = 1 << 20;
 /// More than any form of a secret, with wide separators, takes.
 const OVERLAP: usize = 4 << 10;
@@ -386,13 +446,16 @@ mod tests {
     }
 
     #[test]
-    fn single_words_are_found_where_there_is_no_prose() {
+    fn single_words_are_found_where_there_is_no_prose() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let (log, program) = (folder.path().join("log"), folder.path().join("program"));
+        fs::write(&log, "a Maroon thing, rocky, zoom, yo-yo, unplugged")?;
+        fs::write(&program, "error: Rocky road")?;
         let mut search = Search::new().for_words(CODE);
-        let natural = BTreeSet::from(["rocky".to_owned()]);
-        let looked_for = search.words_alone("log", b"a Maroon thing, rocky, zoom, yo-yo, unplugged", &natural);
-        // zoom and yo-yo: yo-yo has five characters with its hyphen.
-        assert_eq!(looked_for, 8);
+        // All but zoom: yo-yo has five characters with its hyphen.
+        assert_eq!(search.words_alone_in(&log, &[&program])?, 9);
         let forms: Vec<String> = search.findings().into_iter().map(|finding| finding.form).collect();
         assert_eq!(forms, ["word 3 alone", "word 9 alone"]);
+        Ok(())
     }
 }

@@ -1,3 +1,1 @@
 //! The story, the searches and the walls, on the built programs.
-
-mod tree;

@@ -1,0 +1,320 @@
+//! A machine with an agent: its folder is its disk, and what is typed is typed at its terminal.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use zeroize::Zeroizing;
+
+use super::{BackupServer, World, write_private};
+use crate::{
+    process::{Ended, Run},
+    story::holds,
+    terminal::{Terminal, numbered_words},
+};
+
+/// A machine. What it would have on its disk lies below [`Self::folder`].
+#[derive(Debug)]
+pub struct Machine {
+    folder: PathBuf,
+    runtime: PathBuf,
+    agent: PathBuf,
+    home: PathBuf,
+    environment: Vec<(String, String)>,
+}
+
+/// How a recovery ended.
+#[derive(Debug)]
+pub struct Recovery {
+    /// The agent's exit code.
+    pub code: u32,
+    /// What the screen showed after the last words were typed.
+    pub shown: Zeroizing<String>,
+}
+
+impl Machine {
+    /// A machine without sources.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn new(world: &World, name: &str, client: &Path) -> Result<Self> {
+        let folder = world.make(name)?;
+        let (state, runtime) = (folder.join("state"), world.private().join(name));
+        let text = format!("state = {}\nruntime = {}\nclient = {}\n", quoted(&state), quoted(&runtime), quoted(client));
+        fs::create_dir(folder.join("etc")).context("making etc")?;
+        let machine = Self {
+            runtime,
+            agent: world.programs().agent.clone(),
+            home: world.folder().join("home"),
+            environment: world.environment(),
+            folder,
+        };
+        fs::write(machine.config(), text)?;
+        Ok(machine)
+    }
+
+    /// With a source `pbs` whose key lies at [`Self::key_file`] and whose token at
+    /// [`Self::token_file`].
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn with_source(self, server: &BackupServer, key: &[u8]) -> Result<Self> {
+        write_private(&self.key_file(), key)?;
+        write_private(&self.token_file(), format!("{}\n", server.expose_secret()).as_bytes())?;
+        let namespace = server.namespace.as_ref().map(|ns| format!("namespace = \"{ns}\"\n")).unwrap_or_default();
+        let mut text = fs::read_to_string(self.config())?;
+        text.push_str(&format!(
+            "[[source]]\nid = \"pbs\"\nrepository = \"{}\"\n{namespace}certificate = \"{}\"\nkey_file = {}\ntoken_file = {}\n",
+            server.repository,
+            server.certificate,
+            quoted(&self.key_file()),
+            quoted(&self.token_file()),
+        ));
+        fs::write(self.config(), text)?;
+        Ok(self)
+    }
+
+    /// With these variables more in the environment of its agent.
+    #[must_use]
+    pub fn with_environment(mut self, variables: &[(&str, &str)]) -> Self {
+        self.environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self
+    }
+
+    /// Its disk.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The agent's configuration.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("etc/agent.toml")
+    }
+
+    /// The agent's state.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
+    /// The agent's private folder.
+    #[must_use]
+    pub fn runtime(&self) -> &Path {
+        &self.runtime
+    }
+
+    /// Where the key lies on a machine that was not recovered.
+    #[must_use]
+    pub fn key_file(&self) -> PathBuf {
+        self.folder.join("etc/K.enc")
+    }
+
+    /// Where the token lies on a machine that was not recovered.
+    #[must_use]
+    pub fn token_file(&self) -> PathBuf {
+        self.folder.join("etc/token")
+    }
+
+    /// Where a recovery installs the key of the source `pbs`.
+    #[must_use]
+    pub fn installed_key(&self) -> PathBuf {
+        self.folder.join("etc/keys/pbs.enc")
+    }
+
+    /// Where a recovery installs the token of the source `pbs`.
+    #[must_use]
+    pub fn installed_token(&self) -> PathBuf {
+        self.folder.join("etc/tokens/pbs")
+    }
+
+    /// Where a recovery puts an archive of the source `pbs`.
+    #[must_use]
+    pub fn restored(&self, group: &str, archive: &str) -> PathBuf {
+        self.state().join("recovered/pbs").join(group.replace('/', "-")).join(archive)
+    }
+
+    /// The agent without a terminal.
+    ///
+    /// # Errors
+    /// It could not be run.
+    pub fn agent(&self, arguments: &[&str], input: &str) -> Result<Ended> {
+        Run::new(&self.agent, &self.home)
+            .args(["--config"])
+            .args([self.config()])
+            .args(arguments)
+            .envs(&self.environment)
+            .input(input.as_bytes())
+            .to_end(LONG)
+    }
+
+    /// The agent on a terminal.
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub fn at_terminal(&self, arguments: &[&str]) -> Result<Terminal> {
+        let config = self.config().display().to_string();
+        let all = [&["--config", config.as_str()], arguments].concat();
+        Terminal::start(&self.agent, all, &self.environment, &self.home)
+    }
+
+    /// Joins the hub, pinning one made-up operator key.
+    ///
+    /// # Errors
+    /// The agent refused.
+    pub fn enroll(&self, ticket: &str) -> Result<()> {
+        let keys = self.folder.join("etc/operators");
+        fs::write(&keys, operator_line())?;
+        let path = keys.display().to_string();
+        self.agent(&["enroll", "--ticket-file", "-", "--operator-keys", &path], ticket)?.with_code(0)?;
+        Ok(())
+    }
+
+    /// The ceremony: the words are read off the screen, written down, and typed back as `spelled`
+    /// says. What is told is the sheet.
+    ///
+    /// # Errors
+    /// Something did not come as it should.
+    pub fn ceremony(&self, spelled: impl FnOnce(&str) -> Zeroizing<String>) -> Result<Zeroizing<String>> {
+        let mut terminal = self.at_terminal(&["escrow", "create"])?;
+        if let Err(error) = terminal.expect("Write these ten words on your sheet", LONG) {
+            // Before the words are drawn there is nothing to hide.
+            let shown = terminal.transcript();
+            bail!("{error}; the screen showed:\n{}", String::from_utf8_lossy(&shown));
+        }
+        let screen = terminal.expect("Press Enter when they are written down", SOON)?;
+        let words = numbered_words(&screen, 10).context("the screen does not show ten numbered words")?;
+        terminal.type_line("")?;
+        terminal.expect(PROMPT, SOON)?;
+        terminal.await_silence(SOON)?;
+        terminal.type_line(&spelled(&words))?;
+        terminal.expect("Protected: ", LONG)?;
+        let (code, _) = terminal.end(LONG)?;
+        holds(code == 0, format!("the ceremony ends with exit code 0, and not {code}"))?;
+        let shown = terminal.transcript();
+        holds(alternate_screen_is_left(&shown), "the words leave the screen")?;
+        Ok(words)
+    }
+
+    /// Whether the agent says that the box is protected.
+    ///
+    /// # Errors
+    /// It said neither yes nor no.
+    pub fn is_protected(&self) -> Result<bool> {
+        let ended = self.agent(&["status"], "")?;
+        match ended.code {
+            Some(0) => Ok(true),
+            Some(1) => Ok(false),
+            _ => bail!("status said neither yes nor no:\n{}", ended.said()),
+        }
+    }
+
+    /// A recovery: each of `typed` is typed at the prompt for the words, the question whether the
+    /// date fits is answered with yes.
+    ///
+    /// # Errors
+    /// Something did not come as it should. That the words are refused is no error.
+    pub fn recover(&self, ticket: &str, typed: &[&str]) -> Result<Recovery> {
+        self.recover_with(ticket, &[], typed)
+    }
+
+    /// The same with more arguments.
+    ///
+    /// # Errors
+    /// As [`Self::recover`].
+    pub fn recover_with(&self, ticket: &str, arguments: &[&str], typed: &[&str]) -> Result<Recovery> {
+        let file = self.folder.join("ticket");
+        write_private(&file, ticket.as_bytes())?;
+        let path = file.display().to_string();
+        let all = [&["recover", "--ticket-file", path.as_str()], arguments].concat();
+        let mut terminal = self.at_terminal(&all)?;
+        for (index, words) in typed.iter().enumerate() {
+            if let Err(error) = terminal.expect(PROMPT, LONG) {
+                let (code, shown) = terminal.end(SOON)?;
+                if index == 0 {
+                    // No words were typed yet, so this can be told.
+                    return Ok(Recovery { code, shown });
+                }
+                return Err(error);
+            }
+            terminal.await_silence(SOON)?;
+            terminal.type_line(words)?;
+        }
+        // Either the question comes, or the end.
+        if terminal.expect("Does this fit? [y/N] ", LONG).is_ok() {
+            terminal.type_line("y")?;
+        }
+        let (code, shown) = terminal.end(LONG)?;
+        Ok(Recovery { code, shown })
+    }
+
+    /// Whether a recovery has left nothing on it: no key, no token, no data, no source.
+    ///
+    /// # Errors
+    /// What it has left.
+    pub fn nothing_installed(&self) -> Result<()> {
+        for path in [self.installed_key(), self.installed_token(), self.state().join("recovered")] {
+            holds(fs::symlink_metadata(&path).is_err(), format!("{} does not exist", path.display()))?;
+        }
+        let config = fs::read_to_string(self.config())?;
+        holds(!config.contains("[[source]]"), "the configuration has no source")?;
+        self.left_nothing_in_memory()
+    }
+
+    /// Whether the private folder is empty.
+    ///
+    /// # Errors
+    /// What lies in it.
+    pub fn left_nothing_in_memory(&self) -> Result<()> {
+        let Ok(entries) = fs::read_dir(&self.runtime) else { return Ok(()) };
+        let left: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.file_name()).collect();
+        holds(left.is_empty(), format!("the private folder is empty, and not {left:?}"))
+    }
+
+    /// Burns it: the disk and what was in memory are gone.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn destroy(self) -> Result<()> {
+        fs::remove_dir_all(&self.folder).with_context(|| format!("removing {}", self.folder.display()))?;
+        match fs::remove_dir_all(&self.runtime) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).context("removing the private folder")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// One operator's public key, which nobody holds the other half of.
+fn operator_line() -> String {
+    let mut wire = Vec::new();
+    for field in [b"ssh-ed25519".as_slice(), &[0x42; 32]] {
+        wire.extend(u32::try_from(field.len()).unwrap_or_default().to_be_bytes());
+        wire.extend(field);
+    }
+    format!("operational,recovery ssh-ed25519 {}\n", STANDARD.encode(wire))
+}
+
+/// The last switch between the screens is back to the ordinary one.
+fn alternate_screen_is_left(shown: &[u8]) -> bool {
+    let last = |sequence: &[u8]| shown.windows(sequence.len()).rposition(|window| window == sequence);
+    match (last(b"\x1b[?1049h"), last(b"\x1b[?1049l")) {
+        (Some(entered), Some(left)) => left > entered,
+        _ => false,
+    }
+}
+
+fn quoted(path: &Path) -> String {
+    format!("\"{}\"", path.display())
+}
+
+const PROMPT: &str = "The ten words: ";
+const SOON: Duration = Duration::from_secs(60);
+/// A machine with much to do, and a restore of gigabytes.
+const LONG: Duration = Duration::from_secs(900);

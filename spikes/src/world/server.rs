@@ -1,0 +1,176 @@
+//! Where backups go: a datastore in a folder behind `pbs-local`, or a real server behind a real
+//! client. Nothing else of a story knows which.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use sha2::{Digest as _, Sha256};
+
+use super::{World, token_secret};
+use crate::process::{Ended, Run};
+
+/// A backup server, as a box knows it.
+#[derive(Debug, Clone)]
+pub struct BackupServer {
+    /// The program that a box calls proxmox-backup-client.
+    pub client: PathBuf,
+    /// `user!token@host:port:datastore` in the client's own form.
+    pub repository: String,
+    /// The namespace, if not the root.
+    pub namespace: Option<String>,
+    /// The server certificate's fingerprint.
+    pub certificate: String,
+    /// The datastore's folder, if it is one.
+    pub folder: Option<PathBuf>,
+    secret: String,
+    environment: Vec<(String, String)>,
+    home: PathBuf,
+}
+
+/// A real server and client, as they are named on the command line.
+#[derive(Debug, Clone)]
+pub struct Real {
+    /// `proxmox-backup-client`.
+    pub client: PathBuf,
+    /// The repository, with a token.
+    pub repository: String,
+    /// The namespace, if not the root.
+    pub namespace: Option<String>,
+    /// The server certificate's fingerprint.
+    pub certificate: String,
+    /// The token's secret.
+    pub secret: String,
+}
+
+/// What the stand-in's certificate is said to be.
+pub const SERVER_CERTIFICATE: &str =
+    "08:4e:d5:55:ff:02:42:d2:a5:96:c9:0c:bf:e7:9d:be:38:5b:4d:c4:22:9c:0d:ef:92:48:96:45:cb:9c:77:28";
+
+impl BackupServer {
+    /// A new datastore in `world`, behind a two-line script that calls `pbs-local`.
+    ///
+    /// # Errors
+    /// What the programs said.
+    pub fn local(world: &World) -> Result<Self> {
+        let root = world.make("server")?;
+        let secret = token_secret();
+        let hash = hex::encode(Sha256::digest(&secret));
+        let client = world.make("bin")?.join("proxmox-backup-client");
+        write_script(
+            &client,
+            &format!(
+                "exec {} --root {} --token-sha256 'backup@pbs!box1={hash}' --certificate-sha256 {SERVER_CERTIFICATE}",
+                quoted(&world.programs().pbs_local),
+                quoted(&root),
+            ),
+        )?;
+        let server = Self {
+            client,
+            repository: "backup@pbs!box1@pbs.example:8007:store".into(),
+            namespace: None,
+            certificate: SERVER_CERTIFICATE.into(),
+            folder: Some(root.join("store")),
+            secret,
+            environment: world.environment(),
+            home: world.make("job")?,
+        };
+        server.run(&["datastore", "create", "store"])?.with_code(0)?;
+        Ok(server)
+    }
+
+    /// A real one.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn real(world: &World, real: &Real) -> Result<Self> {
+        let Real { client, repository, namespace, certificate, secret } = real.clone();
+        let environment = world.environment();
+        let home = world.make("job")?;
+        Ok(Self { client, repository, namespace, certificate, folder: None, secret, environment, home })
+    }
+
+    /// The token's secret.
+    #[must_use]
+    pub fn expose_secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// Runs the client as an administrator would, the token by a file.
+    ///
+    /// # Errors
+    /// It could not be run.
+    pub fn run(&self, arguments: &[&str]) -> Result<Ended> {
+        let token = tempfile::Builder::new().permissions(Permissions::from_mode(0o600)).tempfile_in(&self.home)?;
+        fs::write(token.path(), &self.secret)?;
+        let variables = [
+            ("PBS_PASSWORD_FILE", token.path().display().to_string()),
+            ("PBS_FINGERPRINT", self.certificate.clone()),
+            ("PBS_REPOSITORY", self.repository.clone()),
+            // No default key of this machine takes part.
+            ("XDG_CONFIG_HOME", self.home.display().to_string()),
+            ("XDG_CONFIG_DIRS", self.home.display().to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value));
+        let namespace = match (&self.namespace, connects(arguments)) {
+            (Some(namespace), true) => vec!["--ns", namespace],
+            _ => Vec::new(),
+        };
+        Run::new(&self.client, &self.home)
+            .args(arguments)
+            .args(namespace)
+            .envs(&self.environment)
+            .envs(&variables)
+            .to_end(Duration::from_secs(1800))
+    }
+
+    /// Backs up as a job of the box would: what is told is the snapshot's name, `ct/101/<time>`.
+    ///
+    /// # Errors
+    /// The client refused.
+    pub fn back_up(&self, specs: &[String], group: &str, key_file: &Path) -> Result<String> {
+        let (kind, id) = group.split_once('/').context("a group has a kind and an id")?;
+        let key = key_file.display().to_string();
+        let mut arguments: Vec<&str> = vec!["backup"];
+        arguments.extend(specs.iter().map(String::as_str));
+        arguments.extend(["--backup-type", kind, "--backup-id", id, "--keyfile", &key]);
+        self.run(&arguments)?.with_code(0)?;
+        let newest = self.snapshots(group)?.into_iter().next_back();
+        newest.context("the snapshot that was just made is not listed")
+    }
+
+    /// The snapshots of a group, oldest first.
+    ///
+    /// # Errors
+    /// The client refused.
+    pub fn snapshots(&self, group: &str) -> Result<Vec<String>> {
+        let list = self.run(&["snapshot", "list", group, "--output-format", "json"])?.with_code(0)?.json()?;
+        let mut times: Vec<i64> =
+            list.as_array().into_iter().flatten().filter_map(|entry| entry["backup-time"].as_i64()).collect();
+        times.sort_unstable();
+        times
+            .into_iter()
+            .map(|time| Ok(format!("{group}/{}", tenwords_protocol::time::Timestamp::from_unix(time)?)))
+            .collect()
+    }
+}
+
+/// A two-line program.
+fn write_script(path: &Path, command: &str) -> Result<()> {
+    fs::write(path, format!("#!/bin/sh\n{command} \"$@\"\n")).with_context(|| format!("writing {}", path.display()))?;
+    fs::set_permissions(path, Permissions::from_mode(0o755))?;
+    Ok(())
+}
+
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
+}
+
+/// Whether a command takes a namespace.
+fn connects(arguments: &[&str]) -> bool {
+    !matches!(arguments.first(), Some(&("key" | "datastore" | "version" | "status")))
+}
