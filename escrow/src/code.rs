@@ -308,7 +308,5 @@ impl Words {
 }
 
 fn hint(layout: Option<Layout>) -> String {
-    layout.map_or_else(String::new, |layout| {
-        format!("; your keyboard seems to be set to another layout than its keys show (it would be one in {layout})")
-    })
+    layout.map_or_else(String::new, |layout| format!("; {}", layout.explanation()))
 }

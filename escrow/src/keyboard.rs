@@ -23,6 +23,20 @@ pub enum Layout {
 impl Layout {
     const ALL: [Self; 2] = [Self::Qwertz, Self::Azerty];
 
+    /// What to tell the person.
+    #[must_use]
+    pub const fn explanation(self) -> &'static str {
+        match self {
+            Self::Azerty => {
+                "your keyboard seems to be set to QWERTY while its keys are AZERTY, or the reverse: A and Q, W and Z \
+                 are swapped, and M lies elsewhere"
+            }
+            Self::Qwertz => {
+                "your keyboard seems to be set to QWERTY while its keys are QWERTZ, or the reverse: Y and Z are swapped"
+            }
+        }
+    }
+
     /// The layout under which the keys of `typed` spell a listed word.
     pub(crate) fn that_explains(typed: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|layout| {
