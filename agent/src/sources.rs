@@ -1,15 +1,21 @@
 //! Where a box backs up to: from its configuration into the root, and from the root to a connection.
 
-use std::path::Path;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use pbs_driver::{
     Access, Certificate as Pin, Client, DriverError, Failure, PrivateDir, Repository, repository::Namespace,
 };
 use tenwords_escrow::{
-    root::{Certificate, Source},
+    root::{Certificate, RestorePath, Source, Trust},
     secret::TokenSecret,
 };
-use tenwords_protocol::fingerprint::Fingerprint;
+use tenwords_protocol::{
+    directive::{Group, Name},
+    fingerprint::Fingerprint,
+};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -135,31 +141,45 @@ pub(crate) fn stop_of(source: &Source, error: &DriverError) -> Stop {
     }
 }
 
-/// The paths to which archives of this source may go back.
-pub(crate) fn restore_paths(source: &SourceSettings) -> Outcome<Vec<tenwords_escrow::root::AbsolutePath>> {
+/// The paths to which archives of this source may go back: `"host/box1/data.pxar" = "/srv/data"`.
+pub(crate) fn restore_paths(source: &SourceSettings) -> Outcome<Vec<RestorePath>> {
     source
         .restore_paths
-        .values()
-        .map(|path| {
-            path.to_string_lossy().parse().or_stop(Code::Usage, || format!("source {}: {}", source.id, path.display()))
+        .iter()
+        .map(|(archive, path)| {
+            let odd = || {
+                format!(
+                    "source {}: restore_paths: \"{archive}\" = \"{}\" is not \"<type>/<id>/<archive>\" = \"/an/absolute/path\"",
+                    source.id,
+                    path.display()
+                )
+            };
+            let (group, name) = archive.rsplit_once('/').ok_or_else(|| Stop::new(Code::Usage, odd()))?;
+            Ok(RestorePath {
+                source: source.id.clone(),
+                group: group.parse().or_stop(Code::Usage, odd)?,
+                archive: name.parse().or_stop(Code::Usage, odd)?,
+                path: path.to_str().unwrap_or_default().parse().or_stop(Code::Usage, odd)?,
+            })
         })
         .collect()
 }
 
 /// The path that the root lists for an archive.
-pub(crate) fn original_path(
-    _trust: &tenwords_escrow::root::Trust,
-    _source: &tenwords_protocol::directive::Name,
-    _group: &tenwords_protocol::directive::Group,
-    _archive: &tenwords_protocol::directive::Name,
-) -> Option<std::path::PathBuf> {
-    None
+pub(crate) fn original_path(trust: &Trust, source: &Name, group: &Group, archive: &Name) -> Option<PathBuf> {
+    trust
+        .restore_paths
+        .iter()
+        .find(|entry| entry.source == *source && entry.group == *group && entry.archive == *archive)
+        .map(|entry| PathBuf::from(entry.path.as_str()))
 }
 
 /// The paths of one source, as the configuration writes them.
-pub(crate) fn configured_paths(
-    _trust: &tenwords_escrow::root::Trust,
-    _source: &tenwords_protocol::directive::Name,
-) -> std::collections::BTreeMap<String, std::path::PathBuf> {
-    std::collections::BTreeMap::new()
+pub(crate) fn configured_paths(trust: &Trust, source: &Name) -> BTreeMap<String, PathBuf> {
+    trust
+        .restore_paths
+        .iter()
+        .filter(|entry| entry.source == *source)
+        .map(|entry| (format!("{}/{}", entry.group, entry.archive), PathBuf::from(entry.path.as_str())))
+        .collect()
 }

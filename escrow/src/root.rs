@@ -16,7 +16,7 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use tenwords_protocol::{
     code16::{self, Code16, code16},
-    directive::{Name, Namespace},
+    directive::{Group, Name, Namespace},
     fingerprint::Fingerprint,
     hash::Sha256,
     id::{BoxId, CodeId},
@@ -89,8 +89,23 @@ pub struct Trust {
     pub sources: Vec<Source>,
     /// Who may order.
     pub operators: Operators,
-    /// Where an archive may go back to; absolute, normalised.
-    pub restore_paths: Vec<AbsolutePath>,
+    /// Where archives may go back to, sorted by source, group and archive.
+    pub restore_paths: Vec<RestorePath>,
+}
+
+/// The one path to which one archive may go back. A directive can choose `original` for an archive;
+/// only this says where that is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestorePath {
+    /// The source by its id.
+    pub source: Name,
+    /// The group, `host/box1`.
+    pub group: Group,
+    /// The archive as the client names it, `data.pxar`.
+    pub archive: Name,
+    /// Where it came from; absolute, normalised.
+    pub path: AbsolutePath,
 }
 
 /// Where the box backs up to.
@@ -206,12 +221,13 @@ pub struct ShapeError(&'static str);
 // === impl Root ===
 
 impl Root {
-    /// A root with these facts; sources and tokens need not be sorted.
+    /// A root with these facts; sources, paths and tokens need not be sorted.
     ///
     /// # Errors
     /// [`RootError::Facts`] if they do not hold together.
     pub fn new(mut facts: RootFacts) -> Result<Self, RootError> {
         facts.trust.sources.sort_by(|a, b| a.id.cmp(&b.id));
+        facts.trust.restore_paths.sort();
         Self::checked(facts)
     }
 
@@ -256,8 +272,15 @@ impl Root {
         if sources.iter().any(|source| !parts.contains_key(&source.key_fingerprint)) {
             return refuse("a source is encrypted with a key that is not among the parts");
         }
-        if restore_paths.iter().collect::<BTreeSet<_>>().len() != restore_paths.len() {
+        let place = |entry: &RestorePath| (entry.source.clone(), entry.group.clone(), entry.archive.clone());
+        if restore_paths.windows(2).any(|pair| place(&pair[0]) >= place(&pair[1])) {
+            return refuse("the paths to restore are not sorted, or an archive stands there twice");
+        }
+        if restore_paths.iter().map(|entry| &entry.path).collect::<BTreeSet<_>>().len() != restore_paths.len() {
             return refuse("a path to restore stands there twice");
+        }
+        if restore_paths.iter().any(|entry| !sources.iter().any(|source| source.id == entry.source)) {
+            return refuse("a path to restore belongs to no source");
         }
         if secrets.tokens.keys().any(|id| !sources.iter().any(|source| source.id == *id)) {
             return refuse("a token belongs to no source");

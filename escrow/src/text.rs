@@ -231,7 +231,7 @@ mod tests {
 
     /// Written by hand (a Python script), not by this module; so is the check line.
     const GOLDEN: &str = include_str!("../tests/golden/root.txt");
-    const CHECK_LINE: &str = "K3HG-WW2N-FE48-8EY2";
+    const CHECK_LINE: &str = "QSFH-XAE7-SSHK-HKY3";
 
     fn refusal(text: &str) -> String {
         let error = read(text.as_bytes()).unwrap_err();
@@ -307,6 +307,10 @@ mod tests {
             (GOLDEN.replace("\"/srv/data\"", "\"srv/data\""), "absolute path"),
             (GOLDEN.replace("\"/srv/data\"", "\"/srv/data/\""), "absolute path"),
             (GOLDEN.replace("\"/srv/data\"", "\"/etc\""), "stands there twice"),
+            (GOLDEN.replace("\"data.pxar\"", "\"etc.pxar\""), "stands there twice"),
+            (GOLDEN.replace("\"data.pxar\"", "\"xdata.pxar\""), "not sorted"),
+            (GOLDEN.replace("\"data.pxar\"", "\"../data.pxar\""), "a name of letters"),
+            (GOLDEN.replace("{\"source\":\"pbs-main\"", "{\"source\":\"pbs-third\""), "belongs to no source"),
             (GOLDEN.replace("\"/etc/hosts\"", "\"/etc/wireguard/wg0.conf\""), "stands there twice"),
             (GOLDEN.replace("\"mode\":420", "\"mode\":4096"), "0o7777"),
             (GOLDEN.replace("\"pbs-main\":\"e0", "\"pbs-third\":\"e0"), "belongs to no source"),

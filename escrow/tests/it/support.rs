@@ -16,7 +16,9 @@ use tenwords_escrow::{
     door::{self, KeyPart},
     keys::{AgeIdentity, BoxKey, WordsKey},
     open::Parts,
-    root::{Certificate, CodeLabel, FileMode, FileSecret, Operators, Root, RootFacts, Secrets, Source, Trust},
+    root::{
+        Certificate, CodeLabel, FileMode, FileSecret, Operators, RestorePath, Root, RootFacts, Secrets, Source, Trust,
+    },
     secret::{FileBytes, TokenSecret},
     verify::{KeyOpener, OpenedByClient, OpenedNatively, VerifiedEscrow, VerifiedKeyPart},
 };
@@ -205,7 +207,12 @@ pub(crate) fn facts(box_id: BoxId, parts: BTreeMap<Fingerprint, Sha256>) -> Root
         trust: Trust {
             sources: vec![source.clone()],
             operators: Operators { generation: NonZeroU64::MIN, signers: OperatorList::default() },
-            restore_paths: vec!["/srv/data".parse().unwrap()],
+            restore_paths: vec![RestorePath {
+                source: "pbs-main".parse().unwrap(),
+                group: "host/box1".parse().unwrap(),
+                archive: "data.pxar".parse().unwrap(),
+                path: "/srv/data".parse().unwrap(),
+            }],
         },
         secrets: Secrets { tokens: BTreeMap::from([(source.id, token)]), files: vec![file] },
         words_key: WordsKey::generate(rng),
