@@ -245,9 +245,15 @@ fn refused(error: TryError<HubError>) -> Stop {
             Stop::new(stop.code, format!("version {number} cannot be fetched: {}", stop.what))
                 .remedy(stop.remedy.unwrap_or_else(|| "run the same command again".into()))
         }
-        TryError::NoneOpened(none) => Stop::new(Code::WordsWrong, none.to_string()).remedy(
-            "take the sheet with the right code number and date, and run the same command again; nothing was changed",
-        ),
+        TryError::NoneOpened(none) => {
+            let older = match none.older_versions {
+                0 => String::new(),
+                n => format!("; {n} older versions were not tried, and the operator can name one (--version N)"),
+            };
+            Stop::new(Code::WordsWrong, none.to_string()).remedy(format!(
+                "take the sheet with the right code number and date, and run the same command again{older}. Nothing was changed"
+            ))
+        }
         TryError::Refused { number, source } => Stop::new(
             Code::GateRefused,
             format!("the words open version {number}, and what the hub keeps beside it is not what was stored"),
