@@ -280,6 +280,7 @@ impl Ready {
 
 type Started = (Group, Option<ChildStdout>, Option<ChildStderr>);
 
+#[expect(clippy::disallowed_methods, reason = "this is the one place that starts a child by pipes")]
 fn spawn(job: &Job<'_>, stdout: Stdio) -> Result<Started, RunError> {
     let mut command = Command::new(job.program);
     command

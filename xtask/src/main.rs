@@ -3,6 +3,7 @@
 //! It starts cargo and Debian's package tool and nothing else: no test, no check and no part of the
 //! story lives here, so that plain `cargo test` never knows less than this program. It depends on
 //! no room of the product.
+#![expect(clippy::disallowed_methods, reason = "starting cargo is what this program is for")]
 
 mod cargo;
 mod debian;

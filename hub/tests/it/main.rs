@@ -1,5 +1,6 @@
 //! The hub's tests: over real TLS on loopback, and of the store on both databases.
 #![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::disallowed_methods, reason = "tests start programs of their own")]
 
 mod audit;
 mod authorisation;

@@ -1,5 +1,6 @@
 //! The driver against clients that misbehave, against recorded words, and against a client that works.
 #![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::disallowed_methods, reason = "tests start programs of their own")]
 
 mod conformance;
 mod environment;
