@@ -74,7 +74,9 @@
 //!
 //! No network, no cache of repositories and fingerprints, no ticket, no catalog in backups
 //! (`catalog shell` finds none, everything else works), no three seconds of delay after a wrong
-//! secret, no exclusion patterns. Missing: mount, map, prune, forget, notes, protection, tasks, garbage
+//! secret, no exclusion patterns, no plainer tables. What an archive could not get back or take in is
+//! told as `not restored: …` and `not stored as it is: …`. A chunk that any snapshot of the datastore
+//! has counts as reused, not only one of the group's last. Missing: mount, map, prune, forget, notes, protection, tasks, garbage
 //! collection, master keys, paper keys. Usage texts are our own.
 //!
 //! # EXIT STATUS

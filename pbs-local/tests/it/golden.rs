@@ -508,6 +508,13 @@ fn not_being_root_ends_at_the_first_owner() {
     );
     assert!(ran.stderr.ends_with("failed to set ownership: Operation not permitted (os error 1)\n"), "{}", ran.stderr);
 
+    // What could not be set is named, never dropped.
+    let ran = run("nobody/r2", &["--ignore-ownership", "--ignore-extract-device-errors"]);
+    let refused = "Operation not permitted (os error 1)";
+    let named = ["file capability of \"bin/caps\"", "device node of \"data/loop\"", "device node of \"data/null\""];
+    let lines: Vec<_> = named.iter().map(|what| format!("not restored: {what} - {refused}\n")).collect();
+    assert_eq!((ran.code, ran.stderr), (Some(0), lines.concat()));
+
     let more = ["--ignore-ownership", "--ignore-acls", "--ignore-xattrs", "--ignore-extract-device-errors"];
     let ran = run("nobody/r1", &more);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);

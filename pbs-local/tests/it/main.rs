@@ -1,6 +1,6 @@
 //! The real binary, against what the real client was seen to do.
 
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests, which start the binary under test")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 #![expect(clippy::disallowed_methods, reason = "tests start programs of their own")]
 
 mod conformance;
