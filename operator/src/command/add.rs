@@ -27,7 +27,7 @@ pub(super) async fn run(desk: &Desk, add: &Add) -> Result<(), Failure> {
     };
     HeldMap::hold(&desk.settings.state)?.acknowledge(box_id)?;
     desk.print_json(&ticket::Shown::new(Some(&add.name), &reply))?;
-    let command = "tenwords-agent enroll --ticket-file - --operator-keys FILE";
+    let command = "tenwords-agent enroll --operator-keys FILE";
     desk.print(&format!("{} is box {box_id}. Its enrolment ticket, shown once:\n", add.name))?;
     desk.print(&ticket::text(&reply, command))?;
     desk.print("FILE lists the SSH keys of your operators; bring it yourself, it never comes from the hub.\n")

@@ -24,7 +24,7 @@ pub(super) async fn run(desk: &Desk, arm: &Arm) -> Result<(), Failure> {
     desk.print_json(&ticket::Shown::new(map.by_id(id).map(|entry| &entry.name), &reply))?;
     let window = if arm.rehearsal { "a rehearsal" } else { "recovery" };
     desk.print(&format!("{} is armed for {window}. The ticket, shown once:\n", called(&map, id)))?;
-    desk.print(&ticket::text(&reply, "tenwords-agent recover --ticket-file -"))?;
+    desk.print(&ticket::text(&reply, "tenwords-agent recover"))?;
     if arm.stolen {
         desk.print("The old box's certificates are revoked from now on.\n")?;
     }

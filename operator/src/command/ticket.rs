@@ -30,7 +30,7 @@ impl<'a> Shown<'a> {
 /// For people: both forms, and the command that takes one.
 pub(super) fn text(reply: &TicketReply, command: &str) -> String {
     format!(
-        "\n  to paste   {}\n  to type    {}\n\nGood until {}, for one machine. On that machine, as root, either form goes to\n\n  {command}\n\n",
+        "\n  to paste   {}\n  to type    {}\n\nGood until {}, for one machine. On that machine, as root, this asks for either form of it:\n\n  {command}\n\n",
         reply.ticket.paste, reply.ticket.typed, reply.expires_at
     )
 }
