@@ -5,7 +5,7 @@
 //! called `cause` and not `source`: nobody prints a chain here. Texts without a counterpart (no server
 //! has them) are marked *own*.
 
-use std::{ffi::OsString, io, path::PathBuf, str::Utf8Error};
+use std::{io, path::PathBuf, str::Utf8Error};
 
 use thiserror::Error;
 
@@ -427,12 +427,4 @@ pub enum Error {
     /// `logout` without a place for tickets.
     #[error("$XDG_RUNTIME_DIR must be set")]
     NoRuntimeDir,
-    /// *Own*: a path that cannot be meant.
-    #[error("{path:?} cannot be used: {reason}")]
-    Path {
-        /// As given.
-        path: OsString,
-        /// Why.
-        reason: &'static str,
-    },
 }
