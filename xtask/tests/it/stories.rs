@@ -32,6 +32,22 @@ fn golden_stories_and_their_tests() -> Result<()> {
 }
 
 #[test]
+fn each_wall_names_tests_that_are_there() -> Result<()> {
+    let page = fs::read_to_string(root().join(PAGE)).context(PAGE)?;
+    let files = tracked()?;
+    let lines = walls(&page);
+    for number in 1..=12 {
+        let wall = lines.iter().filter(|(wall, ..)| *wall == number).count();
+        assert!(wall > 0, "wall {number} names no test");
+    }
+    for (number, file, test) in lines {
+        assert!(is_there(&files, &file, &test), "wall {number}: {file} has no test {test}");
+    }
+    assert!(!is_there(&files, "xtask/tests/it/stories.rs", "a_test_that_nobody_wrote"));
+    Ok(())
+}
+
+#[test]
 fn a_story_without_a_test_needs_a_reason_and_none_may_be_left_out() -> Result<()> {
     let story = |number: u8| format!("**S{number:02}** it breaks → it is mended.\n");
     let whole = |line: &str| (1..=LAST).map(|n| story(n) + line + "\n").collect::<String>();
@@ -54,6 +70,27 @@ fn a_name_may_hold_several_stories() {
     let text = "    fn s05_s63_nothing_reaches_a_child() {}\n    fn s6_x() {}\n    fn also_s07_x() {}\n";
     let file = Tracked { path: "a/tests/it/b.rs".into(), text: Some(text.into()) };
     assert_eq!(named(&[file]).keys().copied().collect::<Vec<u8>>(), [5, 63]);
+}
+
+/// Wall, file and test of the page's first part.
+fn walls(page: &str) -> Vec<(u8, String, String)> {
+    let mut found = Vec::new();
+    let mut wall = 0;
+    for line in page.lines().take_while(|line| !line.starts_with("**S")) {
+        if let Some((number, _)) = line.strip_prefix("**").and_then(|rest| rest.split_once(". ")) {
+            wall = number.parse().unwrap_or(wall);
+        }
+        let mut quoted = line.strip_prefix("- ").into_iter().flat_map(|rest| rest.split('`').skip(1).step_by(2));
+        if let Some(file) = quoted.next() {
+            found.extend(quoted.map(|test| (wall, file.to_owned(), test.to_owned())));
+        }
+    }
+    found
+}
+
+fn is_there(files: &[Tracked], file: &str, test: &str) -> bool {
+    let text = files.iter().find(|tracked| tracked.path == file).and_then(|tracked| tracked.text.as_deref());
+    text.is_some_and(|text| text.contains(&format!("fn {test}(")))
 }
 
 /// The page with the lines that name tests as the tree has them.
