@@ -32,7 +32,7 @@ pub struct Machine {
 pub struct Recovery {
     /// The agent's exit code.
     pub code: u32,
-    /// What the screen showed after the last words were typed.
+    /// What the screen showed after the last words were typed, without the words.
     pub shown: Zeroizing<String>,
 }
 
@@ -233,23 +233,25 @@ impl Machine {
         let path = file.display().to_string();
         let all = [&["recover", "--ticket-file", path.as_str()], arguments].concat();
         let mut terminal = self.at_terminal(&all)?;
-        for (index, words) in typed.iter().enumerate() {
-            if let Err(error) = terminal.expect(PROMPT, LONG) {
+        for words in typed {
+            if terminal.expect(PROMPT, LONG).is_err() {
+                // It ended before: whoever expected another end sees the code.
                 let (code, shown) = terminal.end(SOON)?;
-                if index == 0 {
-                    // No words were typed yet, so this can be told.
-                    return Ok(Recovery { code, shown });
-                }
-                return Err(error);
+                return Ok(Recovery { code, shown });
             }
             terminal.await_silence(SOON)?;
             terminal.type_line(words)?;
         }
         // Either the question comes, or the end.
-        if terminal.expect("Does this fit? [y/N] ", LONG).is_ok() {
+        let mut shown = Zeroizing::new(String::new());
+        if let Ok(asked) = terminal.expect("Does this fit? [y/N] ", LONG) {
+            shown.push_str(&asked);
             terminal.type_line("y")?;
         }
-        let (code, shown) = terminal.end(LONG)?;
+        let (code, rest) = terminal.end(LONG)?;
+        shown.push_str(&rest);
+        // What was typed is on the screen for a moment, and in nobody's report.
+        let shown = typed.iter().fold(shown, |shown, words| Zeroizing::new(shown.replace(words, "[the words]")));
         Ok(Recovery { code, shown })
     }
 

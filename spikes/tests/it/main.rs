@@ -1,1 +1,10 @@
-//! The story, the searches and the walls, on the built programs.
+//! The story, the searches and the walls, on the built programs: from the command line and the
+//! terminal, as a person meets them.
+
+mod backups;
+mod ceremony;
+mod hub;
+mod recovery;
+mod stock;
+mod story;
+mod support;

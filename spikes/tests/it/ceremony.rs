@@ -1,0 +1,53 @@
+//! The ceremony with partners that err or lie.
+
+use std::fs;
+
+use anyhow::{Result, ensure};
+use tenwords_spikes::world::BackupServer;
+
+use crate::support::{Disk, as_shown, joined, joined_with, key_part, protected, versions};
+
+/// The client's place is taken by one that changes one digit of what it wrapped.
+fn with_a_slip(server: &mut BackupServer, field: &str) -> Result<()> {
+    let text = fs::read_to_string(&server.client)?;
+    let (_, command) = text.split_once("exec ").unwrap_or_default();
+    let slip = format!(
+        "#!/bin/sh\n{command}\nend=$?\n[ \"$1$2$5\" = keychange-passphrasescrypt ] && sed -i 's/\\({field}\":\"..\\)./\\1Q/' \"$3\"\nexit $end\n"
+    );
+    fs::write(&server.client, slip)?;
+    Ok(())
+}
+
+/// S09: what is wrong with a wrapped key is noticed before it is pushed.
+#[test]
+fn s09_a_slip_on_the_disk_is_caught_before_the_push() -> Result<()> {
+    for field in ["data", "salt"] {
+        let scene = joined_with(|_, server| with_a_slip(server, field), &[])?;
+        let refused = scene.box_1.ceremony(as_shown);
+        ensure!(refused.is_err(), "a wrapped key with another {field} was called protected");
+        ensure!(!scene.box_1.is_protected()?);
+        ensure!(versions(&scene.hub)? == 0, "it was pushed");
+        scene.box_1.left_nothing_in_memory()?;
+    }
+    Ok(())
+}
+
+/// S09: and once more after it was fetched back.
+#[test]
+fn s09_a_hub_that_keeps_something_else_is_caught_when_it_is_fetched_back() -> Result<()> {
+    let scene = joined()?;
+    let mut disk = Disk::of(&scene.hub)?;
+    disk.replace_key_parts_by(b"{\"kdf\":null}")?;
+    ensure!(scene.box_1.ceremony(as_shown).is_err(), "a key part that the hub replaced was called protected");
+    ensure!(!scene.box_1.is_protected()?);
+    scene.box_1.left_nothing_in_memory()
+}
+
+#[test]
+fn a_ceremony_leaves_the_live_key_as_it_was_and_the_hub_without_secrets() -> Result<()> {
+    let scene = protected()?;
+    let parts = Disk::of(&scene.hub)?.parts(1)?;
+    let part = String::from_utf8(parts[&key_part(&parts)?].clone())?;
+    ensure!(part.contains("\"Scrypt\"") && !part.contains("hint"), "the key part is a key file under scrypt");
+    Ok(())
+}

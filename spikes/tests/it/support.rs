@@ -1,0 +1,219 @@
+//! A small world with a box that has held its ceremony.
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use pbs_format::key::{EncryptionKey, KeyFile};
+use sqlx::{Connection as _, Row as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use tempfile::TempDir;
+use tenwords_protocol::{
+    json,
+    part::PartName,
+    version::{Header, HeaderFacts},
+};
+use tenwords_spikes::{
+    tree::Tree,
+    world::{BackupServer, Hub, Machine, Recovery, World},
+};
+use tokio::runtime::Runtime;
+use zeroize::Zeroizing;
+
+pub(crate) const BOX: &str = "bakery";
+pub(crate) const GROUP: &str = "ct/101";
+
+/// A box with a backup and an escrow.
+pub(crate) struct Scene {
+    pub(crate) box_1: Machine,
+    pub(crate) words: Zeroizing<String>,
+    pub(crate) key: EncryptionKey,
+    /// What lies in the backup.
+    pub(crate) data: Tree,
+    pub(crate) server: BackupServer,
+    pub(crate) hub: Hub,
+    pub(crate) world: World,
+    _base: TempDir,
+}
+
+/// A world in which a box has joined and has a backup.
+pub(crate) fn joined() -> Result<Scene> {
+    joined_with(|_, _| Ok(()), &[])
+}
+
+/// The same, with a hand in the server's client and more in the box's environment.
+pub(crate) fn joined_with(
+    change: impl FnOnce(&World, &mut BackupServer) -> Result<()>,
+    environment: &[(&str, &str)],
+) -> Result<Scene> {
+    let base = tempfile::tempdir()?;
+    let world = World::new(base.path())?;
+    let mut server = BackupServer::local(&world)?;
+    let hub = Hub::start(&world)?;
+    let (_, ticket) = hub.add_box(BOX)?;
+    let made = world.folder().join("job/made.enc");
+    server.run(&["key", "create", "--kdf", "none", &made.display().to_string()])?.with_code(0)?;
+    let file = fs::read(&made)?;
+    let key = KeyFile::parse(&file)?.open(None)?;
+    let container = container(&world, "container", b"the bakery's books")?;
+    let data = Tree::read(&container)?;
+    server.back_up(&[format!("root.pxar:{}", container.display())], GROUP, &made)?;
+    change(&world, &mut server)?;
+    let box_1 =
+        Machine::new(&world, "box1", &server.client)?.with_source(&server, &file)?.with_environment(environment);
+    box_1.enroll(&ticket)?;
+    Ok(Scene { box_1, words: Zeroizing::default(), key, data, server, hub, world, _base: base })
+}
+
+/// A world in which the box has held its ceremony too.
+pub(crate) fn protected() -> Result<Scene> {
+    let mut scene = joined()?;
+    scene.words = scene.box_1.ceremony(as_shown)?;
+    Ok(scene)
+}
+
+/// Types the words as the screen has them.
+pub(crate) fn as_shown(words: &str) -> Zeroizing<String> {
+    Zeroizing::new(words.to_owned())
+}
+
+/// A small folder whose content nothing else has.
+pub(crate) fn container(world: &World, name: &str, content: &[u8]) -> Result<PathBuf> {
+    let folder = world.make(name)?;
+    fs::create_dir(folder.join("etc"))?;
+    fs::write(folder.join("etc/hostname"), name)?;
+    // More than one chunk's smallest size, so that a chunk is not all of it.
+    let lines: Vec<u8> = content.iter().copied().chain(*b"\n").cycle().take(300_000).collect();
+    fs::write(folder.join("books"), lines)?;
+    std::os::unix::fs::symlink("etc/hostname", folder.join("name"))?;
+    Ok(folder)
+}
+
+impl Scene {
+    /// A machine with nothing but an agent.
+    pub(crate) fn fresh(&self, name: &str) -> Result<Machine> {
+        Machine::new(&self.world, name, &self.server.client)
+    }
+
+    /// A recovery that must end well, with the data back.
+    pub(crate) fn recovers(&self, machine: &Machine, ticket: &str, words: &str) -> Result<Recovery> {
+        let recovery = machine.recover(ticket, &[words])?;
+        ensure!(recovery.code == 0, "recover ended with {}:\n{}", recovery.code, *recovery.shown);
+        ensure!(Tree::read(&machine.restored(GROUP, "root.pxar"))? == self.data, "the data is another");
+        let installed = KeyFile::parse(&fs::read(machine.installed_key())?)?.open(None)?;
+        ensure!(installed.fingerprint() == self.key.fingerprint(), "the key is another");
+        Ok(recovery)
+    }
+
+    /// A recovery that must end with one of `codes` and leave nothing.
+    pub(crate) fn refuses(&self, machine: &Machine, ticket: &str, typed: &[&str], codes: &[u32]) -> Result<Recovery> {
+        let recovery = machine.recover(ticket, typed)?;
+        ensure!(
+            codes.contains(&recovery.code),
+            "recover ended with {} instead of {codes:?}:\n{}",
+            recovery.code,
+            *recovery.shown
+        );
+        machine.nothing_installed()?;
+        Ok(recovery)
+    }
+}
+
+/// The hub's disk in the hands of an owner who rewrites what was to be kept.
+pub(crate) struct Disk {
+    connection: SqliteConnection,
+    runtime: Runtime,
+}
+
+pub(crate) type Parts = BTreeMap<PartName, Vec<u8>>;
+
+impl Disk {
+    pub(crate) fn of(hub: &Hub) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let options = SqliteConnectOptions::new().filename(hub.data().join("hub.db"));
+        let mut connection = runtime.block_on(SqliteConnection::connect_with(&options))?;
+        for table in ["versions", "parts"] {
+            for guard in ["no_update", "no_delete", "no_replace"] {
+                let drop = format!("DROP TRIGGER {table}_{guard}");
+                runtime.block_on(sqlx::query(sqlx::AssertSqlSafe(drop)).execute(&mut connection))?;
+            }
+        }
+        Ok(Self { connection, runtime })
+    }
+
+    /// The parts of a version.
+    pub(crate) fn parts(&mut self, number: i64) -> Result<Parts> {
+        let select = sqlx::query("SELECT name, body FROM parts WHERE number = $1").bind(number);
+        let rows = self.runtime.block_on(select.fetch_all(&mut self.connection))?;
+        rows.iter().map(|row| Ok((row.get::<String, _>("name").parse()?, row.get("body")))).collect()
+    }
+
+    /// Serves these parts as that version from now on, under a header that fits them.
+    pub(crate) fn serve(&mut self, number: i64, parts: &Parts) -> Result<()> {
+        let select = sqlx::query("SELECT box_id, header FROM versions WHERE number = $1").bind(number);
+        let row = self.runtime.block_on(select.fetch_one(&mut self.connection))?;
+        let box_id: String = row.get("box_id");
+        let header: Header = json::from_slice(row.get::<String, _>("header").as_bytes())?;
+        let root = parts.get(&PartName::Root).context("a root")?;
+        let root_sha256 = tenwords_protocol::hash::Sha256::of(root);
+        let header = Header::new(HeaderFacts { root_sha256, ..header.facts().clone() }, parts)?;
+        let text = String::from_utf8(json::to_vec(&header)?)?;
+        let hash = tenwords_protocol::hash::Sha256::of(text.as_bytes()).to_string();
+        self.run(
+            sqlx::query("UPDATE versions SET header = $1, header_sha256 = $2 WHERE number = $3")
+                .bind(text)
+                .bind(hash)
+                .bind(number),
+        )?;
+        self.run(sqlx::query("DELETE FROM parts WHERE number = $1").bind(number))?;
+        for entry in header.parts() {
+            let body = parts[&entry.name].clone();
+            let insert =
+                "INSERT INTO parts (box_id, number, name, size, sha256, seal, body) VALUES ($1, $2, $3, $4, $5, 0, $6)";
+            self.run(
+                sqlx::query(insert)
+                    .bind(box_id.clone())
+                    .bind(number)
+                    .bind(entry.name.to_string())
+                    .bind(i64::try_from(entry.size)?)
+                    .bind(entry.sha256.to_string())
+                    .bind(body),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Hides a version.
+    pub(crate) fn hide(&mut self, number: i64) -> Result<()> {
+        for table in ["parts", "versions"] {
+            let delete = format!("DELETE FROM {table} WHERE number = $1");
+            self.run(sqlx::query(sqlx::AssertSqlSafe(delete)).bind(number))?;
+        }
+        Ok(())
+    }
+
+    /// From now on every key part that is stored becomes this one.
+    pub(crate) fn replace_key_parts_by(&mut self, body: &[u8]) -> Result<()> {
+        let (body, hash) = (hex::encode(body), tenwords_protocol::hash::Sha256::of(body));
+        let trigger = format!(
+            "CREATE TRIGGER lie AFTER INSERT ON parts WHEN NEW.name LIKE 'key/%' BEGIN \
+             UPDATE parts SET body = x'{body}', sha256 = '{hash}', size = {} \
+             WHERE box_id = NEW.box_id AND number = NEW.number AND name = NEW.name; END",
+            body.len() / 2
+        );
+        self.run(sqlx::query(sqlx::AssertSqlSafe(trigger)))
+    }
+
+    fn run<'q>(&mut self, query: sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>) -> Result<()> {
+        self.runtime.block_on(query.execute(&mut self.connection))?;
+        Ok(())
+    }
+}
+
+/// The one key part among these.
+pub(crate) fn key_part(parts: &Parts) -> Result<PartName> {
+    parts.keys().copied().find(|name| matches!(name, PartName::Key(_))).context("a key part")
+}
+
+/// The number of the box's newest version, as the operator sees it.
+pub(crate) fn versions(hub: &Hub) -> Result<u64> {
+    hub.show(BOX)?["versions"].as_u64().context("a number of versions")
+}
