@@ -37,7 +37,7 @@ fn only_one_room_holds_age_and_only_one_the_pty() -> Result<()> {
     let allowed: [(&str, &[&str]); 3] = [
         ("age", &["tenwords-escrow"]),
         ("eff-wordlist", &["tenwords-escrow"]),
-        ("portable-pty", &["pbs-driver", "pbs-local", "tenwords-spikes"]),
+        ("portable-pty", &["pbs-driver", "tenwords-spikes"]),
     ];
     for (held, holders) in allowed {
         for holder in graph.dependents(held) {
