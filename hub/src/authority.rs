@@ -138,10 +138,10 @@ impl Authority {
         &self,
         key: &RequestedKey,
         box_id: BoxId,
+        node_id: NodeId,
         lifetime: Duration,
         now: Timestamp,
     ) -> Result<Issued, AuthorityError> {
-        let node_id = NodeId::random(&mut chance::generator());
         let serial = serial();
         let mut params = params(&node_id.to_string(), now, lifetime)?;
         params.distinguished_name.push(DnType::OrganizationName, box_id.to_string());
@@ -241,6 +241,12 @@ impl RequestedKey {
             .map_err(|_| RequestError)?;
         let taken = [&rcgen::PKCS_ED25519, &rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384];
         if taken.iter().any(|algorithm| *key.algorithm() == **algorithm) { Ok(Self(key)) } else { Err(RequestError) }
+    }
+
+    /// The public key of a certificate (DER) of ours, whose holder's request was checked when it was
+    /// given.
+    pub(crate) fn of_certificate(der: &[u8]) -> Result<Self, AuthorityError> {
+        Ok(Self(SubjectPublicKeyInfo::from_der(&spki(der)?)?))
     }
 
     /// Over its SPKI (DER).

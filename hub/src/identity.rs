@@ -31,6 +31,8 @@ pub(crate) struct BoxCaller {
     pub(crate) kind: CertificateKind,
     pub(crate) serial: String,
     pub(crate) spki_sha256: Sha256,
+    /// The certificate (DER).
+    pub(crate) der: Vec<u8>,
 }
 
 /// A caller who may read the box that the path names.
@@ -86,8 +88,8 @@ impl FromRequestParts<Arc<App>> for BoxCaller {
         let Some(found) = app.store.certificate(&serial).await?.filter(|found| found.der == *der) else {
             return Err(unknown());
         };
-        let Certificate { box_id, node_id, kind, serial, spki_sha256, .. } = found;
-        let caller = Self { box_id, node_id, kind, serial, spki_sha256 };
+        let Certificate { box_id, node_id, kind, serial, spki_sha256, der, .. } = found;
+        let caller = Self { box_id, node_id, kind, serial, spki_sha256, der };
         let path = described(parts);
         let now = app.now();
         if found.revoked_at.is_some() {

@@ -25,7 +25,8 @@ pub struct ClaimRequest {
     pub csr: Base64,
 }
 
-/// A certificate that may read this box's directive, versions and parts, and nothing else.
+/// A certificate that may read this box's directive, versions and parts, and nothing else; to a key
+/// that has proven already, the box's certificate once more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimReply {
     /// Always 1.
@@ -36,7 +37,7 @@ pub struct ClaimReply {
     pub box_name: String,
     /// This machine.
     pub node_id: NodeId,
-    /// The recovery certificate (DER), for seven days.
+    /// The recovery certificate (DER), for seven days; after the proof, the box's.
     pub certificate: Base64,
     /// The server CA to pin (DER).
     pub server_ca: Base64,
@@ -56,8 +57,12 @@ pub struct ClaimReply {
 pub struct ProveReply {
     /// Always 1.
     pub v: V1,
-    /// Whether the certificate is the box's now (it stays a reader's in a rehearsal).
+    /// Whether this machine is the box now (it stays a reader in a rehearsal).
     pub is_box: bool,
     /// How many certificates of the lost box were revoked by it.
     pub revoked: u64,
+    /// The box's certificate (DER) from now on, over the same public key and of an enrolment's
+    /// lifetime; the recovery certificate is revoked. Absent in a rehearsal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Base64>,
 }

@@ -7,7 +7,8 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 use tenwords_protocol::{
-    hash::Sha256, json, recovery::ClaimReply, ticket::HubAddress, ticket::Ticket, time::Timestamp, v1::V1,
+    bytes::Base64, hash::Sha256, json, recovery::ClaimReply, ticket::HubAddress, ticket::Ticket, time::Timestamp,
+    v1::V1,
 };
 
 use crate::{
@@ -102,8 +103,16 @@ impl Claimed {
         self.kept.proven
     }
 
-    /// The hub has taken the proof; from now on this certificate is the box's.
-    pub(crate) fn proven(&mut self, configuration: &Configuration) -> Outcome<()> {
+    /// The hub has taken the proof, and in earnest has given the box's certificate for it: that is
+    /// used and kept from now on. The identity is kept first, so that a run that ends between the two
+    /// claims and proves again.
+    pub(crate) fn proven(&mut self, configuration: &Configuration, certificate: Option<Base64>) -> Outcome<()> {
+        if let Some(certificate) = certificate {
+            self.kept.reply.certificate = certificate;
+            self.identity = self.kept.identity();
+            self.hub = self.identity.connect_with(&NodeKey::load_or_make(configuration, RECOVERY_KEY)?)?;
+            self.identity.keep(configuration, RECOVERY_KEY)?;
+        }
         self.kept.proven = true;
         self.kept.keep(configuration)
     }

@@ -317,19 +317,15 @@ fn prove(configuration: &Configuration, claimed: &mut Claimed, opened: &OpenedEs
     let proof = opened.escrow.root().facts().words_key.sign_proof(&claim);
     let reply = match claimed.hub.prove(&proof) {
         Ok(reply) => reply,
-        // An earlier run has used the nonce, and its answer was lost. If the hub did not take that
-        // proof either, the closing ceremony will say so; the data does not wait for it.
-        Err(HubError::Refused(problem)) if claimed.is_again() && problem.code == ProblemCode::ProofRefused => {
-            let rehearsal = claimed.reply().rehearsal;
-            ProveReply { v: V1, is_box: !rehearsal, revoked: 0 }
+        // An earlier run of a rehearsal has used the nonce, and its answer was lost: it is recorded.
+        Err(HubError::Refused(problem))
+            if claimed.is_again() && claimed.reply().rehearsal && problem.code == ProblemCode::ProofRefused =>
+        {
+            ProveReply { v: V1, is_box: false, revoked: 0, certificate: None }
         }
         Err(error) => return Err(error.into()),
     };
-    claimed.proven(configuration)?;
-    if reply.is_box {
-        claimed.identity.keep(configuration, claim::RECOVERY_KEY)?;
-    }
-    Ok(())
+    claimed.proven(configuration, reply.certificate.filter(|_| reply.is_box))
 }
 
 // === 5: connect ===

@@ -1,5 +1,6 @@
 //! `POST /v1/recovery/claim`: a new machine takes an armed box's recovery ticket, and gets a
-//! certificate that may read this box's directive, versions and parts, and nothing else.
+//! certificate that may read this box's directive, versions and parts, and nothing else. A key that
+//! has proven gets the box's certificate from it again: so a lost answer to the proof is no loss.
 
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ pub(super) async fn post(
         Found::Refused(why, box_id) => return Err(refuse(&app, &caller, "recovery.claim", why, box_id).await),
         Found::Open(ticket) | Found::Again(ticket, ..) => ticket.box_id,
     };
-    let issued = app.box_ca().issue_node(&key, box_id, RECOVERY_LIFETIME, now)?;
+    let issued = app.box_ca().issue_node(&key, box_id, chance::node_id(), RECOVERY_LIFETIME, now)?;
     let nonce = Base64Array(chance::bytes());
     match app.store.perform(Claim { ticket_hash, issued, nonce, now }).await? {
         ClaimOutcome::Refused(why, box_id) => Err(refuse(&app, &caller, "recovery.claim", why, box_id).await),

@@ -15,6 +15,7 @@ use crate::{
     app::App,
     authority::{NODE_LIFETIME, RequestedKey},
     body::Json,
+    chance,
     identity::TicketCaller,
     refusal::Refusal,
     store::{Enroll, EnrollOutcome, Found, Purpose},
@@ -34,7 +35,7 @@ pub(super) async fn post(
         Found::Refused(why, box_id) => return Err(claim::refuse(&app, &caller, "enroll", why, box_id).await),
         Found::Open(ticket) | Found::Again(ticket, ..) => ticket.box_id,
     };
-    let issued = app.box_ca().issue_node(&key, box_id, NODE_LIFETIME, now)?;
+    let issued = app.box_ca().issue_node(&key, box_id, chance::node_id(), NODE_LIFETIME, now)?;
     match app.store.perform(Enroll { ticket_hash, hostname, issued, now }).await? {
         EnrollOutcome::Refused(why, box_id) => Err(claim::refuse(&app, &caller, "enroll", why, box_id).await),
         EnrollOutcome::Enrolled { box_id, box_name, node_id, der } => {

@@ -1,12 +1,14 @@
-//! `POST /v1/recovery/prove`: the machine that claimed shows that somebody had the ten words.
+//! `POST /v1/recovery/prove`: the machine that claimed shows that somebody had the ten words, and
+//! gets the box's certificate, over the key that it has.
 
 use std::sync::Arc;
 
 use axum::extract::State;
-use tenwords_protocol::{problem::ProblemCode, recovery::ProveReply, v1::V1, words::WordsProof};
+use tenwords_protocol::{bytes::Base64, problem::ProblemCode, recovery::ProveReply, v1::V1, words::WordsProof};
 
 use crate::{
     app::App,
+    authority::{NODE_LIFETIME, RequestedKey},
     body::Json,
     identity::BoxCaller,
     refusal::Refusal,
@@ -19,17 +21,21 @@ pub(super) async fn post(
     Json(proof): Json<WordsProof>,
 ) -> Result<Json<ProveReply>, Refusal> {
     let now = app.now();
+    let key = RequestedKey::of_certificate(&caller.der)?;
+    let issued = app.box_ca().issue_node(&key, caller.box_id, caller.node_id, NODE_LIFETIME, now)?;
+    let der = issued.der.clone();
     let act = Prove {
         proof,
+        issued,
         serial: caller.serial.clone(),
         spki_sha256: caller.spki_sha256,
         box_id: caller.box_id,
-        node_id: caller.node_id,
         now,
     };
-    let (is_box, revoked) = match app.store.perform(act).await? {
-        ProveOutcome::IsBox { revoked } => (true, revoked),
-        ProveOutcome::Rehearsed => (false, 0),
+    let (is_box, revoked, certificate) = match app.store.perform(act).await? {
+        ProveOutcome::IsBox { revoked } => (true, revoked, Some(Base64(der))),
+        ProveOutcome::WasBox => (true, 0, Some(Base64(caller.der.clone()))),
+        ProveOutcome::Rehearsed => (false, 0, None),
         ProveOutcome::Refused(why) => {
             app.counters.proofs_refused.add();
             let entry = Entry {
@@ -47,5 +53,5 @@ pub(super) async fn post(
         }
     };
     app.counters.proofs.add();
-    Ok(Json(ProveReply { v: V1, is_box, revoked }))
+    Ok(Json(ProveReply { v: V1, is_box, revoked, certificate }))
 }

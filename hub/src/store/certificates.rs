@@ -9,7 +9,7 @@ use tenwords_protocol::{
     time::Timestamp,
 };
 
-use super::{Store, StoreError, Tx, maybe_time, parsed, time};
+use super::{Store, StoreError, Tx, maybe_time, parsed, tickets::Issued, time};
 
 /// What a certificate may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +80,45 @@ impl Tx<'_> {
                 .bind(serial)
                 .bind(now.unix());
         self.read(select).await?.map(|row| parsed(&row, "certificates", "kind")).transpose()
+    }
+
+    /// Writes down a certificate of a node that is known.
+    pub(super) async fn insert_certificate(
+        &mut self,
+        box_id: BoxId,
+        issued: &Issued,
+        kind: CertificateKind,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let insert = sqlx::query(
+            "INSERT INTO certificates (serial, box_id, node_id, kind, spki_sha256, der, made_at, expires_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        )
+        .bind(&issued.serial)
+        .bind(box_id.to_string())
+        .bind(issued.node_id.to_string())
+        .bind(kind.as_str())
+        .bind(issued.spki_sha256.to_string())
+        .bind(&issued.der)
+        .bind(now.unix())
+        .bind(issued.expires_at.unix());
+        self.write("certificates", 1, insert).await
+    }
+
+    /// Revokes one certificate, which must hold.
+    pub(super) async fn revoke(
+        &mut self,
+        serial: &str,
+        because: &'static str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let update = sqlx::query(
+            "UPDATE certificates SET revoked_at = $1, revoked_because = $2 WHERE serial = $3 AND revoked_at IS NULL",
+        )
+        .bind(now.unix())
+        .bind(because)
+        .bind(serial);
+        self.write("certificates", 1, update).await
     }
 
     /// Revokes all of the box's certificates but one, and says how many.

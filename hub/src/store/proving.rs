@@ -2,18 +2,22 @@
 //!
 //! Everything is judged inside the transaction that changes it: the nonce is unused, the key is
 //! that of the version that the proof names, the certificate still holds.
+//!
+//! The recovery certificate gives way to one of the box, and its ticket goes over to that one. Who
+//! has lost the answer claims again with the same key and ticket, is given the box's certificate,
+//! and may prove once more: that changes nothing but a nonce.
 
 use std::fmt;
 
 use tenwords_protocol::{
     hash::Sha256,
-    id::{BoxId, NodeId},
+    id::BoxId,
     time::Timestamp,
     version::Header,
     words::{Purpose, WordsProof},
 };
 
-use super::{Act, CertificateKind, Entry, StoreError, Tx, versions};
+use super::{Act, CertificateKind, Entry, StoreError, Tx, tickets::Issued, versions};
 
 /// A proof's time may differ from the hub's by so much.
 const SKEW_SECONDS: u64 = 600;
@@ -23,14 +27,14 @@ const SKEW_SECONDS: u64 = 600;
 pub struct Prove {
     /// The proof.
     pub proof: WordsProof,
+    /// The box's certificate, for the same machine and key, unless it has that already.
+    pub issued: Issued,
     /// The certificate that it came with.
     pub serial: String,
     /// The certificate's public key.
     pub spki_sha256: Sha256,
     /// The certificate's box.
     pub box_id: BoxId,
-    /// The certificate's machine.
-    pub node_id: NodeId,
     /// When.
     pub now: Timestamp,
 }
@@ -38,11 +42,13 @@ pub struct Prove {
 /// How it went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProveOutcome {
-    /// The certificate is the box's now.
+    /// The machine is the box now, with the certificate that was issued.
     IsBox {
-        /// So many others were revoked.
+        /// So many certificates of other machines were revoked.
         revoked: u64,
     },
+    /// The certificate that it came with is the box's already; it stays that.
+    WasBox,
     /// Written down; the certificate stays a reader's.
     Rehearsed,
     /// Nothing has changed.
@@ -70,15 +76,20 @@ impl Act for Prove {
     type Reply = ProveOutcome;
 
     async fn perform(&self, tx: &mut Tx<'_>) -> Result<ProveOutcome, StoreError> {
-        if let Err(why) = self.judge(tx).await? {
-            return Ok(ProveOutcome::Refused(why));
-        }
-        let Self { serial, box_id, now, .. } = self;
+        let kind = match self.judge(tx).await? {
+            Ok(kind) => kind,
+            Err(why) => return Ok(ProveOutcome::Refused(why)),
+        };
+        let Self { serial, issued, box_id, now, .. } = self;
         let nonce = sqlx::query("UPDATE nonces SET used_at = $1 WHERE nonce = $2 AND serial = $3 AND used_at IS NULL")
             .bind(now.unix())
             .bind(self.proof.nonce.to_string())
             .bind(serial);
         tx.write("nonces", 1, nonce).await?;
+        if kind == CertificateKind::Box {
+            self.record(tx, "recovery.prove", "once more, nothing is changed").await?;
+            return Ok(ProveOutcome::WasBox);
+        }
         // A recovery certificate has exactly one ticket: the one that gave it.
         let rehearsal = sqlx::query("SELECT ticket_hash FROM tickets WHERE serial = $1 AND rehearsal = 1").bind(serial);
         let rehearsal = tx.read(rehearsal).await?.is_some();
@@ -93,16 +104,19 @@ impl Act for Prove {
             self.record(tx, "recovery.rehearsed", "the certificate stays a reader's").await?;
             return Ok(ProveOutcome::Rehearsed);
         }
-        let update = sqlx::query("UPDATE certificates SET kind = 'box' WHERE serial = $1").bind(serial);
-        tx.write("certificates", 1, update).await?;
-        let revoked = tx.revoke_others(*box_id, serial, "the box was recovered", *now).await?;
-        self.record(tx, "recovery.prove", &format!("{revoked} certificates revoked")).await?;
+        tx.insert_certificate(*box_id, issued, CertificateKind::Box, *now).await?;
+        let moved = sqlx::query("UPDATE tickets SET serial = $1 WHERE serial = $2").bind(&issued.serial).bind(serial);
+        tx.write("tickets", 1, moved).await?;
+        tx.revoke(serial, "it was proven, and the box's took its place", *now).await?;
+        let revoked = tx.revoke_others(*box_id, &issued.serial, "the box was recovered", *now).await?;
+        let more = format!("certificate {} until {}; {revoked} certificates revoked", issued.serial, issued.expires_at);
+        self.record(tx, "recovery.prove", &more).await?;
         Ok(ProveOutcome::IsBox { revoked })
     }
 }
 
 impl Prove {
-    async fn judge(&self, tx: &mut Tx<'_>) -> Result<Result<(), Unproven>, StoreError> {
+    async fn judge(&self, tx: &mut Tx<'_>) -> Result<Result<CertificateKind, Unproven>, StoreError> {
         let Self { proof, serial, box_id, now, .. } = self;
         if proof.purpose != Purpose::Recover {
             return Ok(Err(Unproven::Purpose));
@@ -110,10 +124,7 @@ impl Prove {
         if now.since(proof.time).max(proof.time.since(*now)).as_secs() > SKEW_SECONDS {
             return Ok(Err(Unproven::Time));
         }
-        match tx.certificate_kind(serial, *now).await? {
-            Some(CertificateKind::Box | CertificateKind::Recovery) => {}
-            None => return Ok(Err(Unproven::Certificate)),
-        }
+        let Some(kind) = tx.certificate_kind(serial, *now).await? else { return Ok(Err(Unproven::Certificate)) };
         let nonce = sqlx::query("SELECT nonce FROM nonces WHERE nonce = $1 AND serial = $2 AND used_at IS NULL")
             .bind(proof.nonce.to_string())
             .bind(serial);
@@ -123,7 +134,7 @@ impl Prove {
         let Some(header) = versions::header_of(tx, *box_id, proof.version).await? else {
             return Ok(Err(Unproven::Version));
         };
-        Ok(self.signed_by_key_of(&header))
+        Ok(self.signed_by_key_of(&header).map(|()| kind))
     }
 
     fn signed_by_key_of(&self, header: &Header) -> Result<(), Unproven> {
@@ -133,10 +144,10 @@ impl Prove {
     async fn record(&self, tx: &mut Tx<'_>, action: &'static str, more: &str) -> Result<(), StoreError> {
         tx.audit(Entry {
             time: self.now,
-            actor: format!("node:{}", self.node_id),
+            actor: format!("node:{}", self.issued.node_id),
             action,
             box_id: Some(self.box_id),
-            detail: format!("certificate {}, words of version {}; {more}", self.serial, self.proof.version),
+            detail: format!("proven with {}, words of version {}; {more}", self.serial, self.proof.version),
         })
         .await
     }

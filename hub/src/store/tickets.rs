@@ -30,7 +30,7 @@ pub struct NewTicket {
     pub expires_at: Timestamp,
 }
 
-/// A certificate that is about to be given for a ticket.
+/// A certificate that is about to be given.
 #[derive(Debug, Clone)]
 pub struct Issued {
     /// Its serial number, in hex.
@@ -179,19 +179,7 @@ impl Tx<'_> {
             .bind(hostname)
             .bind(now.unix());
         self.write("nodes", 1, node).await?;
-        let certificate = sqlx::query(
-            "INSERT INTO certificates (serial, box_id, node_id, kind, spki_sha256, der, made_at, expires_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )
-        .bind(&issued.serial)
-        .bind(box_id.to_string())
-        .bind(issued.node_id.to_string())
-        .bind(kind.as_str())
-        .bind(issued.spki_sha256.to_string())
-        .bind(&issued.der)
-        .bind(now.unix())
-        .bind(issued.expires_at.unix());
-        self.write("certificates", 1, certificate).await?;
+        self.insert_certificate(box_id, issued, kind, now).await?;
         let ticket =
             sqlx::query("UPDATE tickets SET serial = $1, used_at = $2 WHERE ticket_hash = $3 AND serial IS NULL")
                 .bind(&issued.serial)

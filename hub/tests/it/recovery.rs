@@ -26,6 +26,9 @@ on_both_databases![
     s53_a_lost_answer_is_given_again_to_the_same_key_only,
     s54_a_rehearsal_and_a_leaked_ticket_change_nothing,
     a_recovery_certificate_lives_seven_days,
+    a_recovered_box_has_a_certificate_like_an_enrolled_one,
+    a_recovery_certificate_that_has_proven_is_refused_everywhere,
+    s53_a_lost_answer_to_the_proof_is_given_again_to_the_same_key_only,
 ];
 
 async fn a_lost_box_comes_back(hub: &mut TestHub) {
@@ -146,18 +149,24 @@ async fn a_proof_is_taken_once_and_for_one_certificate_only(hub: &mut TestHub) {
     assert!(old.reads().await && other.reads().await);
 
     // Slow and fast clocks are within reason; then the proof is used up.
-    let within = new.try_prove(&late(-600)).await;
+    let slow = late(-600);
+    let within = new.try_prove(&slow).await;
     assert_eq!(within.status(), StatusCode::OK);
-    expect_problem(new.try_prove(&proof).await, ProblemCode::ProofRefused).await;
-    expect_problem(new.try_prove(&late(-600)).await, ProblemCode::ProofRefused).await;
-    assert!(!old.reads().await && !other.reads().await && new.reads().await);
+    for proof in [&proof, &slow] {
+        expect_problem(new.try_prove(proof).await, ProblemCode::CertificateRevoked).await;
+    }
+    assert!(!old.reads().await && !other.reads().await && !new.reads().await);
 
-    // Who runs the recovery again claims again and gets a fresh nonce for the same certificate.
-    let (certificate, nonce) = (new.certificate.clone(), new.nonce);
+    // With the box's certificate neither: the nonce was the recovery certificate's, and is used.
+    let nonce = new.nonce;
     new.claim(hub, &first).await;
-    assert_eq!(new.certificate, certificate);
     assert_ne!(new.nonce, nonce);
-    assert!(new.prove(hub, Words(1), 1).await.is_box);
+    for proof in [&proof, &slow] {
+        expect_problem(new.try_prove(proof).await, ProblemCode::ProofRefused).await;
+    }
+    let again = new.proof(hub, Words(1), 1);
+    assert_eq!(new.try_prove(&again).await.status(), StatusCode::OK);
+    expect_problem(new.try_prove(&again).await, ProblemCode::ProofRefused).await;
 }
 
 async fn each_version_is_proven_with_its_own_key(hub: &mut TestHub) {
@@ -287,14 +296,20 @@ async fn s54_a_rehearsal_and_a_leaked_ticket_change_nothing(hub: &mut TestHub) {
     let ticket = operator.arm(box_id, |request| request.rehearsal = true).await;
     let mut practice = Machine::new(hub);
     assert!(practice.claim(hub, &ticket).await.rehearsal);
-    let proven = practice.prove(hub, Words(1), 1).await;
-    assert_eq!((proven.is_box, proven.revoked), (false, 0));
+    for _ in 0..2 {
+        let proven = practice.prove(hub, Words(1), 1).await;
+        assert_eq!((proven.is_box, proven.revoked, proven.certificate), (false, 0, None));
+        // The answer lost, the same again: the certificate stays the reader's.
+        let reader = practice.certificate.clone();
+        practice.claim(hub, &ticket).await;
+        assert_eq!(practice.certificate, reader);
+    }
     expect_problem(practice.try_push(&ceremony(box_id, 2, Words(1))).await, ProblemCode::Forbidden).await;
     assert!(practice.reads().await);
     assert_eq!(old.push(&ceremony(box_id, 2, Words(1))).await.number.get(), 2);
     let state = operator.show(box_id).await.recovery.unwrap();
     assert!(state.rehearsal && state.proven_at.is_some());
-    assert_eq!(hub.audited("recovery.rehearsed").await.len(), 1);
+    assert_eq!(hub.audited("recovery.rehearsed").await.len(), 2);
 
     // A stranger with a leaked ticket reads ciphertext; without the words he revokes nothing.
     let leaked = operator.arm(box_id, |_| ()).await;
@@ -321,6 +336,100 @@ async fn a_recovery_certificate_lives_seven_days(hub: &mut TestHub) {
     new.claim(hub, &ticket).await;
     assert_ne!(new.certificate, first);
     assert!(new.prove(hub, Words(1), 1).await.is_box);
+}
+
+async fn a_recovered_box_has_a_certificate_like_an_enrolled_one(hub: &mut TestHub) {
+    let operator = Operator::of(hub);
+    let (box_id, _) = enrolled_box(hub, "alpha", Words(1)).await;
+    let ticket = operator.arm(box_id, |_| ()).await;
+    let mut new = Machine::new(hub);
+    let claim = new.claim(hub, &ticket).await;
+    hub.clock.forward(6 * 86_400);
+    let proven = new.prove(hub, Words(1), 1).await.certificate.unwrap();
+    assert_ne!(proven, claim.certificate);
+    let (_, given) = x509_parser::parse_x509_certificate(&proven.0).unwrap();
+    let (_, reader) = x509_parser::parse_x509_certificate(&claim.certificate.0).unwrap();
+    assert_eq!(given.public_key().raw, reader.public_key().raw);
+    assert_eq!(given.subject(), reader.subject());
+    let validity = given.validity();
+    assert_eq!(validity.not_after.timestamp() - validity.not_before.timestamp(), 90 * 86_400 + 3600);
+
+    hub.clock.forward(90 * 86_400 - 1);
+    hub.restart().await;
+    new.again(hub);
+    assert_eq!(new.push(&ceremony(box_id, 2, Words(1))).await.number.get(), 2);
+    hub.clock.forward(1);
+    expect_problem(new.get(&new.of_box("/versions")).await, ProblemCode::CertificateExpired).await;
+}
+
+async fn a_recovery_certificate_that_has_proven_is_refused_everywhere(hub: &mut TestHub) {
+    let operator = Operator::of(hub);
+    let (box_id, _) = enrolled_box(hub, "alpha", Words(1)).await;
+    let ticket = operator.arm(box_id, |_| ()).await;
+    let mut new = Machine::new(hub);
+    new.claim(hub, &ticket).await;
+    // On the very connection that is open.
+    let reader = new.client.clone();
+    new.prove(hub, Words(1), 1).await;
+    let refused = async |request: reqwest::RequestBuilder| {
+        expect_problem(request.send().await.unwrap(), ProblemCode::CertificateRevoked).await;
+    };
+    for path in ["/versions", "/versions/newest", "/versions/1", "/versions/1/parts/root.age", "/directive"] {
+        refused(reader.get(new.url(&new.of_box(path)))).await;
+    }
+    let pushed = ceremony(box_id, 2, Words(1)).to_text().unwrap();
+    refused(reader.post(new.url(&new.of_box("/versions"))).body(pushed)).await;
+    // Not even with a proof that verifies, over a nonce that nobody has used.
+    new.claim(hub, &ticket).await;
+    let proof = new.proof(hub, Words(1), 1);
+    refused(reader.post(new.url("/v1/recovery/prove")).json(&proof)).await;
+    assert_eq!(new.try_prove(&proof).await.status(), StatusCode::OK);
+    assert!(new.reads().await);
+}
+
+async fn s53_a_lost_answer_to_the_proof_is_given_again_to_the_same_key_only(hub: &mut TestHub) {
+    let operator = Operator::of(hub);
+    let (box_id, _) = enrolled_box(hub, "alpha", Words(1)).await;
+    let (other_box, other) = enrolled_box(hub, "beta", Words(1)).await;
+    let ticket = operator.arm(box_id, |request| request.minutes = 5).await;
+    let mut new = Machine::new(hub);
+    let claim = new.claim(hub, &ticket).await;
+    let lost = new.proof(hub, Words(1), 1);
+    // The answer is never read; meanwhile the window ends and the hub is started anew.
+    drop(new.try_prove(&lost).await);
+    hub.clock.forward(3600);
+    hub.restart().await;
+    let operator = Operator::of(hub);
+
+    // Others hold the ticket, the proof and the certificates, and have neither key nor words.
+    let mut thief = Machine::new(hub);
+    expect_problem(thief.try_claim(&ticket).await, ProblemCode::TicketRefused).await;
+    expect_problem(thief.try_prove(&lost).await, ProblemCode::Unauthenticated).await;
+    let later = operator.arm(box_id, |_| ()).await;
+    thief.claim(hub, &later).await;
+    expect_problem(thief.try_prove(&lost).await, ProblemCode::ProofRefused).await;
+    let mut other =
+        Machine { key: other.key, certificate: other.certificate, box_id: Some(other_box), ..Machine::new(hub) };
+    other.again(hub);
+    expect_problem(other.try_prove(&lost).await, ProblemCode::ProofRefused).await;
+
+    // The machine itself claims again, and has the box's certificate.
+    new = Machine { key: new.key, ..Machine::new(hub) };
+    let again = new.claim(hub, &ticket).await;
+    assert_eq!((again.box_id, again.node_id), (claim.box_id, claim.node_id));
+    assert_ne!(again.certificate, claim.certificate);
+    assert_ne!(again.nonce, claim.nonce);
+    expect_problem(new.try_prove(&lost).await, ProblemCode::ProofRefused).await;
+    expect_problem(new.try_prove(&new.proof(hub, Words(2), 1)).await, ProblemCode::ProofRefused).await;
+    assert_eq!(new.push(&ceremony(box_id, 2, Words(1))).await.number.get(), 2);
+    // Proving once more is the same certificate, and takes nothing from anybody.
+    let proven = new.prove(hub, Words(1), 1).await;
+    assert_eq!((proven.is_box, proven.revoked, proven.certificate), (true, 0, Some(again.certificate)));
+    assert!(thief.reads().await && other.reads().await && new.reads().await);
+    // Once an operator has taken the box from the machine, nothing is given again.
+    operator.arm(box_id, |request| request.stolen = true).await;
+    let gone = Machine { key: new.key, ..Machine::new(hub) };
+    expect_problem(gone.try_claim(&ticket).await, ProblemCode::TicketRefused).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -97,7 +97,8 @@ for purpose in ("recover", "drill-words", "drill-archive"):
     put(f"prove-{purpose}.txt", text)
     put(f"prove-{purpose}.json", line({"v": 1, "purpose": purpose, "version": 7, "time": TIME, "nonce": b64(nonce),
                                        "signature": b64(seed.sign(text.encode()))}))
-put("prove-reply.json", line({"v": 1, "is_box": True, "revoked": 2}))
+put("prove-reply.json", line({"v": 1, "is_box": True, "revoked": 2, "certificate": b64(b"certificate")}))
+put("prove-reply-rehearsed.json", line({"v": 1, "is_box": False, "revoked": 0}))
 
 put("add-box.json", line({"v": 1, "box_id": BOX, "name": "Bakery Müller"}))
 put("ticket-reply.json", line({"v": 1, "box_id": BOX, "ticket": {

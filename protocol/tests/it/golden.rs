@@ -47,6 +47,7 @@ fn every_message_is_read_and_written_again_byte_for_byte() -> TestResult {
     file::<WordsProof>("prove-drill-words.json")?;
     file::<WordsProof>("prove-drill-archive.json")?;
     file::<ProveReply>("prove-reply.json")?;
+    file::<ProveReply>("prove-reply-rehearsed.json")?;
     file::<AddBoxRequest>("add-box.json")?;
     file::<TicketReply>("ticket-reply.json")?;
     file::<ArmRequest>("arm.json")?;

@@ -51,12 +51,13 @@ const STRICT: [(&str, Reader); 15] = [
 ];
 
 /// Replies, which may say more than this program knows.
-const REPLIES: [(&str, Reader); 9] = [
+const REPLIES: [(&str, Reader); 10] = [
     ("header-stored.json", read::<StoredHeader>),
     ("enroll-reply.json", read::<EnrollReply>),
     ("claim-reply.json", read::<ClaimReply>),
     ("claim-reply-lost.json", read::<ClaimReply>),
     ("prove-reply.json", read::<ProveReply>),
+    ("prove-reply-rehearsed.json", read::<ProveReply>),
     ("ticket-reply.json", read::<TicketReply>),
     ("box-list.json", read::<BoxList>),
     ("version-list.json", read::<VersionList>),

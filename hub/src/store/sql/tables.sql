@@ -30,7 +30,7 @@ CREATE TABLE nodes (
     made_at BIGINT NOT NULL
 );
 
--- kind 'box' speaks for the box; 'recovery' may read until its holder has proven the ten words.
+-- kind 'box' speaks for the box; 'recovery' may read, and prove: then one of kind 'box' takes its place.
 CREATE TABLE certificates (
     serial TEXT NOT NULL PRIMARY KEY,
     box_id TEXT NOT NULL REFERENCES boxes (box_id),
@@ -46,7 +46,7 @@ CREATE TABLE certificates (
 CREATE INDEX certificates_by_box ON certificates (box_id);
 
 -- A ticket is known by its keyed hash alone. serial is the certificate that it gave, to the key
--- that it is bound to from then on. The columns after ended_at are those of a recovery window.
+-- that it is bound to from then on; once the words are proven, the box's for the same key. The columns after ended_at are those of a recovery window.
 CREATE TABLE tickets (
     ticket_hash TEXT NOT NULL PRIMARY KEY,
     position BIGINT NOT NULL UNIQUE,

@@ -220,8 +220,13 @@ impl Machine {
         self.client.post(self.url("/v1/recovery/prove")).json(proof).send().await.unwrap()
     }
 
-    pub(crate) async fn prove(&self, hub: &TestHub, words: Words, version: u64) -> ProveReply {
-        expect(self.try_prove(&self.proof(hub, words, version)).await, StatusCode::OK).await
+    pub(crate) async fn prove(&mut self, hub: &TestHub, words: Words, version: u64) -> ProveReply {
+        let reply: ProveReply = expect(self.try_prove(&self.proof(hub, words, version)).await, StatusCode::OK).await;
+        if let Some(certificate) = &reply.certificate {
+            self.certificate = certificate.0.clone();
+            self.client = hub.client(Some((&self.certificate, &self.key)));
+        }
+        reply
     }
 
     pub(crate) async fn try_push_text(&self, path: &str, text: Vec<u8>) -> Response {
