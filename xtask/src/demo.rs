@@ -1,4 +1,4 @@
-//! `cargo demo`: builds every program and hands over to the story.
+//! `cargo demo` and its neighbours: builds every program and hands over to the one that tells.
 //!
 //! It is driven from here because the story runs the real programs, and a plain `cargo run` would
 //! build the one that tells it and none of those that it is about.
@@ -8,16 +8,30 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::cargo;
 
+/// The story of the lost box.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+    hand_over("demo", arguments)
+}
+
+/// Any program of `spikes`, by its name.
+pub(crate) fn spikes(arguments: &[String]) -> Result<ExitCode> {
+    match arguments.split_first() {
+        Some((name, rest)) if name == "demo" || name == "consumption" => hand_over(name, rest),
+        Some((name, _)) => bail!("spikes has no program {name:?}; it has consumption and demo"),
+        None => bail!("name a program of spikes: consumption or demo"),
+    }
+}
+
+fn hand_over(name: &str, arguments: &[String]) -> Result<ExitCode> {
     eprintln!("── the first time this compiles some 300 crates (minutes on two cores); later it is seconds");
     cargo::build_programs()?;
-    let story = cargo::programs()?.join("demo");
-    eprintln!("── the story");
-    // The same process from here on: signals and the exit code are the story's own.
-    let error = Command::new(&story).args(arguments).exec();
-    Err(error).with_context(|| format!("starting {}", story.display()))
+    let program = cargo::programs()?.join(name);
+    eprintln!("── {name}");
+    // The same process from here on: signals and the exit code are its own.
+    let error = Command::new(&program).args(arguments).exec();
+    Err(error).with_context(|| format!("starting {}", program.display()))
 }

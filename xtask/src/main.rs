@@ -23,6 +23,9 @@ Usage: cargo xtask <command> [arguments]
 
   demo [ARGS]    build everything and tell the story: a box is lost, ten words bring it back
                  (`cargo demo` is the same; `cargo demo --help` lists its options)
+  spikes NAME [ARGS]
+                 the same for any evidence: `spikes consumption` shows phase by phase that a key can
+                 be escrowed with the client alone, and writes its findings to docs/findings
   test [ARGS]    install what the tests need (as root on Debian), build every program, run every
                  test; ARGS go to `cargo test`, for example `-p tenwords-hub` or `-- s31`
                    --no-install   never install anything; say what is missing and go on
@@ -52,7 +55,8 @@ fn run(command: Option<&str>, rest: &[String]) -> Result<ExitCode> {
     let asks_for_help = rest.first().is_some_and(|first| first == "--help" || first == "-h");
     match command {
         Some("demo") => demo::run(rest),
-        Some("ci" | "golden" | "proof" | "test") if asks_for_help => help(),
+        Some("ci" | "golden" | "proof" | "spikes" | "test") if asks_for_help => help(),
+        Some("spikes") => demo::spikes(rest),
         Some("test") => test::run(rest),
         Some("ci") => gate::run(rest),
         Some("golden") => golden::run(rest),

@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
 ── the long tier runs
    1. every test, with {CASES} generated cases for each property (PROPTEST_CASES)
    2. the story with a gibibyte of data (demo --gib 1)
-   3. the consumption phases S0 to S4 (spikes consumption)
+   3. the consumption phases C0 to C4; their report goes beside the programs, not into the tree
    It runs no fuzzer and, unless TENWORDS_PBS_CLIENT and PBS_REPOSITORY name one, no real client."
     );
     debian::prepare(true)?;
@@ -33,7 +33,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     }
     build_programs()?;
     step("the story with a gibibyte", &mut program("demo", &["--gib", "1"])?)?;
-    step("the consumption phases", &mut program("spikes", &["consumption"])?)?;
+    let report = programs()?.join("escrow-consumption.md");
+    step("the consumption phases", program("consumption", &["--out"])?.arg(report))?;
     Ok(ExitCode::SUCCESS)
 }
 
