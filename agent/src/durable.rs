@@ -9,29 +9,29 @@ use std::{
     path::Path,
 };
 
+use tempfile::NamedTempFile;
+
 /// Makes `path` hold `bytes` with `mode`: temporary file beside it, fsync, rename, fsync of the
 /// folder. What stood there before is replaced.
 pub(crate) fn replace(step: &str, path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
-    tracing::trace!(step, path = %path.display(), "durable write");
-    let folder = folder_of(path)?;
-    let mut temporary = tempfile::Builder::new().prefix(".tenwords-").tempfile_in(folder)?;
-    temporary.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
-    temporary.write_all(bytes)?;
-    temporary.as_file().sync_all()?;
-    temporary.persist(path).map_err(|error| error.error)?;
-    File::open(folder)?.sync_all()
+    beside(step, path, mode, bytes)?.persist(path).map_err(|error| error.error)?;
+    File::open(folder_of(path)?)?.sync_all()
 }
 
 /// Makes `path` hold `bytes` with `mode`, if nothing is there; never replaces.
 pub(crate) fn create(step: &str, path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
+    beside(step, path, mode, bytes)?.persist_noclobber(path).map_err(|error| error.error)?;
+    File::open(folder_of(path)?)?.sync_all()
+}
+
+/// The whole file, on the disk, under a temporary name in the folder where it belongs.
+fn beside(step: &str, path: &Path, mode: u32, bytes: &[u8]) -> io::Result<NamedTempFile> {
     tracing::trace!(step, path = %path.display(), "durable write");
-    let folder = folder_of(path)?;
-    let mut temporary = tempfile::Builder::new().prefix(".tenwords-").tempfile_in(folder)?;
+    let mut temporary = tempfile::Builder::new().prefix(".tenwords-").tempfile_in(folder_of(path)?)?;
     temporary.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
     temporary.write_all(bytes)?;
     temporary.as_file().sync_all()?;
-    temporary.persist_noclobber(path).map_err(|error| error.error)?;
-    File::open(folder)?.sync_all()
+    Ok(temporary)
 }
 
 /// A folder of this mode, made with its parents if missing.
