@@ -3,6 +3,7 @@
 //! | to see | look at |
 //! | --- | --- |
 //! | the whole story, from a key to ten words to another box | [`demo`] |
+//! | how keys are escrowed with the client alone, phase by phase | [`consumption`] |
 //! | the world in which the story happens | [`world`] |
 //! | how it is known that no secret lies where it must not | [`search`] |
 //! | how it is known that the data is the same | [`tree`] |
@@ -11,9 +12,11 @@
 //! and on a real terminal. Nothing in the product knows that it is watched.
 #![expect(clippy::disallowed_methods, reason = "evidence starts the programs that it is about, and asks the clock")]
 
+pub mod consumption;
 pub mod demo;
 pub mod process;
 pub mod programs;
+pub mod real;
 pub mod search;
 pub mod story;
 pub mod terminal;

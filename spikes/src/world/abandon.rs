@@ -12,6 +12,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 static LIVING: Mutex<Living> = Mutex::new(Living { folders: BTreeSet::new(), processes: BTreeSet::new() });
 
@@ -21,13 +22,34 @@ struct Living {
 }
 
 /// Ends every world of this program: for the moment before it ends itself.
-pub fn abandon_all() {
+fn abandon_all() {
     let living = living();
     for process in &living.processes {
         let _gone_already = kill(Pid::from_raw(*process), Signal::SIGKILL);
     }
     for folder in &living.folders {
         let _nobody_left_to_tell = fs::remove_dir_all(folder);
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM, takes everything away and ends the program: for a thread of its own.
+pub fn end_when_asked() {
+    let asked = tokio::runtime::Builder::new_current_thread().enable_all().build().map(|runtime| {
+        runtime.block_on(async {
+            let mut terminate = signal(SignalKind::terminate())?;
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            std::io::Result::Ok(())
+        })
+    });
+    // Otherwise a signal ends the program as ever, and what it made stays.
+    if let Ok(Ok(())) = asked {
+        abandon_all();
+        eprintln!("\nbroken off; what was made is removed");
+        std::process::exit(130);
     }
 }
 

@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result};
 use rand::{Rng as _, rand_core::UnwrapErr, rngs::SysRng};
 use tempfile::TempDir;
 
-pub use abandon::abandon_all;
+pub use abandon::end_when_asked;
 pub use hub::Hub;
 pub use machine::{Machine, Recovery};
 pub use server::{BackupServer, Real, SERVER_CERTIFICATE};

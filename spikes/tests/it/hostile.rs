@@ -1,2 +1,142 @@
-//! Hostile partners against the whole path: a hub that lies, a backup server that lies, flipped bytes.
-//! (Helper "spikes2" writes this file and hostile_*.rs; helper "spikes" writes the rest.)
+//! Hostile partners against the whole path, on the built programs: a hub that lies with its own key,
+//! a backup server that changes its mind, answers that are lost, and an agent that is killed.
+//!
+//! What a lie ends with is always the same: an exit code that says who is to be asked, a sentence,
+//! and a machine on which nothing was put in place.
+
+mod answers;
+mod ceremony;
+mod crash;
+mod liar;
+mod lost;
+mod snapshots;
+mod strangers;
+mod versions;
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use rand::{rand_core::UnwrapErr, rngs::SysRng};
+use tenwords_escrow::code::RecoveryCode;
+use tenwords_spikes::{
+    process::{Ended, Run},
+    tree::Tree,
+    world::{Machine, write_private},
+};
+
+use crate::support::{BOX, GROUP, Scene, protected};
+use liar::Liar;
+
+/// Words of nobody.
+fn other_words() -> RecoveryCode {
+    RecoveryCode::draw(&mut UnwrapErr(SysRng))
+}
+
+/// The program and arguments of a recovery without a person: the words by a pipe, one attempt, the
+/// escrow's date taken as fitting.
+fn command(scene: &Scene, machine: &Machine, ticket: &str) -> Result<Vec<String>> {
+    let file = machine.folder().join("ticket");
+    write_private(&file, ticket.as_bytes())?;
+    let [agent, config, ticket] =
+        [&scene.world.programs().agent, &machine.config(), &file].map(|path| path.display().to_string());
+    let script = "exec 3<&0 </dev/null; exec \"$@\"";
+    let arguments = ["recover", "--ticket-file", &ticket, "--code-fd", "3", "--yes"];
+    let all = ["-c", script, "sh", &agent, "--config", &config];
+    Ok(all.iter().chain(&arguments).map(|text| (*text).to_owned()).collect())
+}
+
+/// Such a recovery.
+fn recover(scene: &Scene, machine: &Machine, ticket: &str, words: &str) -> Result<Ended> {
+    Run::new("/bin/sh".as_ref(), scene.world.folder())
+        .args(command(scene, machine, ticket)?)
+        .envs(&scene.world.environment())
+        .input(words.as_bytes())
+        .to_end(LONG)
+}
+
+/// All that a program said and wrote.
+fn told(ended: &Ended) -> String {
+    format!("{}{}", ended.said(), String::from_utf8_lossy(&ended.stdout))
+}
+
+/// A recovery that must end with `code`, say `sentence` and what to do, and leave nothing.
+fn refused(
+    scene: &Scene,
+    machine: &Machine,
+    ticket: &str,
+    words: &str,
+    code: i32,
+    sentence: &str,
+) -> Result<String> {
+    let ended = recover(scene, machine, ticket, words)?;
+    let told = told(&ended);
+    ensure!(ended.code == Some(code), "recover ended with {:?} instead of {code}:\n{told}", ended.code);
+    ensure!(told.contains(sentence), "`{sentence}` is not said:\n{told}");
+    ensure!(told.contains("what to do: "), "it is not said what to do:\n{told}");
+    nothing_installed(machine)?;
+    Ok(told)
+}
+
+/// No key, token, data, source or identity; nothing in memory; of the claim only what the same
+/// command needs to claim again.
+fn nothing_installed(machine: &Machine) -> Result<()> {
+    machine.nothing_installed()?;
+    let Ok(entries) = fs::read_dir(machine.state()) else { return Ok(()) };
+    for entry in entries {
+        let name = entry?.file_name();
+        ensure!(name == "recovery.key" || name == "recovery.json", "{} was left", name.display());
+    }
+    Ok(())
+}
+
+/// A recovery that must end well: the data is back, the key is ours, and nothing stands there twice.
+fn recovers(scene: &Scene, machine: &Machine, ticket: &str) -> Result<String> {
+    let ended = recover(scene, machine, ticket, &scene.words)?;
+    let told = told(&ended);
+    ensure!(ended.code == Some(0), "recover ended with {:?}:\n{told}", ended.code);
+    ensure!(Tree::read(&machine.restored(GROUP, "root.pxar"))? == scene.data, "the data is another");
+    let key = pbs_format::key::KeyFile::parse(&fs::read(machine.installed_key())?)?.open(None)?;
+    ensure!(key.fingerprint() == scene.key.fingerprint(), "the key is another");
+    let sources = fs::read_to_string(machine.config())?.matches("[[source]]").count();
+    ensure!(sources == 1, "the configuration has {sources} sources");
+    machine.left_nothing_in_memory()?;
+    Ok(told)
+}
+
+/// A protected box, a liar before its hub, a machine that will recover there, and its ticket.
+struct Stage {
+    machine: Machine,
+    ticket: String,
+    liar: Liar,
+    scene: Scene,
+}
+
+impl Stage {
+    fn set() -> Result<Self> {
+        let scene = protected()?;
+        let liar = Liar::with_the_hubs_key(&scene.hub)?;
+        let ticket = liar.ticket(&scene.hub.arm(BOX, &[])?)?;
+        let machine = scene.fresh("box2")?;
+        liar.speaks_for(&machine);
+        Ok(Self { machine, ticket, liar, scene })
+    }
+
+    /// Under this lie a recovery with the right words is refused, and nothing was proven to the hub.
+    fn refuses(&self, what: &str, lie: liar::Lie, code: i32, sentence: &str) -> Result<String> {
+        self.liar.tells(lie);
+        let told = refused(&self.scene, &self.machine, &self.ticket, &self.scene.words, code, sentence)
+            .with_context(|| what.to_owned())?;
+        let heard = self.liar.heard();
+        ensure!(!heard.is_empty(), "{what}: the liar was not asked");
+        ensure!(!heard.iter().any(|asked| asked.path.ends_with("/prove")), "{what}: the words were proven to the hub");
+        Ok(told)
+    }
+
+    /// Without lies all is well: it was the lies that were refused.
+    fn recovers_from_the_truth(&self) -> Result<String> {
+        self.liar.tells(liar::honest());
+        recovers(&self.scene, &self.machine, &self.ticket)
+    }
+}
+
+const LONG: Duration = Duration::from_secs(600);

@@ -3,6 +3,7 @@
 
 mod backups;
 mod ceremony;
+mod consumption;
 mod hub;
 mod recovery;
 mod stock;
