@@ -242,7 +242,7 @@ fn search(story: &mut Story, scene: Scene, box_2: &Machine, lost: &Lost) -> Resu
     }
     report(story, &search)?;
     story.say(&format!(
-        "At the hub also each word alone ({alone} of the ten are long enough to mean something there)."
+        "At the hub also each word alone ({alone} of the ten words are long enough to mean something there)."
     ))?;
     // The search must be able to find something: it is shown a place with a leak.
     let planted = world.write("planted", format!("{}\n", lost.words.to_uppercase().replace(' ', "_")).as_bytes())?;

@@ -101,7 +101,9 @@ fn on_a_terminal() -> Result<Pass> {
     serde_json::from_str(told.trim_end()).context("reading what the run on a terminal has shown")
 }
 
-/// The same, once it has left the terminal.
+/// The same, once it has left the terminal. (A process that leads a group cannot leave, so this one
+/// must not: `process::Run` makes leaders.)
+#[expect(clippy::disallowed_methods, reason = "this program starts itself")]
 fn without_terminal() -> Result<Pass> {
     let mut command = Command::new(this()?);
     command.args(std::env::args_os().skip(1)).args(["--pass", "--detached"]).stdin(Stdio::null());

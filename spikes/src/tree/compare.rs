@@ -265,7 +265,8 @@ mod tests {
         let same = Tree::read(&fresh("same")?)?;
         assert_eq!(differences(&expected, &same), []);
         assert_eq!(expected.digest(), same.digest());
-        let losses: [(&str, fn(&Path) -> Result<()>); 9] = [
+        type Lose = fn(&Path) -> Result<()>;
+        let losses: [(&str, Lose); 9] = [
             ("is missing", |f| Ok(fs::remove_file(f.join("c"))?)),
             ("was not there before", |f| Ok(fs::write(f.join("d"), "")?)),
             ("has another type, content or target", |f| Ok(fs::write(f.join("c"), "Content")?)),

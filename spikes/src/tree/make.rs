@@ -106,7 +106,7 @@ fn filler(folder: &Path, until: u64, made: &mut Made) -> Result<()> {
     while made.bytes + (8 << 20) <= until {
         let mut file = File::create(folder.join(format!("{number:05}")))?;
         for part in 0..8_u32 {
-            if number % 2 == 0 {
+            if number.is_multiple_of(2) {
                 noise.read_exact(&mut piece)?;
             } else {
                 // No chunk of it equals another, and it can be compressed.
@@ -132,14 +132,8 @@ fn oddities(odd: &Path, made: &mut Made) -> Result<()> {
         fs::write(&path, content)?;
         Ok(path)
     };
-    for (name, mode) in [
-        ("setuid", 0o4755),
-        ("setgid", 0o2755),
-        ("sticky", 0o1644),
-        ("secret", 0o600),
-        ("closed", 0o000),
-        ("open", 0o777),
-    ] {
+    for (name, mode) in [("setuid", 0o4755), ("setgid", 0o2755), ("sticky", 0o1644), ("secret", 0o600), ("open", 0o777)]
+    {
         let path = file(OsStr::new(name), name.as_bytes())?;
         fs::set_permissions(&path, Permissions::from_mode(mode))?;
     }
@@ -159,15 +153,17 @@ fn oddities(odd: &Path, made: &mut Made) -> Result<()> {
         file(OsStr::from_bytes(name), name)?;
     }
     file(OsStr::from_bytes(&[b'n'; 255]), b"the longest name")?;
-    // Owners, as a container with shifted ids has them.
+    // Owners, as a container with shifted ids has them, and a file that nobody may read.
     if root {
+        let closed = file(OsStr::new("closed"), b"closed")?;
+        fs::set_permissions(closed, Permissions::from_mode(0o000))?;
         for (uid, gid) in [(1000, 1000), (65534, 65534), (100_000, 100_033), (0, 4_000_000_000)] {
             let path = file(OsStr::new(&format!("owner-{uid}-{gid}")), b"owned")?;
             lchown(&path, Some(uid), Some(gid))?;
             fs::set_permissions(&path, Permissions::from_mode(0o4751))?;
         }
     } else {
-        made.left_out.push("files of other owners: only root can make them".into());
+        made.left_out.push("files of other owners, and one that nobody may read: only root can back them up".into());
     }
     // Times.
     for (name, seconds, nanoseconds) in [

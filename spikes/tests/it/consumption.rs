@@ -1,9 +1,12 @@
 //! The consumption phases, on the built program.
 
-use std::{fs, process::Command};
+use std::{fs, time::Duration};
 
 use anyhow::{Result, ensure};
-use tenwords_spikes::programs::{Programs, program};
+use tenwords_spikes::{
+    process::Run,
+    programs::{Programs, program},
+};
 
 #[test]
 fn the_phases_hold_with_and_without_a_terminal_and_leave_nothing() -> Result<()> {
@@ -11,13 +14,12 @@ fn the_phases_hold_with_and_without_a_terminal_and_leave_nothing() -> Result<()>
     let out = tempfile::tempdir()?;
     let page = out.path().join("findings.md");
     let folder = Programs::find()?.hub.parent().map(ToOwned::to_owned).unwrap_or_default();
-    let output = Command::new(program(&folder, "consumption")?)
-        .args(["--mib", "2", "--folder"])
-        .arg(base.path())
-        .arg("--out")
-        .arg(&page)
-        .output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let paths = [base.path(), &page].map(|path| path.display().to_string());
+    Run::new(&program(&folder, "consumption")?, out.path())
+        .args(["--mib", "2", "--folder", &paths[0], "--out", &paths[1]])
+        .envs(&[("PATH".to_owned(), "/usr/bin:/bin".to_owned())])
+        .to_end(Duration::from_secs(600))?
+        .with_code(0)?;
     let text = fs::read_to_string(&page)?;
     for fact in [
         "## With a controlling terminal",
