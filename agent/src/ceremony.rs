@@ -33,6 +33,7 @@ use crate::{
     exit::{Code, OrStop as _, Outcome, Stop},
     hub::Hub,
     identity::Identity,
+    interrupt,
     keys::LiveKey,
     openers::ByClient,
     record::Record,
@@ -98,10 +99,16 @@ pub(crate) fn run(configuration: &Configuration) -> Outcome<Made> {
         ))?;
     }
     let code = RecoveryCode::draw(&mut rng);
-    show_and_have_typed_back(&mut terminal, &identity, label, &code)?;
-    terminal.say("Wrapping, opening again in two ways, storing and fetching back …")?;
     let place = Place { configuration, identity: &identity, hub: &hub, client: &client };
-    hold(&place, material, &history, label, &code, &mut rng)
+    let held = show_and_have_typed_back(&mut terminal, &identity, label, &code).and_then(|()| {
+        interrupt::check()?;
+        terminal.say("Wrapping, opening again in two ways, storing and fetching back …")?;
+        hold(&place, material, &history, label, &code, &mut rng)
+    });
+    held.map_err(|stop| {
+        let remedy = stop.remedy.clone().unwrap_or_else(|| "run the same command again".to_owned());
+        stop.remedy(format!("destroy the sheet of code {}, it protects nothing; {remedy}", label.number))
+    })
 }
 
 /// Where a ceremony is held.
@@ -158,7 +165,11 @@ pub(crate) fn hold(
         .remedy("tell the hub's operator, then run the same command again")
         .because(error)
     })?;
-    keys.values().try_for_each(Key::check_untouched)?;
+    keys.values().try_for_each(Key::check_untouched).map_err(|stop| {
+        stop.remedy(
+            "a version with the former key was stored; find out who changes it, then run the same command again",
+        )
+    })?;
 
     let facts = root.facts();
     let header = &proven.stored().header;

@@ -111,4 +111,5 @@ Configuration (every line has a default but the sources):
   restore_paths = { \"host/box1/data.pxar\" = \"/srv/data\" }
 
 Exit codes: 0 done · 1 not protected (status) · 2 usage · 10 preflight · 11 words wrong · 12 gate refused ·
-  13 waiting for an order · 14 partly restored · 15 unreachable · 16 not authorised · 20 internal";
+  13 waiting for an order · 14 partly restored · 15 unreachable · 16 not authorised · 20 internal ·
+  130 interrupted";

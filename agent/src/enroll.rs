@@ -106,9 +106,14 @@ pub(crate) fn pin_operators(configuration: &Configuration, operators: &Operators
     durable::folder(configuration.folder(), 0o755).or_stop(Code::Preflight, cannot)?;
     let text = json::to_vec(operators).or_stop(Code::Internal, cannot)?;
     durable::replace("operators", &configuration.state(OPERATORS), 0o600, &text).or_stop(Code::Preflight, cannot)?;
+    // People's copy; theirs stays if they have one. Nothing of ours reads it.
     let shown = configuration.folder().join("allowed_signers");
-    durable::replace("allowed-signers", &shown, 0o644, operators.signers.to_text().as_bytes())
-        .or_stop(Code::Preflight, cannot)
+    match durable::create("allowed-signers", &shown, 0o644, operators.signers.to_text().as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(Stop::new(Code::Preflight, cannot()).because(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn read_operators(path: &Path) -> Outcome<OperatorList> {

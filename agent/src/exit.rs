@@ -26,6 +26,8 @@ pub(crate) enum Code {
     NotAuthorised = 16,
     /// Anything else.
     Internal = 20,
+    /// A signal, or Ctrl-C at a prompt.
+    Interrupted = 130,
 }
 
 /// An error as a person reads it: what happened, what to do now, and the chain of causes.

@@ -143,19 +143,21 @@ impl Hub {
             .transpose()
     }
 
-    /// The parts of a version, each as long as its header says; their content is the caller's to judge.
+    /// The parts of a version, none longer than its header says; their content is the caller's to judge.
     pub(crate) fn parts(&self, box_id: BoxId, version: &StoredHeader) -> Result<BTreeMap<PartName, Vec<u8>>, HubError> {
         version
             .header
             .parts()
             .iter()
-            .map(|entry| Ok((entry.name, self.part(box_id, version.number, entry.name)?)))
+            .map(|entry| {
+                let limit = usize::try_from(entry.size).unwrap_or(MAX_AGE_BYTES).min(MAX_AGE_BYTES);
+                Ok((entry.name, self.part(box_id, version.number, entry.name, limit)?))
+            })
             .collect()
     }
 
-    /// One part.
-    pub(crate) fn part(&self, box_id: BoxId, number: NonZeroU64, name: PartName) -> Result<Vec<u8>, HubError> {
-        self.call(Method::GET, &format!("/v1/boxes/{box_id}/versions/{number}/parts/{name}"), None, MAX_AGE_BYTES)
+    fn part(&self, box_id: BoxId, number: NonZeroU64, name: PartName, limit: usize) -> Result<Vec<u8>, HubError> {
+        self.call(Method::GET, &format!("/v1/boxes/{box_id}/versions/{number}/parts/{name}"), None, limit)
     }
 
     /// What the hub suggests to restore, if anything.
@@ -233,16 +235,15 @@ fn refusal(status: StatusCode, body: &[u8]) -> HubError {
     HubError::Refused(Box::new(problem))
 }
 
-fn certificate_error(error: &reqwest::Error) -> Option<CertificateError> {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+fn certificate_error(error: &(dyn std::error::Error + 'static)) -> Option<CertificateError> {
+    let mut next = Some(error);
     while let Some(error) = next {
-        let tls = error.downcast_ref::<rustls::Error>().or_else(|| {
-            error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref()).and_then(|inner| inner.downcast_ref())
-        });
-        if let Some(rustls::Error::InvalidCertificate(reason)) = tls {
+        if let Some(rustls::Error::InvalidCertificate(reason)) = error.downcast_ref() {
             return Some(reason.clone());
         }
-        next = error.source();
+        // The source of an I/O error is that of the error it wraps, which itself would be passed over.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = wrapped.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| error.source());
     }
     None
 }

@@ -74,7 +74,7 @@ impl LiveKey {
                 Code::Preflight,
                 format!("{} was changed by somebody else meanwhile", self.path.display()),
             )
-            .remedy("nothing was stored; find out who changes it, then run the same command again")),
+            .remedy("find out who changes it, then run the same command again")),
         }
     }
 }

@@ -7,7 +7,9 @@ mod enroll;
 mod exit;
 mod hub;
 mod identity;
+mod interrupt;
 mod keys;
+mod lock;
 mod openers;
 mod record;
 mod recover;
@@ -25,22 +27,26 @@ use clap::Parser as _;
 use nix::sys::resource::{Resource, setrlimit};
 use serde_json::json;
 use tenwords_protocol::ticket::Ticket;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 use zeroize::Zeroizing;
 
 use crate::{
     cli::{Cli, Command, Escrow, TicketSource},
     exit::{Code, OrStop as _, Outcome, Stop},
+    lock::StateLock,
     settings::Configuration,
     terminal::Terminal,
 };
 
 fn main() -> ExitCode {
+    let protected = protect();
     let cli = Cli::parse();
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into());
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_env("TENWORDS_LOG"))
+        .with_env_filter(filter.with_env_var("TENWORDS_LOG").from_env_lossy())
         .with_writer(std::io::stderr)
         .init();
-    match run(&cli) {
+    match protected.and_then(|()| run(&cli)) {
         Ok(code) => code,
         Err(stop) => {
             tell(&stop, cli.json);
@@ -49,17 +55,29 @@ fn main() -> ExitCode {
     }
 }
 
+/// Neither we nor a child of ours leaves a core file, in which a word or a key might stand. The
+/// limit does not bind a handler that the kernel pipes cores to; for that we are marked as not
+/// dumpable (as root: for others it would close our own descriptors to us). Signals end us in order.
+fn protect() -> Outcome<()> {
+    let cannot = || "cannot switch core files off".to_owned();
+    setrlimit(Resource::RLIMIT_CORE, 0, 0).or_stop(Code::Internal, cannot)?;
+    if nix::unistd::geteuid().is_root() {
+        nix::sys::prctl::set_dumpable(false).or_stop(Code::Internal, cannot)?;
+    }
+    interrupt::install()
+}
+
 fn run(cli: &Cli) -> Outcome<ExitCode> {
-    // Neither we nor a child of ours leaves a core file, in which a word or a key might stand.
-    setrlimit(Resource::RLIMIT_CORE, 0, 0).or_stop(Code::Internal, || "cannot switch core files off".into())?;
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
     let configuration = Configuration::read(&cli.config)?;
     match &cli.command {
         Command::Enroll(args) => {
+            let _lock = StateLock::take(&configuration)?;
             let enrolled = enroll::run(&configuration, ticket(&args.ticket)?, &args.operator_keys)?;
             result(cli.json, &enrolled, || enrolled.tell())
         }
         Command::Escrow(Escrow::Create) => {
+            let _lock = StateLock::take(&configuration)?;
             let made = ceremony::run(&configuration)?;
             result(cli.json, &made, || made.tell())
         }
@@ -69,6 +87,7 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
             Ok(if status.protected() { ExitCode::SUCCESS } else { Code::Unprotected.into() })
         }
         Command::Recover(args) => {
+            let _lock = StateLock::take(&configuration)?;
             let report = recover::run(&configuration, args, || ticket(&args.ticket), cli.json)?;
             result(cli.json, &report, || report.tell())?;
             Ok(report.exit_code())
@@ -111,7 +130,7 @@ fn ticket(source: &TicketSource) -> Outcome<Ticket> {
         (Some(ticket), _) => Zeroizing::new(ticket.clone()),
         (None, Some(path)) => {
             let what = || format!("cannot read the ticket from {}", path.display());
-            let mut text = Zeroizing::new(String::new());
+            let mut text = Zeroizing::new(String::with_capacity(LIMIT as usize));
             if path == Path::new("-") {
                 std::io::stdin().take(LIMIT).read_to_string(&mut text).or_stop(Code::Usage, what)?;
             } else {

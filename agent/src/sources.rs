@@ -183,3 +183,8 @@ pub(crate) fn configured_paths(trust: &Trust, source: &Name) -> BTreeMap<String,
         .map(|entry| (format!("{}/{}", entry.group, entry.archive), PathBuf::from(entry.path.as_str())))
         .collect()
 }
+
+/// Whether a configured source is the one of the root: server, datastore, namespace, identity, pin.
+pub(crate) fn is_same(configured: &SourceSettings, source: &Source) -> bool {
+    facts(configured, source.key_fingerprint).is_ok_and(|facts| facts == *source)
+}

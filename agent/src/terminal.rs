@@ -12,7 +12,10 @@ use std::{
 use nix::sys::termios::{self, InputFlags, LocalFlags, SetArg, SpecialCharacterIndices, Termios};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::exit::{Code, OrStop as _, Outcome, Stop};
+use crate::{
+    exit::{Code, OrStop as _, Outcome, Stop},
+    interrupt,
+};
 
 /// The longest line that is taken.
 const LINE: usize = 1024;
@@ -51,6 +54,12 @@ impl Terminal {
         })
     }
 
+    /// This terminal.
+    pub(crate) fn of(file: File) -> Outcome<Self> {
+        let twice = file.try_clone().or_stop(Code::Internal, || "cannot use the terminal".into())?;
+        Ok(Self { input: file, output: twice })
+    }
+
     /// Whether the terminal is reached over ssh, which then carries what is typed.
     pub(crate) fn is_remote() -> bool {
         std::env::var_os("SSH_CONNECTION").is_some() || std::env::var_os("SSH_TTY").is_some()
@@ -65,15 +74,21 @@ impl Terminal {
     /// Asks a question that only a typed `y` answers with yes.
     pub(crate) fn confirm(&mut self, question: &str) -> Outcome<bool> {
         self.write(&format!("{question} [y/N] "))?;
-        let answer = self.line()?;
+        let answer = self.line("", |_| None)?;
         self.write("\n")?;
         Ok(matches!(answer.trim(), "y" | "Y" | "yes" | "j" | "J" | "ja"))
     }
 
     /// Asks for a line that is shown as it is typed.
     pub(crate) fn ask(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
+        self.ask_watched(prompt, |_| None)
+    }
+
+    /// The same; `watch` looks at the line after each blank, and what it has to say is shown at once
+    /// while the line stays as it is.
+    fn ask_watched(&mut self, prompt: &str, watch: impl FnMut(&str) -> Option<String>) -> Outcome<Zeroizing<String>> {
         self.write(prompt)?;
-        let line = self.line()?;
+        let line = self.line(prompt, watch)?;
         self.write("\n")?;
         Ok(line)
     }
@@ -91,10 +106,10 @@ impl Terminal {
             .or_stop(Code::Internal, || "cannot write to the terminal".into())
     }
 
-    fn line(&mut self) -> Outcome<Zeroizing<String>> {
+    fn line(&mut self, prompt: &str, watch: impl FnMut(&str) -> Option<String>) -> Outcome<Zeroizing<String>> {
         let Self { input, output } = self;
         let raw = Raw::enter(input).or_stop(Code::Internal, || "cannot set up the terminal".into())?;
-        let line = edit(&mut &*input, output);
+        let line = edit(&mut Typed(input), output, prompt, watch);
         drop(raw);
         line
     }
@@ -109,6 +124,15 @@ impl Screen<'_> {
     /// Asks for a line that is shown as it is typed.
     pub(crate) fn ask(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
         self.0.ask(prompt)
+    }
+
+    /// The same; what `watch` says of the line after a blank is shown at once.
+    pub(crate) fn ask_watched(
+        &mut self,
+        prompt: &str,
+        watch: impl FnMut(&str) -> Option<String>,
+    ) -> Outcome<Zeroizing<String>> {
+        self.0.ask_watched(prompt, watch)
     }
 
     /// Wipes what the screen shows.
@@ -139,23 +163,42 @@ impl<'a> Raw<'a> {
 
 impl Drop for Raw<'_> {
     fn drop(&mut self) {
+        // What was typed ahead goes: the rest of a pasted sheet must not end up in a shell's history.
         // The terminal may be gone; there is nobody left to tell.
-        let _ = termios::tcsetattr(self.terminal.as_fd(), SetArg::TCSADRAIN, &self.before);
+        let _ = termios::tcsetattr(self.terminal.as_fd(), SetArg::TCSAFLUSH, &self.before);
+    }
+}
+
+/// A terminal's keys; a wait for one ends when the command is to end.
+struct Typed<'a>(&'a File);
+
+impl io::Read for Typed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        interrupt::wait_readable(self.0)?;
+        self.0.read(buffer)
     }
 }
 
 /// Reads one line: printable characters are echoed, Backspace takes the last back, Ctrl-U all,
 /// Ctrl-C and Ctrl-D on an empty line give up; escape sequences are skipped.
-fn edit(input: &mut impl io::Read, output: &mut impl io::Write) -> Outcome<Zeroizing<String>> {
-    let gone = |error: io::Error| Stop::new(Code::Internal, "the terminal went away").because(error);
-    let given_up = || Stop::new(Code::Usage, "given up at the prompt; nothing was changed");
+fn edit(
+    input: &mut impl io::Read,
+    output: &mut impl io::Write,
+    prompt: &str,
+    mut watch: impl FnMut(&str) -> Option<String>,
+) -> Outcome<Zeroizing<String>> {
+    let gone = |error: io::Error| match error.kind() {
+        io::ErrorKind::Interrupted if interrupt::is_ending() => interrupt::stop(),
+        _ => Stop::new(Code::Internal, "the terminal went away").because(error),
+    };
+    let given_up = || Stop::new(Code::Interrupted, "given up at the prompt; nothing was changed");
     let mut line = Zeroizing::new(Vec::with_capacity(LINE));
     let mut byte = Zeroizing::new([0_u8; 1]);
     loop {
         match input.read(&mut *byte) {
             Ok(0) => return Err(given_up()),
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted && !interrupt::is_ending() => continue,
             Err(error) => return Err(gone(error)),
         }
         match byte[0] {
@@ -171,7 +214,13 @@ fn edit(input: &mut impl io::Read, output: &mut impl io::Write) -> Outcome<Zeroi
                 output.write_all(b"\x08 \x08").map_err(gone)?;
             }
             0x1b => skip_escape(input).map_err(gone)?,
-            b'\t' => push(&mut line, b' ', output).map_err(gone)?,
+            b'\t' | b' ' => {
+                push(&mut line, b' ', output).map_err(gone)?;
+                if let Some(said) = std::str::from_utf8(&line).ok().and_then(&mut watch) {
+                    output.write_all(format!("\r\n  {said}\r\n{prompt}").as_bytes()).map_err(gone)?;
+                    output.write_all(&line).map_err(gone)?;
+                }
+            }
             c if c >= 0x20 => push(&mut line, c, output).map_err(gone)?,
             _ => {}
         }
@@ -228,7 +277,7 @@ mod tests {
     use super::*;
 
     fn typed(keys: &[u8]) -> Option<String> {
-        edit(&mut &*keys, &mut Vec::new()).ok().map(|line| line.to_string())
+        edit(&mut &*keys, &mut Vec::new(), "", |_| None).ok().map(|line| line.to_string())
     }
 
     #[test]
@@ -239,6 +288,10 @@ mod tests {
         assert_eq!(typed(b"wrong\x15right\r").as_deref(), Some("right"));
         assert_eq!(typed(b"\x1b[200~abacus\x1b[201~ x\x1b[D\r").as_deref(), Some("abacus x"));
         assert_eq!(typed(b"a\tb\r").as_deref(), Some("a b"));
+        let mut shown = Vec::new();
+        let watch = |line: &str| (line == "yacht ").then(|| "said".to_owned());
+        let line = edit(&mut &b"yacht x\r"[..], &mut shown, "> ", watch).ok().map(|line| line.to_string());
+        assert_eq!((line.as_deref(), shown.as_slice()), (Some("yacht x"), &b"yacht \r\n  said\r\n> yacht x"[..]));
         assert_eq!(typed(b"abacus\x03"), None);
         assert_eq!(typed(b"\x04"), None);
         assert_eq!(typed(b"\xff\r"), None);

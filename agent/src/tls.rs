@@ -14,7 +14,7 @@ use rustls::{
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime},
 };
-use tenwords_protocol::ticket::AuthorityPrefix;
+use tenwords_protocol::{hash::Sha256, ticket::AuthorityPrefix};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use zeroize::Zeroizing;
 
@@ -60,6 +60,12 @@ pub(crate) fn client_config(recognise: Recognise, certificate: Option<Certificat
 pub(crate) fn prefix_of(certificate: &[u8]) -> Option<AuthorityPrefix> {
     let (rest, parsed) = X509Certificate::from_der(certificate).ok()?;
     rest.is_empty().then(|| AuthorityPrefix::of_spki(parsed.tbs_certificate.subject_pki.raw))
+}
+
+/// SHA-256 over a certificate's public key (SPKI, DER).
+pub(crate) fn spki_sha256(certificate: &[u8]) -> Option<Sha256> {
+    let (rest, parsed) = X509Certificate::from_der(certificate).ok()?;
+    rest.is_empty().then(|| Sha256::of(parsed.tbs_certificate.subject_pki.raw))
 }
 
 impl HubVerifier {

@@ -1,52 +1,76 @@
 //! Where the ten words come from: the terminal, or a descriptor that leaves nothing behind.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, IsTerminal as _, Read as _},
-    os::unix::fs::{FileTypeExt as _, MetadataExt as _},
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::Path,
 };
 
 use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
-use tenwords_escrow::code::RecoveryCode;
+use tenwords_escrow::code::{CodeError, RecoveryCode, check_typing};
 use zeroize::Zeroizing;
 
 use crate::{
     exit::{Code, OrStop as _, Outcome, Stop},
+    interrupt,
     terminal::{Screen, Terminal},
 };
 
 const PROMPT: &str = "The ten words: ";
-const LIMIT: u64 = 1024;
+const LIMIT: usize = 1024;
 
 /// Reads the code from descriptor `number`: a FIFO, a terminal, or a memfd (a regular file without
 /// links on a tmpfs). A file on a disk is refused, since it would outlive us there.
+///
+/// This comes before any child is started: a descriptor that we inherited reaches every child, and
+/// what it holds must be read out by then.
 pub(crate) fn from_descriptor(number: u32) -> Outcome<RecoveryCode> {
     if number < 3 {
         return Err(Stop::new(Code::Usage, "--code-fd takes a descriptor above 2"));
     }
     let cannot = || format!("the descriptor {number} of --code-fd cannot be read");
     let path = format!("/proc/self/fd/{number}");
-    let file = File::open(&path).or_stop(Code::Usage, cannot)?;
-    // Our own handle is closed at exec; the one that we inherited would reach every child.
+    // Without O_NONBLOCK a FIFO whose writer has gone would be waited for, for ever.
+    let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(&path);
+    let mut file = file.or_stop(Code::Usage, cannot)?;
+    // Our own handle is closed at exec; the one that we inherited would not be.
     let inherited = i32::try_from(number).or_stop(Code::Usage, cannot)?;
     nix::unistd::close(inherited).or_stop(Code::Usage, cannot)?;
+    if file.is_terminal() {
+        let mut terminal = Terminal::of(file)?;
+        return ask(&mut terminal.screen()?, "The ten words are asked for.");
+    }
     if !leaves_nothing(&file).or_stop(Code::Usage, cannot)? {
         return Err(Stop::new(Code::Usage, "--code-fd was given a file, which would keep the words on a disk")
             .remedy("hand over a pipe, a terminal or a memfd, for example `recover --code-fd 3 3< <(program)`"));
     }
-    let mut text = Zeroizing::new(Vec::with_capacity(usize::try_from(LIMIT).unwrap_or(1024) + 1));
-    file.take(LIMIT + 1).read_to_end(&mut text).or_stop(Code::Usage, cannot)?;
-    let text = std::str::from_utf8(&text).or_stop(Code::WordsWrong, || "the words are not UTF-8 text".into())?;
+    let mut text = Zeroizing::new([0_u8; LIMIT]);
+    let length = read_out(&mut file, &mut *text).or_stop(Code::Usage, cannot)?;
+    let text = std::str::from_utf8(&text[..length]);
+    let text = text.or_stop(Code::WordsWrong, || "the words are not UTF-8 text".into())?;
     RecoveryCode::parse(text).or_stop(Code::WordsWrong, || "these are not ten words of the list".into())
+}
+
+/// Reads until the end, into a buffer that does not move; fuller than full is an error.
+fn read_out(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    loop {
+        interrupt::wait_readable(file)?;
+        match file.read(&mut buffer[length..]) {
+            Ok(0) if length == buffer.len() => return Err(io::ErrorKind::FileTooLarge.into()),
+            Ok(0) => return Ok(length),
+            Ok(read) => length += read,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn leaves_nothing(file: &File) -> io::Result<bool> {
     let metadata = file.metadata()?;
     let kind = metadata.file_type();
-    Ok(kind.is_fifo()
-        || file.is_terminal()
-        || (kind.is_file() && metadata.nlink() == 0 && fstatfs(file)?.filesystem_type() == TMPFS_MAGIC))
+    Ok(kind.is_fifo() || (kind.is_file() && metadata.nlink() == 0 && fstatfs(file)?.filesystem_type() == TMPFS_MAGIC))
 }
 
 /// Asks for the code until it is ten words of the list; each slip is named, and nothing is derived.
@@ -61,7 +85,12 @@ pub(crate) fn ask(screen: &mut Screen<'_>, heading: &str) -> Outcome<RecoveryCod
     screen.say("Type all ten, with a blank between them, then Enter. They are shown as you type and cleared after.")?;
     screen.say("Ctrl-C gives up; nothing is changed then.\n")?;
     loop {
-        let line = screen.ask(PROMPT)?;
+        let mut said = None;
+        let line = screen.ask_watched(PROMPT, |typed| {
+            // A wrong word, or another keyboard, is told before the next word is typed; once.
+            let error = check_typing(typed).err()?.to_string();
+            (said.as_ref() != Some(&error)).then(|| said.insert(error).clone())
+        })?;
         match RecoveryCode::parse(&line) {
             Ok(code) => {
                 screen.clear()?;
@@ -72,9 +101,20 @@ pub(crate) fn ask(screen: &mut Screen<'_>, heading: &str) -> Outcome<RecoveryCod
                 screen.clear()?;
                 screen.say(heading)?;
                 screen.say(&format!("\n{error}\n"))?;
+                near(screen, &error)?;
             }
         }
     }
+}
+
+/// The list's words that are nearest to one that is not in it. Shown on the screen that is wiped, and
+/// nowhere else: they are next to what was typed.
+fn near(screen: &mut Screen<'_>, error: &CodeError) -> Outcome<()> {
+    let CodeError::Unlisted(unlisted) = error else { return Ok(()) };
+    for word in unlisted.expose_nearest() {
+        screen.say(word)?;
+    }
+    screen.say("")
 }
 
 /// Whether `path` leads to a regular file that only its owner may read.

@@ -52,8 +52,9 @@ impl Claimed {
     pub(crate) fn make(configuration: &Configuration, ticket: impl FnOnce() -> Outcome<Ticket>) -> Outcome<Self> {
         let earlier = Kept::load(configuration)?;
         let standing = Identity::load(configuration)?;
+        // A proven recovery that is run again has an identity already: of the same box, and with a claim.
         if let Some(identity) =
-            standing.filter(|identity| earlier.as_ref().is_none_or(|e| e.reply.node_id != identity.node_id))
+            standing.filter(|identity| earlier.as_ref().is_none_or(|e| e.reply.box_id != identity.box_id))
         {
             let name = harmless(&identity.box_name, 64);
             return Err(Stop::new(

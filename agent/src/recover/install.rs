@@ -5,6 +5,7 @@
 
 use std::{
     io,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -22,7 +23,7 @@ use super::report::{Missing, RecoveredFile};
 use crate::{
     durable,
     exit::{Code, OrStop as _, Outcome, Stop},
-    settings::{Configuration, SourceSettings},
+    settings::{Configuration, Settings, SourceSettings},
     sources,
 };
 
@@ -50,13 +51,26 @@ enum Found {
     Another(String),
 }
 
-/// Installs every source; a source whose key cannot go in is reported and the others go on.
-pub(crate) fn install(configuration: &Configuration, sources: &[ToInstall<'_>]) -> Outcome<Installed> {
+/// Installs every source. What cannot go in is reported, and the others go on: a restore needs none
+/// of it.
+pub(crate) fn install(configuration: &Configuration, sources: &[ToInstall<'_>]) -> Installed {
     let mut installed = Installed::default();
     let mut added = Vec::new();
     for item in sources {
         let id = &item.source.id;
         let configured = configuration.settings.sources.iter().find(|source| source.id == *id);
+        if configured.is_some_and(|configured| !sources::is_same(configured, item.source)) {
+            installed.missing.push(Missing {
+                what: format!("source {id}"),
+                why: "this machine's configuration names another repository or certificate under this id".to_owned(),
+                remedy:
+                    "an operator's order to repoint decides that; or rename the source in the configuration, and run \
+                         the same command again"
+                        .to_owned(),
+                waits_for_order: true,
+            });
+            continue;
+        }
         let (key_path, token_path) = match configured {
             Some(source) => (source.key_file.clone(), source.token_file.clone()),
             None => (
@@ -64,9 +78,11 @@ pub(crate) fn install(configuration: &Configuration, sources: &[ToInstall<'_>]) 
                 configuration.folder().join("tokens").join(id.as_str()),
             ),
         };
-        put_key(&mut installed, id, &item.key.key_file(), item.key.fingerprint(), &key_path)?;
+        let key = put_key(&mut installed, id, &item.key.key_file(), item.key.fingerprint(), &key_path);
+        installed.report(key, || format!("key of source {id}"));
         if let Some(token) = item.token {
-            put_token(&mut installed, id, token, &token_path)?;
+            let token = put_token(&mut installed, id, token, &token_path);
+            installed.report(token, || format!("token of source {id}"));
         }
         if configured.is_none() {
             added.push(SourceSettings {
@@ -80,13 +96,25 @@ pub(crate) fn install(configuration: &Configuration, sources: &[ToInstall<'_>]) 
             });
         }
     }
-    add_sources(configuration, added, &mut installed)?;
-    Ok(installed)
+    let added = add_sources(configuration, added, &mut installed);
+    installed.report(added, || format!("sources in {}", configuration.path.display()));
+    installed
+}
+
+impl Installed {
+    fn report(&mut self, result: Outcome<()>, what: impl FnOnce() -> String) {
+        if let Err(stop) = result {
+            let causes = stop.causes();
+            let why = std::iter::once(stop.what).chain(causes).collect::<Vec<_>>().join(": ");
+            let remedy =
+                stop.remedy.unwrap_or_else(|| "mend this; then run the same command again, with another --into".into());
+            self.missing.push(Missing { what: what(), why, remedy, waits_for_order: false });
+        }
+    }
 }
 
 /// Keeps the root's small files beside what is restored.
-pub(crate) fn keep_files(files: &[FileSecret], into: &Path) -> Outcome<Vec<RecoveredFile>> {
-    let folder = into.join("recovered-files");
+pub(crate) fn keep_files(files: &[FileSecret], folder: &Path) -> Outcome<Vec<RecoveredFile>> {
     let mut kept = Vec::new();
     for file in files {
         let path = file.path.as_str();
@@ -147,7 +175,9 @@ fn found_key(path: &Path, wanted: Fingerprint) -> Found {
 }
 
 fn put_token(installed: &mut Installed, id: &Name, token: &TokenSecret, path: &Path) -> Outcome<()> {
-    let line = Zeroizing::new(format!("{}\n", token.expose_text()));
+    let mut line = Zeroizing::new(String::with_capacity(token.expose_text().len() + 1));
+    line.push_str(token.expose_text());
+    line.push('\n');
     match durable::read_limited(path, LIMIT).map(Zeroizing::new) {
         Ok(bytes) if bytes.trim_ascii_end() == line.trim_ascii_end().as_bytes() => {}
         Ok(_) => installed
@@ -190,16 +220,19 @@ fn add_sources(configuration: &Configuration, added: Vec<SourceSettings>, instal
     let entries = toml::to_string(&Entries { source: added }).or_stop(Code::Internal, cannot)?;
     text.push_str("\n# Put here by `tenwords-agent recover`.\n");
     text.push_str(&entries);
+    // A configuration that could not be read again would stop every later command.
+    toml::from_str::<Settings>(&text).or_stop(Code::Preflight, cannot)?;
     durable::folder(configuration.folder(), 0o755).or_stop(Code::Internal, cannot)?;
-    durable::replace("configuration", path, 0o644, text.as_bytes()).or_stop(Code::Internal, cannot)?;
+    // A link keeps leading where it led, and the file keeps its mode.
+    let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+    let mode = std::fs::metadata(&real).map_or(0o644, |found| found.permissions().mode() & 0o777);
+    durable::replace("configuration", &real, mode, text.as_bytes()).or_stop(Code::Internal, cannot)?;
     installed.paths.push(path.clone());
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use pbs_format::key::EncryptionKey;
 
     use super::*;

@@ -47,12 +47,13 @@ use crate::{
     cli, enroll,
     exit::{Code, OrStop as _, Outcome, Stop},
     hub::HubError,
+    interrupt,
     openers::{ByClient, ByClientError},
     settings::Configuration,
     show::{harmless, size},
     sources,
     terminal::Terminal,
-    words,
+    tls, words,
 };
 
 /// How often the words may be typed wrong before the command ends.
@@ -74,9 +75,17 @@ pub(crate) fn run(
     let into = args.into.clone().unwrap_or_else(|| configuration.state("recovered"));
     let into = std::path::absolute(&into).or_stop(Code::Usage, || format!("{} is no path", into.display()))?;
 
+    // Words that come by a descriptor are read before any child is started that could inherit it.
+    let given = args.code_fd.map(words::from_descriptor).transpose()?;
     say("1 Looking at this machine …");
     let client = sources::client(&configuration.settings);
-    preflight::machine(configuration, &client, &into).into_outcome("before the words")?;
+    let mut failures = preflight::machine(configuration, &client, &into);
+    if given.is_none()
+        && let Err(stop) = Terminal::open()
+    {
+        failures.add_stop(&stop);
+    }
+    failures.into_outcome("before the words")?;
     let client = client?;
     watch.lap("preflight");
 
@@ -84,14 +93,17 @@ pub(crate) fn run(
     let mut claimed = Claimed::make(configuration, ticket)?;
     preflight::clock(claimed.hub_time()).into_outcome("before the words")?;
     let box_name = harmless(&claimed.identity.box_name, 64);
+    let box_id = claimed.identity.box_id;
     let rehearsal = claimed.reply().rehearsal;
     let lost_at = claimed.reply().lost_at;
-    let versions = claimed.hub.versions(claimed.identity.box_id)?;
-    let directive = claimed.hub.directive(claimed.identity.box_id)?;
+    let target = TargetFolder::look(&into, box_id)?;
+    let versions = claimed.hub.versions(box_id)?;
+    let directive = claimed.hub.directive(box_id)?;
     watch.lap("claim");
+    interrupt::check()?;
 
     say(&format!("3 Box {box_name}{}. The ten words open it.", if rehearsal { " (a rehearsal)" } else { "" }));
-    let (opened, code) = open(args, &client, &claimed, &versions, &box_name)?;
+    let (opened, code) = open(args, given, &client, &claimed, &versions, &box_name)?;
     watch.lap("words and opening");
 
     let root = opened.escrow.root();
@@ -111,66 +123,85 @@ pub(crate) fn run(
     confirm(args, &fresh)?;
     prove(configuration, &mut claimed, &opened)?;
     watch.lap("prove");
+    interrupt::check()?;
 
-    let target = TargetFolder::take(&into, claimed.identity.box_id)?;
-    let recovered_files = install::keep_files(&facts.secrets.files, &into)?;
+    let recovered_files = install::keep_files(&facts.secrets.files, &configuration.state("recovered-files"))?;
     notes.extend(note_of_units(root));
-
     say("5 Connecting …");
     let keyring = Keyring::new(&client, opened.escrow.keys())?;
     let (connected, mut missing) = connect(&client, root, directive.as_ref())?;
     watch.lap("connect");
+    interrupt::check()?;
 
     say("6 The plan:");
     let plan = Plan::make(&client, &keyring, &connected, &facts.trust, directive.as_ref(), lost_at, &into);
     plan.lines().iter().for_each(|line| say(&format!("  {line}")));
     has_room(&plan, &into)?;
     watch.lap("plan and gate");
+    interrupt::check()?;
+    target.begin()?;
 
-    say("7 Putting keys, tokens and sources in place …");
-    let installed = install_sources(configuration, root, opened.escrow.keys())?;
-    enroll::pin_operators(configuration, &facts.trust.operators)?;
+    // From here on nothing ends the command without its report.
+    let mut installed = install::Installed::default();
+    if rehearsal {
+        notes.push("a rehearsal puts no key, token or source in place".to_owned());
+    } else {
+        say("7 Putting keys, tokens and sources in place …");
+        installed = install_sources(configuration, root, opened.escrow.keys());
+        if let Err(stop) = enroll::pin_operators(configuration, &facts.trust.operators) {
+            notes.push(format!("the operators' keys could not be pinned on this machine: {stop}"));
+        }
+    }
     missing.extend(installed.missing);
     notes.extend(installed.notes);
     watch.lap("install");
 
     say("8 Restoring …");
-    let (restored, failed) = restore::run(&client, &keyring, &plan)?;
+    let (restored, failed) = restore::run(&client, &keyring, &plan);
     missing.extend(plan.missing);
     missing.extend(failed);
     notes.extend(plan.notes);
-    let complete = missing.is_empty();
-    if complete {
-        target.finish()?;
+    // An interrupted run is begun anew; one that came to its end is never cleared again.
+    if !interrupt::is_ending()
+        && let Err(stop) = target.end()
+    {
+        notes.push(format!("{stop}: a later run would clear what was restored, so name another --into then"));
     }
     watch.lap("restore");
     drop(keyring);
 
-    let opened_by_client = opened.escrow.not_by_client().is_empty();
     let escrow = Escrow {
         version: opened.number.get(),
         code_number: facts.code.number.get(),
         sequence: facts.sequence.get(),
         made_at: facts.made_at.to_string(),
         check_line: check_line.to_string(),
-        opened_by_client,
+        opened_by_client: opened.escrow.not_by_client().is_empty(),
     };
-    let closing_version = if rehearsal {
-        None
-    } else {
+    let mut closing_version = None;
+    if !rehearsal && !interrupt::is_ending() {
         say("9 Closing with a ceremony under the same words …");
-        close(configuration, &claimed, &client, opened, &code, &mut notes)
-    };
+        match close(configuration, &claimed, &client, opened, &code) {
+            Ok(number) => closing_version = Some(number),
+            Err(stop) => missing.push(Missing {
+                what: "the closing ceremony".to_owned(),
+                why: std::iter::once(stop.what.clone()).chain(stop.causes()).collect::<Vec<_>>().join(": "),
+                remedy: "hold one as soon as you can: `tenwords-agent escrow create`".to_owned(),
+                waits_for_order: false,
+            }),
+        }
+    }
     drop(code);
-    if complete {
+    if missing.is_empty() && !interrupt::is_ending() {
         Claimed::forget(configuration);
     }
     watch.lap("closing ceremony");
     Ok(Report {
         v: V1,
-        box_id: claimed.identity.box_id.to_string(),
+        box_id: box_id.to_string(),
         box_name,
         rehearsal,
+        interrupted: interrupt::is_ending(),
         escrow,
         restored,
         missing,
@@ -189,13 +220,17 @@ type OpenedEscrow = Opened<ByClientError>;
 
 fn open(
     args: &cli::Recover,
+    given: Option<RecoveryCode>,
     client: &Client,
     claimed: &Claimed,
     versions: &[StoredHeader],
     box_name: &str,
 ) -> Outcome<(OpenedEscrow, RecoveryCode)> {
     let selection = Selection::choose(versions, args.version)
-        .or_stop(Code::Preflight, || "there is nothing at the hub that ten words could open".to_owned())?;
+        .or_stop(Code::Preflight, || "there is nothing at the hub that ten words could open".to_owned())
+        .map_err(|stop| {
+            stop.remedy("ask the operator whether this is the right box, and what versions its hub keeps")
+        })?;
     if selection.left_out() > 0 {
         eprintln!("  {} older codes are not tried unless a version is named (--version N)", selection.left_out());
     }
@@ -205,8 +240,7 @@ fn open(
             claimed.hub.parts(claimed.identity.box_id, stored)
         })
     };
-    if let Some(descriptor) = args.code_fd {
-        let code = words::from_descriptor(descriptor)?;
+    if let Some(code) = given {
         let opened = try_once(&code).map_err(refused)?;
         return Ok(with_reading(opened, code));
     }
@@ -315,17 +349,26 @@ fn prove(configuration: &Configuration, claimed: &mut Claimed, opened: &OpenedEs
         spki_sha256: claimed.spki_sha256,
     };
     let proof = opened.escrow.root().facts().words_key.sign_proof(&claim);
+    let rehearsal = claimed.reply().rehearsal;
     let reply = match claimed.hub.prove(&proof) {
         Ok(reply) => reply,
         // An earlier run of a rehearsal has used the nonce, and its answer was lost: it is recorded.
         Err(HubError::Refused(problem))
-            if claimed.is_again() && claimed.reply().rehearsal && problem.code == ProblemCode::ProofRefused =>
+            if claimed.is_again() && rehearsal && problem.code == ProblemCode::ProofRefused =>
         {
             ProveReply { v: V1, is_box: false, revoked: 0, certificate: None }
         }
         Err(error) => return Err(error.into()),
     };
-    claimed.proven(configuration, reply.certificate.filter(|_| reply.is_box))
+    // Only what was asked for is taken: in earnest the box's certificate for our key, else nothing.
+    match (rehearsal, reply.is_box, reply.certificate) {
+        (true, false, None) => claimed.proven(configuration, None),
+        (false, true, Some(certificate)) if tls::spki_sha256(&certificate.0) == Some(claimed.spki_sha256) => {
+            claimed.proven(configuration, Some(certificate))
+        }
+        _ => Err(Stop::new(Code::GateRefused, "the hub's answer to the proof is not the one that was due")
+            .remedy("nothing was installed; tell the operator, then run the same command again")),
+    }
 }
 
 // === 5: connect ===
@@ -413,7 +456,7 @@ fn install_sources(
     configuration: &Configuration,
     root: &Root,
     keys: &BTreeMap<Fingerprint, Arc<GatedKey>>,
-) -> Outcome<install::Installed> {
+) -> install::Installed {
     let facts = root.facts();
     let items: Vec<ToInstall<'_>> = facts
         .trust
@@ -433,32 +476,21 @@ fn install_sources(
 
 // === 9: close ===
 
-/// A ceremony under the same words. A failure is told and ends nothing: the data is back.
+/// A ceremony under the same words.
 fn close(
     configuration: &Configuration,
     claimed: &Claimed,
     client: &Client,
     opened: OpenedEscrow,
     code: &RecoveryCode,
-    notes: &mut Vec<String>,
-) -> Option<u64> {
-    let hold = || {
-        let (root, keys) = opened.escrow.into_parts();
-        let (label, sequence) = (root.facts().code, root.facts().sequence);
-        let history = History::ask(configuration, &claimed.identity, &claimed.hub)?.and(sequence);
-        let material = Material::of_recovery(root.into_facts(), &keys);
-        let place = Place { configuration, identity: &claimed.identity, hub: &claimed.hub, client };
-        ceremony::hold(&place, material, &history, label, code, &mut UnwrapErr(SysRng))
-    };
-    match hold() {
-        Ok(made) => Some(made.number.get()),
-        Err(stop) => {
-            notes.push(format!(
-                "the closing ceremony did not succeed ({stop}); hold one with `tenwords-agent escrow create` as soon as you can"
-            ));
-            None
-        }
-    }
+) -> Outcome<u64> {
+    let (root, keys) = opened.escrow.into_parts();
+    let (label, sequence) = (root.facts().code, root.facts().sequence);
+    let history = History::ask(configuration, &claimed.identity, &claimed.hub)?.and(sequence);
+    let material = Material::of_recovery(root.into_facts(), &keys);
+    let place = Place { configuration, identity: &claimed.identity, hub: &claimed.hub, client };
+    let made = ceremony::hold(&place, material, &history, label, code, &mut UnwrapErr(SysRng))?;
+    Ok(made.number.get())
 }
 
 fn closure(rehearsal: bool, proven: bool, closing: Option<u64>) -> Vec<Closure> {

@@ -9,18 +9,19 @@ use std::{
     sync::Arc,
 };
 
-use pbs_driver::{Access, Client, Folder, restore, snapshot, snapshot::SnapshotInfo};
-use pbs_format::datastore::{FileName, Group, SnapshotRef};
+use pbs_driver::{Access, Client, DriverError, Failure, Folder, restore, snapshot, snapshot::SnapshotInfo};
+use pbs_format::datastore::{FileName, Group, Namespace, SnapshotRef};
 use tenwords_escrow::{
-    gate::{GatedKey, GatedSnapshot},
+    gate::{GateError, GatedKey, GatedSnapshot},
     root::{Source, Trust},
     secret::TokenSecret,
 };
 use tenwords_protocol::{
     directive::{Directive, Item, Place, Target, Wanted},
-    fingerprint::Fingerprint,
+    fingerprint::{Fingerprint, ShortFingerprint},
     time::Timestamp,
 };
+use thiserror::Error;
 
 use super::report::Missing;
 use crate::{
@@ -155,8 +156,7 @@ impl<'a> Plan<'a> {
         self.work
             .iter()
             .flat_map(|work| work.archives.iter().filter_map(|(name, _)| work.snapshot.archive(name.as_str())))
-            .map(|archive| archive.entry().size)
-            .sum()
+            .fold(0, |sum, archive| archive.entry().size.saturating_add(sum))
     }
 
     fn not(
@@ -250,36 +250,47 @@ impl Planner<'_> {
             return;
         }
         let mut refused = Vec::new();
+        let mut orderable = true;
         for info in candidates.iter().take(TRIES) {
             match self.gate(source, info) {
                 Ok(snapshot) => {
                     if !refused.is_empty() {
-                        plan.notes.push(format!("{what}: {} was passed over: {}", refused.len(), refused.join("; ")));
+                        plan.notes.push(format!(
+                            "{what}: {} newer snapshots did not prove themselves, an OLDER one is restored: {}",
+                            refused.len(),
+                            refused.join("; ")
+                        ));
                     }
                     self.archives(plan, source, snapshot, only, &what);
                     return;
                 }
-                Err(why) => refused.push(format!("{}: {why}", info.snapshot.time())),
+                // A server that does not answer says nothing about a snapshot: an older one is not
+                // taken in its place.
+                Err(Unproven::Driver(error)) => {
+                    let step = error.next_step().unwrap_or("see that the backup server answers");
+                    let remedy = format!("{step}; then run the same command again");
+                    plan.not(what, format!("{}: {}", info.snapshot.time(), chain(&error)), remedy, false);
+                    return;
+                }
+                Err(why) => {
+                    orderable &= !matches!(why, Unproven::KeyMissing(_));
+                    refused.push(format!("{}: {}", info.snapshot.time(), chain(&why)));
+                }
             }
         }
-        plan.not(
-            what,
-            format!("no snapshot proved itself: {}", refused.join("; ")),
-            "only an operator's order for one exact snapshot lets an unproven one be restored; ask the operator",
-            true,
-        );
+        let remedy = if orderable {
+            "only an operator's order for one exact snapshot lets an unproven one be restored; ask the operator"
+        } else {
+            "the words open other versions of the escrow too, which may hold that key: ask the operator for --version N"
+        };
+        plan.not(what, format!("no snapshot proved itself: {}", refused.join("; ")), remedy, orderable);
     }
 
-    fn gate(&self, source: &Connected<'_>, info: &SnapshotInfo) -> Result<GatedSnapshot, String> {
-        let wanted: &SnapshotRef = &info.snapshot;
-        let claimed = info.fingerprint.ok_or("it is not encrypted, or its list of files is missing")?;
-        let key = self
-            .keyring
-            .keys
-            .get(&claimed)
-            .ok_or_else(|| format!("it needs key {}, which this escrow does not hold", claimed.short()))?;
-        let key_file = self.keyring.key_file(claimed).ok_or("its key has no file")?;
-        gate(self.client, &source.access, wanted, key, key_file)
+    fn gate(&self, source: &Connected<'_>, info: &SnapshotInfo) -> Result<GatedSnapshot, Unproven> {
+        let claimed = info.fingerprint.ok_or(Unproven::Plain)?;
+        let key = self.keyring.keys.get(&claimed).ok_or(Unproven::KeyMissing(claimed.shortened()))?;
+        let key_file = self.keyring.key_file(claimed).ok_or(Unproven::KeyMissing(claimed.shortened()))?;
+        gate(self.client, &source.access, &info.snapshot, key, key_file)
     }
 
     fn archives<'a>(
@@ -291,7 +302,11 @@ impl Planner<'_> {
         what: &str,
     ) {
         let group: &Group = snapshot.snapshot().group();
-        let folder = self.into.join(source.source.id.as_str()).join(format!("{}-{}", group.backup_type(), group.id()));
+        let mut folder = self.into.join(source.source.id.as_str());
+        if *source.access.namespace() != own_namespace(source.source) {
+            folder.extend(source.access.namespace().components().map(|name| format!("ns-{name}")));
+        }
+        let folder = folder.join(format!("{}-{}", group.backup_type(), group.id()));
         let mut archives: Vec<(FileName, PathBuf)> = Vec::new();
         let mut names = BTreeSet::new();
         for archive in snapshot.archives().filter(|archive| archive.server_name() != CATALOG) {
@@ -301,17 +316,47 @@ impl Planner<'_> {
             };
             // `x.pxar.didx` and `x.pxar.blob` would share a target: the second keeps its server name.
             let name = if names.insert(archive.name()) { archive.name() } else { archive.server_name() };
-            if chosen {
-                archives.push((archive.entry().filename.clone(), target.unwrap_or_else(|| folder.join(name))));
+            let target = target.unwrap_or_else(|| folder.join(name));
+            if chosen && plan.work.iter().flat_map(|work| &work.archives).any(|(_, taken)| *taken == target) {
+                plan.not(
+                    format!("{what} {}", archive.name()),
+                    format!("{} is already the target of another snapshot of this plan", target.display()),
+                    ASK_OPERATOR,
+                    false,
+                );
+            } else if chosen {
+                archives.push((archive.entry().filename.clone(), target));
             }
         }
-        if archives.is_empty() {
+        if archives.is_empty() && only.is_some() {
             let wanted = only.map(|(name, _)| name.to_owned()).unwrap_or_default();
-            plan.not(what, format!("the snapshot has no archive {wanted}"), ASK_OPERATOR, false);
+            plan.not(what, format!("the snapshot has no free archive {wanted}"), ASK_OPERATOR, false);
+        }
+        if archives.is_empty() {
             return;
         }
         plan.work.push(Work { source: source.source, access: &source.access, snapshot, archives });
     }
+}
+
+/// Why a snapshot is not restored.
+#[derive(Debug, Error)]
+pub(crate) enum Unproven {
+    /// Its list of files could not be had; nothing is known of it.
+    #[error("its list of files could not be fetched")]
+    Driver(#[source] DriverError),
+    /// The client refused its list of files.
+    #[error("the client refuses its list of files")]
+    Listed(#[source] DriverError),
+    /// It failed the gate.
+    #[error("it failed the gate")]
+    Gate(#[source] GateError),
+    /// It names a key that was not opened.
+    #[error("it needs key {0}, which this escrow does not hold")]
+    KeyMissing(ShortFingerprint),
+    /// It names no key.
+    #[error("it is not encrypted, or unfinished")]
+    Plain,
 }
 
 /// The manifest through the client, judged natively.
@@ -321,9 +366,19 @@ pub(crate) fn gate(
     wanted: &SnapshotRef,
     key: &Arc<GatedKey>,
     key_file: &Path,
-) -> Result<GatedSnapshot, String> {
-    let manifest = restore::manifest(client, access, wanted, key_file).map_err(|error| chain(&error))?;
-    GatedSnapshot::check(&manifest, key, wanted).map_err(|error| chain(&error))
+) -> Result<GatedSnapshot, Unproven> {
+    let manifest = restore::manifest(client, access, wanted, key_file).map_err(|error| match error.failure() {
+        // What the client itself finds wrong with a list of files is the list's fault.
+        Some(
+            Failure::Damaged { .. }
+            | Failure::MissingKey { .. }
+            | Failure::NotFound { .. }
+            | Failure::WrongKey { .. }
+            | Failure::WrongSignature,
+        ) => Unproven::Listed(error),
+        _ => Unproven::Driver(error),
+    })?;
+    GatedSnapshot::check(&manifest, key, wanted).map_err(Unproven::Gate)
 }
 
 /// An error with its causes, on one line.
@@ -336,6 +391,12 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     harmless(&text, 400)
+}
+
+/// The namespace that the root names for a source.
+fn own_namespace(source: &Source) -> Namespace {
+    let text = source.namespace.as_ref().map(ToString::to_string).unwrap_or_default();
+    text.parse().unwrap_or_else(|_| Namespace::root())
 }
 
 const ASK_OPERATOR: &str = "ask the operator to mend the directive, and run the same command again";

@@ -5,7 +5,10 @@ use std::{path::PathBuf, process::ExitCode, time::Instant};
 use serde::Serialize;
 use tenwords_protocol::v1::V1;
 
-use crate::{exit::Code, show::size};
+use crate::{
+    exit::Code,
+    show::{harmless, size},
+};
 
 /// The report of one run.
 #[derive(Debug, Serialize)]
@@ -14,6 +17,8 @@ pub(crate) struct Report {
     pub(crate) box_id: String,
     pub(crate) box_name: String,
     pub(crate) rehearsal: bool,
+    /// A signal ended the run: it is to be run again.
+    pub(crate) interrupted: bool,
     /// Which escrow was opened.
     pub(crate) escrow: Escrow,
     pub(crate) restored: Vec<Restored>,
@@ -48,6 +53,9 @@ pub(crate) struct Restored {
     pub(crate) target: PathBuf,
     pub(crate) bytes: u64,
     pub(crate) milliseconds: u128,
+    /// What the client said while it restored: what it could not set, above all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) said: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -103,9 +111,11 @@ impl Stopwatch {
 }
 
 impl Report {
-    /// 0 if everything of the plan is back, 13 if all that is missing waits for an order, else 14.
+    /// 130 if a signal ended it, 0 if everything of the plan is back, 13 if all that is missing waits for an order, else 14.
     pub(crate) fn exit_code(&self) -> ExitCode {
-        if self.missing.is_empty() {
+        if self.interrupted {
+            Code::Interrupted.into()
+        } else if self.missing.is_empty() {
             ExitCode::SUCCESS
         } else if self.missing.iter().all(|missing| missing.waits_for_order) {
             Code::WaitingForOrder.into()
@@ -117,11 +127,19 @@ impl Report {
     pub(crate) fn tell(&self) {
         println!();
         let bytes = self.restored.iter().map(|item| item.bytes).sum();
-        let word = if self.rehearsal { "Rehearsed" } else { "Recovered" };
+        let word = match (self.interrupted, self.missing.is_empty(), self.rehearsal) {
+            (true, ..) => "INTERRUPTED",
+            (false, false, _) => "NOT ALL is back",
+            (false, true, true) => "Rehearsed",
+            (false, true, false) => "Recovered",
+        };
         println!("{word}: box {} ({}), {} archives, {}.", self.box_name, self.box_id, self.restored.len(), size(bytes));
         for item in &self.restored {
-            let Restored { source, snapshot, archive, target, .. } = item;
+            let Restored { source, snapshot, archive, target, said, .. } = item;
             println!("  {source} {snapshot} {archive} -> {} ({})", target.display(), size(item.bytes));
+            for line in said {
+                println!("    {}", harmless(line, 400));
+            }
         }
         if !self.missing.is_empty() {
             println!("\nNot restored:");

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::IsTerminal as _,
+    io::{self, IsTerminal as _},
     ops::ControlFlow,
     path::Path,
     time::{Duration, Instant},
@@ -16,56 +16,76 @@ use super::{
     plan::{self, Keyring, Plan, Work, chain},
     report::{Missing, Restored},
 };
-use crate::{
-    durable,
-    exit::{Code, OrStop as _, Outcome},
-    show::size,
-};
+use crate::{durable, interrupt, show::size};
 
 /// Without a terminal, a plain line so often.
 const PLAIN: Duration = Duration::from_secs(10);
 
 /// What came back and what did not. One failure does not stop the others.
-pub(crate) fn run(client: &Client, keyring: &Keyring<'_>, plan: &Plan<'_>) -> Outcome<(Vec<Restored>, Vec<Missing>)> {
+pub(crate) fn run(client: &Client, keyring: &Keyring<'_>, plan: &Plan<'_>) -> (Vec<Restored>, Vec<Missing>) {
     let (mut restored, mut missing) = (Vec::new(), Vec::new());
     for work in &plan.work {
+        let mut done = Vec::new();
         for (archive, target) in &work.archives {
-            let what = format!("{} {} {}", work.source.id, work.snapshot.snapshot(), archive.archive());
-            match one(client, keyring, work, archive, target)? {
-                Ok(done) => restored.push(done),
-                Err((why, waits_for_order)) => missing.push(Missing {
-                    what,
-                    why,
-                    remedy: if waits_for_order {
-                        format!("move {} aside, or have the operator order its replacement; then run the same command again", target.display())
-                    } else {
-                        "mend what the cause names, then run the same command again".to_owned()
-                    },
-                    waits_for_order,
-                }),
+            match one(client, keyring, work, archive, target) {
+                Ok((item, before)) => done.push((item, before)),
+                Err(why) => missing.push(why.missing(work, archive, target)),
             }
         }
-        if let Err(why) = unchanged(client, keyring, work) {
-            // What was restored under a list that changed meanwhile is not the plan's.
-            let what = format!("{} {}", work.source.id, work.snapshot.snapshot());
-            restored.retain(|done| {
-                done.snapshot != work.snapshot.snapshot().to_string() || done.source != work.source.id.as_str()
-            });
-            for (_, target) in &work.archives {
-                remove(target);
+        match unchanged(client, keyring, work) {
+            Ok(()) => restored.extend(done.into_iter().map(|(item, _)| item)),
+            // What was restored under a list that is another one now is not the plan's. Only what
+            // this very work has put in place is removed.
+            Err(why) => {
+                let mut why = format!("the snapshot could not be shown to be the same after the restore: {why}");
+                for (item, before) in &done {
+                    why.push_str(&removed(&item.target, *before));
+                }
+                missing.push(Missing {
+                    what: format!("{} {}", work.source.id, work.snapshot.snapshot()),
+                    why,
+                    remedy:
+                        "see that the backup server answers and who writes to it; then run the same command again, \
+                             with another --into"
+                            .to_owned(),
+                    waits_for_order: false,
+                });
             }
-            missing.push(Missing {
-                what,
-                why: format!("the server changed the snapshot while it was restored, and what came was removed: {why}"),
-                remedy: "ask who writes to the backup server, then run the same command again".to_owned(),
-                waits_for_order: false,
-            });
         }
     }
-    Ok((restored, missing))
+    (restored, missing)
 }
 
-type Why = (String, bool);
+/// Why an archive is not there.
+enum Why {
+    /// Something lies at its target.
+    Occupied,
+    /// The restore did not succeed; what it left was removed.
+    Failed(String),
+}
+
+impl Why {
+    fn missing(self, work: &Work<'_>, archive: &FileName, target: &Path) -> Missing {
+        let what = format!("{} {} {}", work.source.id, work.snapshot.snapshot(), archive.archive());
+        match self {
+            Self::Occupied => Missing {
+                what,
+                why: format!("something lies at {}", target.display()),
+                remedy: format!(
+                    "move {} aside, or have the operator order its replacement; then run the same command again",
+                    target.display()
+                ),
+                waits_for_order: true,
+            },
+            Self::Failed(why) => Missing {
+                what,
+                why,
+                remedy: "mend what the cause names; then run the same command again, with another --into".to_owned(),
+                waits_for_order: false,
+            },
+        }
+    }
+}
 
 fn one(
     client: &Client,
@@ -73,28 +93,25 @@ fn one(
     work: &Work<'_>,
     archive: &FileName,
     target: &Path,
-) -> Outcome<Result<Restored, Why>> {
-    let occupied = match fs::symlink_metadata(target) {
-        Err(_) => false,
-        Ok(found) if found.is_dir() => fs::read_dir(target).map_or(true, |mut entries| entries.next().is_some()),
-        Ok(_) => true,
-    };
-    if occupied {
-        return Ok(Err((format!("{} exists and is not empty", target.display()), true)));
+) -> Result<(Restored, Before), Why> {
+    if interrupt::is_ending() {
+        return Err(Why::Failed("interrupted before it began".to_owned()));
     }
+    let before = Before::look(target)?;
     if let Some(parent) = target.parent() {
-        durable::folder(parent, 0o700).or_stop(Code::Internal, || format!("cannot make {}", parent.display()))?;
+        durable::folder(parent, 0o700)
+            .map_err(|error| Why::Failed(format!("cannot make {}: {error}", parent.display())))?;
     }
     let key = work.snapshot.key().fingerprint();
-    let (Some(key_file), Some(entry)) = (keyring.key_file(key), work.snapshot.archive(archive.as_str())) else {
-        return Ok(Err(("its key or its signed entry is gone".to_owned(), false)));
-    };
+    let gone = || Why::Failed("its key or its signed entry is gone".to_owned());
+    let key_file = keyring.key_file(key).ok_or_else(gone)?;
+    let entry = work.snapshot.archive(archive.as_str()).ok_or_else(gone)?;
     let bytes = entry.entry().size;
     let request = restore::Request { access: work.access, snapshot: work.snapshot.snapshot(), archive, key_file, key };
     let mut progress = Progress::new(archive.archive(), bytes);
     let mut observe = |moment: restore::Progress| {
         progress.at(moment.written);
-        ControlFlow::Continue(())
+        if interrupt::is_ending() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let began = Instant::now();
     let result = if archive.kind() == FileKind::Dynamic {
@@ -103,32 +120,57 @@ fn one(
         restore::file(client, &request, target, &mut observe)
     };
     progress.end();
-    match result {
-        Ok(output) => {
-            for line in output.said {
-                tracing::warn!(archive = archive.archive(), "{line}");
-            }
-            Ok(Ok(Restored {
-                source: work.source.id.to_string(),
-                snapshot: work.snapshot.snapshot().to_string(),
-                archive: archive.archive().to_owned(),
-                target: target.to_owned(),
-                bytes,
-                milliseconds: began.elapsed().as_millis(),
-            }))
+    // No plausible half is left behind.
+    let failed = |why: String| Why::Failed(format!("{why}{}", removed(target, before)));
+    let output = result.map_err(|error| failed(chain(&error)))?;
+    if archive.kind() == FileKind::Fixed {
+        // An image says its length in the signed entry: the client was not handed another one.
+        let found = fs::metadata(target).map(|found| found.len()).unwrap_or_default();
+        if found != bytes {
+            return Err(failed(format!("the image has {found} bytes, {bytes} were signed")));
         }
-        Err(error) => {
-            // No plausible half is left behind.
-            remove(target);
-            Ok(Err((chain(&error), false)))
+    }
+    let restored = Restored {
+        source: work.source.id.to_string(),
+        snapshot: work.snapshot.snapshot().to_string(),
+        archive: archive.archive().to_owned(),
+        target: target.to_owned(),
+        bytes,
+        milliseconds: began.elapsed().as_millis(),
+        said: output.said,
+    };
+    Ok((restored, before))
+}
+
+/// What lay at a target before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Nothing,
+    /// A folder without anything in it, perhaps somebody's mount point: it stays.
+    EmptyFolder,
+}
+
+impl Before {
+    fn look(target: &Path) -> Result<Self, Why> {
+        let unknown = |error: io::Error| Why::Failed(format!("cannot look at {}: {error}", target.display()));
+        match fs::symlink_metadata(target) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::Nothing),
+            Err(error) => Err(unknown(error)),
+            Ok(found) if found.is_dir() && fs::read_dir(target).map_err(unknown)?.next().is_none() => {
+                Ok(Self::EmptyFolder)
+            }
+            Ok(_) => Err(Why::Occupied),
         }
     }
 }
 
+/// Looks at the signed list of files once more. This shows a snapshot that was replaced; it does
+/// not show a server that handed the client another list, signed under the same key, in between.
 fn unchanged(client: &Client, keyring: &Keyring<'_>, work: &Work<'_>) -> Result<(), String> {
     let key = work.snapshot.key();
     let key_file = keyring.key_file(key.fingerprint()).ok_or("its key file is gone")?;
-    let again = plan::gate(client, work.access, work.snapshot.snapshot(), key, key_file)?;
+    let again = plan::gate(client, work.access, work.snapshot.snapshot(), key, key_file);
+    let again = again.map_err(|error| error.to_string())?;
     let entries = |snapshot: &tenwords_escrow::gate::GatedSnapshot| {
         snapshot
             .archives()
@@ -142,15 +184,22 @@ fn unchanged(client: &Client, keyring: &Keyring<'_>, work: &Work<'_>) -> Result<
     }
 }
 
-/// Removes what this run has restored to `target`, which was free before.
-fn remove(target: &Path) {
-    let result = match fs::symlink_metadata(target) {
-        Ok(found) if found.is_dir() => fs::remove_dir_all(target),
-        Ok(_) => fs::remove_file(target),
+/// Removes what this run has put at `target`, which was free before; says so if it cannot.
+fn removed(target: &Path, before: Before) -> String {
+    let remove = |path: &Path| match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
         Err(_) => Ok(()),
     };
-    if let Err(error) = result {
-        tracing::warn!(target = %target.display(), %error, "cannot remove what a failed restore has left");
+    let result = match before {
+        Before::Nothing => remove(target),
+        Before::EmptyFolder => {
+            fs::read_dir(target).and_then(|mut entries| entries.try_for_each(|entry| remove(&entry?.path())))
+        }
+    };
+    match result {
+        Ok(()) => String::new(),
+        Err(error) => format!("; what it left at {} could NOT be removed ({error}), do not use it", target.display()),
     }
 }
 
@@ -163,7 +212,7 @@ struct Progress {
 
 impl Progress {
     fn new(name: &str, total: u64) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(total);
             if let Ok(style) = ProgressStyle::with_template(
                 "  {msg:24!} {bar:24} {bytes:>11} of {total_bytes} {bytes_per_sec:>12} {eta:>4} left",
@@ -191,5 +240,31 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_there_before_is_never_removed() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let (full, empty, absent) =
+            (folder.path().join("full"), folder.path().join("empty"), folder.path().join("absent"));
+        fs::create_dir(&full)?;
+        fs::write(full.join("theirs"), "x")?;
+        fs::create_dir(&empty)?;
+        assert!(matches!(Before::look(&full), Err(Why::Occupied)));
+        assert!(matches!(Before::look(&full.join("theirs")), Err(Why::Occupied)));
+        assert!(matches!(Before::look(&full.join("theirs/x")), Err(Why::Failed(_))));
+        for (path, before) in [(&empty, Before::EmptyFolder), (&absent, Before::Nothing)] {
+            assert!(Before::look(path).is_ok_and(|found| found == before));
+            fs::create_dir_all(path.join("ours"))?;
+            assert_eq!(removed(path, before), "");
+            assert_eq!(path.exists(), before == Before::EmptyFolder);
+        }
+        assert_eq!(fs::read_dir(&empty)?.count(), 0);
+        Ok(())
     }
 }

@@ -2,9 +2,11 @@
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
+use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 use tenwords_protocol::{id::BoxId, json, v1::V1};
 
@@ -16,10 +18,19 @@ use crate::{
 const MARK: &str = ".tenwords-recovery.json";
 const LIMIT: u64 = 4096;
 
-/// The folder, marked as this recovery's.
+/// A folder that may be used, not yet touched.
 pub(crate) struct TargetFolder {
     path: PathBuf,
     box_id: BoxId,
+}
+
+/// What the folder's mark says. A run that came to its end, complete or not, says so: only what a
+/// run was torn out of is begun anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Ended,
+    Running,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -27,53 +38,43 @@ pub(crate) struct TargetFolder {
 struct Mark {
     v: V1,
     box_id: BoxId,
-    finished: bool,
+    state: State,
 }
 
 impl TargetFolder {
-    /// Takes the folder. What an interrupted run for the same box has left there is begun anew; a
-    /// finished one, and anything else, is never touched.
-    pub(crate) fn take(path: &Path, box_id: BoxId) -> Outcome<Self> {
+    /// Looks at the folder: missing, empty, or torn out of by an earlier run for the same box.
+    pub(crate) fn look(path: &Path, box_id: BoxId) -> Outcome<Self> {
         let cannot = || format!("cannot use {}", path.display());
+        let refuse = |why: &str| {
+            Err(Stop::new(Code::Preflight, format!("{} {why}", path.display()))
+                .remedy("name a folder that is missing or empty with --into; what is there is not touched"))
+        };
         let folder = Self { path: path.to_owned(), box_id };
-        match fs::read_dir(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                durable::folder(path, 0o700).or_stop(Code::Preflight, cannot)?;
-            }
+        match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(folder),
             Err(error) => return Err(Stop::new(Code::Preflight, cannot()).because(error)),
-            Ok(mut entries) => {
-                if entries.next().is_some() {
-                    folder.clear_unfinished()?;
-                }
+            Ok(found) if !found.is_dir() => return refuse("is not a folder"),
+            Ok(found) if found.uid() != geteuid().as_raw() || found.mode() & 0o022 != 0 => {
+                return refuse("belongs to somebody else, or others may write there");
             }
+            Ok(_) => {}
         }
-        folder.mark(false)?;
-        Ok(folder)
-    }
-
-    /// Everything of the plan is there; a later run will not touch it.
-    pub(crate) fn finish(&self) -> Outcome<()> {
-        self.mark(true)
-    }
-
-    fn clear_unfinished(&self) -> Outcome<()> {
-        let path = &self.path;
+        if fs::read_dir(path).or_stop(Code::Preflight, cannot)?.next().is_none() {
+            return Ok(folder);
+        }
         let mark = durable::read_limited(&path.join(MARK), LIMIT).ok();
-        let mark: Option<Mark> = mark.and_then(|text| json::from_slice(&text).ok());
-        match mark {
-            Some(Mark { box_id, finished: false, .. }) if box_id == self.box_id => {}
-            Some(Mark { finished: true, .. }) => {
-                return Err(Stop::new(Code::Preflight, format!("{} holds a finished recovery", path.display()))
-                    .remedy("name another folder with --into; what is there is not touched"));
-            }
-            _ => {
-                return Err(Stop::new(
-                    Code::Preflight,
-                    format!("{} is not empty, and not of this recovery", path.display()),
-                )
-                .remedy("name a folder that is missing or empty with --into; what is there is not touched"));
-            }
+        match mark.and_then(|text| json::from_slice(&text).ok()) {
+            Some(Mark { box_id, state: State::Running, .. }) if box_id == folder.box_id => Ok(folder),
+            Some(Mark { state: State::Ended, .. }) => refuse("holds what an earlier recovery has restored"),
+            _ => refuse("is not empty, and not of this recovery"),
         }
+    }
+
+    /// Clears what an earlier run was torn out of, and marks the folder as this run's.
+    pub(crate) fn begin(&self) -> Outcome<()> {
+        let path = &self.path;
+        let cannot = || format!("cannot begin in {}", path.display());
+        durable::folder(path, 0o700).or_stop(Code::Preflight, cannot)?;
         let clear = || -> io::Result<()> {
             for entry in fs::read_dir(path)? {
                 let entry = entry?;
@@ -81,20 +82,27 @@ impl TargetFolder {
                     continue;
                 }
                 if entry.file_type()?.is_dir() {
-                    fs::remove_dir_all(entry.path())?
+                    fs::remove_dir_all(entry.path())?;
                 } else {
-                    fs::remove_file(entry.path())?
+                    fs::remove_file(entry.path())?;
                 }
             }
             Ok(())
         };
-        clear()
-            .or_stop(Code::Preflight, || format!("cannot clear what an interrupted run has left in {}", path.display()))
+        clear().or_stop(Code::Preflight, || {
+            format!("cannot clear what an interrupted run has left in {}", path.display())
+        })?;
+        self.mark(State::Running)
     }
 
-    fn mark(&self, finished: bool) -> Outcome<()> {
+    /// The run has come to its end; no later one clears what is there.
+    pub(crate) fn end(&self) -> Outcome<()> {
+        self.mark(State::Ended)
+    }
+
+    fn mark(&self, state: State) -> Outcome<()> {
         let cannot = || format!("cannot write into {}", self.path.display());
-        let mark = Mark { v: V1, box_id: self.box_id, finished };
+        let mark = Mark { v: V1, box_id: self.box_id, state };
         let text = json::to_vec(&mark).or_stop(Code::Internal, cannot)?;
         durable::replace("target-mark", &self.path.join(MARK), 0o600, &text).or_stop(Code::Preflight, cannot)
     }
@@ -102,31 +110,50 @@ impl TargetFolder {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
-    fn only_what_an_interrupted_run_has_left_is_begun_anew() -> Result<(), Box<dyn std::error::Error>> {
+    fn only_what_a_run_was_torn_out_of_is_begun_anew() -> Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("into");
         let one: BoxId = "3f2b8a52-7c1d-4e7a-9b60-0d1f2a3b4c5d".parse()?;
         let other: BoxId = "3f2b8a52-7c1d-4e7a-9b60-0d1f2a3b4c5e".parse()?;
-        let take = |id| TargetFolder::take(&path, id).map_err(|stop| stop.what);
+        let look = |id| TargetFolder::look(&path, id).map_err(|stop| stop.what);
+        let refused = |id, why: &str| look(id).is_err_and(|what| what.contains(why));
 
-        take(one)?;
+        look(one)?.begin().map_err(|stop| stop.what)?;
         fs::create_dir(path.join("half"))?;
         fs::write(path.join("half/file"), "x")?;
-        assert!(take(other).is_err_and(|what| what.contains("not of this recovery")));
-        assert!(path.join("half/file").exists());
-        let mine = take(one)?;
+        assert!(refused(other, "not of this recovery"));
+        let again = look(one)?;
+        assert!(path.join("half/file").exists(), "looking touches nothing");
+        again.begin().map_err(|stop| stop.what)?;
         assert!(!path.join("half").exists());
 
         fs::write(path.join("data"), "x")?;
-        mine.finish().map_err(|stop| stop.what)?;
-        assert!(take(one).is_err_and(|what| what.contains("finished")));
+        again.end().map_err(|stop| stop.what)?;
+        assert!(refused(one, "earlier recovery"));
         assert!(path.join("data").exists());
 
         fs::remove_file(path.join(MARK))?;
-        assert!(take(one).is_err_and(|what| what.contains("not of this recovery")));
+        assert!(refused(one, "not of this recovery"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_folder_that_others_can_reach_into_is_refused() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let id: BoxId = "3f2b8a52-7c1d-4e7a-9b60-0d1f2a3b4c5d".parse()?;
+        let shared = folder.path().join("shared");
+        fs::create_dir(&shared)?;
+        fs::set_permissions(&shared, fs::Permissions::from_mode(0o777))?;
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("/tmp", &link)?;
+        for path in [&shared, &link] {
+            assert!(TargetFolder::look(path, id).is_err(), "{}", path.display());
+        }
         Ok(())
     }
 }
