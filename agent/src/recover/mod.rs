@@ -161,12 +161,6 @@ pub(crate) fn run(
     missing.extend(plan.missing);
     missing.extend(failed);
     notes.extend(plan.notes);
-    // An interrupted run is begun anew; one that came to its end is never cleared again.
-    if !interrupt::is_ending()
-        && let Err(stop) = target.end()
-    {
-        notes.push(format!("{stop}: a later run would clear what was restored, so name another --into then"));
-    }
     watch.lap("restore");
     drop(keyring);
 
@@ -192,6 +186,13 @@ pub(crate) fn run(
         }
     }
     drop(code);
+    // What was torn out of before this, be it in the closing ceremony, is begun anew by the same command;
+    // what came to its end is never cleared again.
+    if !interrupt::is_ending()
+        && let Err(stop) = target.end()
+    {
+        notes.push(format!("{stop}: a later run would clear what was restored, so name another --into then"));
+    }
     if missing.is_empty() && !interrupt::is_ending() {
         Claimed::forget(configuration);
     }
