@@ -9,7 +9,7 @@ use tenwords_spikes::{terminal::numbered_words, world::Machine};
 
 use super::{
     LONG,
-    liar::{Asked, Lie, Liar, honest},
+    liar::{Asked, Liar, Lie, honest},
 };
 use crate::support::{as_shown, joined};
 
@@ -63,8 +63,8 @@ fn s09_a_flipped_bit_on_the_way_back_ends_the_ceremony() -> Result<()> {
         Some(truth)
     });
     for (what, lie, sentences) in [
-        ("a bit of the key part", part("/key/", middle), ["does not hold together", "what to do: "]),
-        ("a bit of the root", part("/root.age", end), ["does not hold together", "what to do: "]),
+        ("a bit of the key part", part("/key/", middle), ["is not what was stored there", "what to do: "]),
+        ("a bit of the root", part("/root.age", end), ["is not what was stored there", "what to do: "]),
         ("a hub that lists nothing", forgets, ["does not list it", "is not protected"]),
     ] {
         liar.tells(lie);

@@ -21,14 +21,8 @@ fn a_stranger_at_the_tickets_address_hears_nothing() -> Result<()> {
         ("another authority, with the hub's beside it", Shown::strange(vec![authority(&scene.hub)?])?),
     ] {
         let liar = Liar::with(&scene.hub, shown)?;
-        let said = refused(
-            &scene,
-            &machine,
-            &liar.ticket(&ticket)?,
-            &scene.words,
-            12,
-            "not the hub that was expected",
-        )?;
+        let said =
+            refused(&scene, &machine, &liar.ticket(&ticket)?, &scene.words, 12, "not the hub that was expected")?;
         ensure!(liar.met() > 0, "{what}: nobody came");
         ensure!(liar.heard().is_empty(), "{what}: it was told {:?}", liar.heard());
         ensure!(!said.contains(&secret), "{what}: the ticket's secret is on the screen");

@@ -73,7 +73,7 @@ impl Genuine {
             b'a' => b'b',
             letter if letter.is_ascii_uppercase() => b'A',
             letter if letter.is_ascii_lowercase() => b'a',
-            other => other ^ 1,
+            _ => b'A',
         };
         self.with(name, bytes)
     }
@@ -91,7 +91,7 @@ impl Genuine {
     }
 }
 
-/// These versions, newest first, and nothing else.
+/// These versions, newest first, and nothing else, until the words were proven: from then on the truth.
 fn serving(versions: Vec<(Header, Parts)>) -> Result<Lie> {
     let count = versions.len() as u64;
     let numbered = (1..=count).rev().zip(&versions);
@@ -102,7 +102,12 @@ fn serving(versions: Vec<(Header, Parts)>) -> Result<Lie> {
         })
         .collect::<Result<Vec<_>>>()?;
     let list = json::to_vec(&VersionList { v: V1, versions: headers })?;
+    let mut proven = false;
     Ok(Box::new(move |asked: &Asked, truth: Answer| {
+        proven |= asked.path.ends_with("/prove");
+        if proven {
+            return Some(truth);
+        }
         if asked.method == "GET" && asked.path.ends_with("/versions") {
             return Some(Answer { body: list.clone(), status: 200, ..truth });
         }
@@ -176,18 +181,21 @@ fn s10_an_age_file_of_another_shape_costs_no_memory_and_opens_nothing() -> Resul
         let changed = [&root[..at], to.as_bytes(), &root[at + from.len()..]].concat();
         genuine.with(PartName::Root, changed)
     };
-    let second = "-> X25519 TEiF0ypqr+bpvcqXNyCVJpL7OuwPdVwPL7KQEbFDOCc\nJSVVNk0AzOsdKTT9Je0Hkzl6ZhXYQ9pO0G4hqZ3xYyM\n--- ";
+    let second =
+        "-> X25519 TEiF0ypqr+bpvcqXNyCVJpL7OuwPdVwPL7KQEbFDOCc\nJSVVNk0AzOsdKTT9Je0Hkzl6ZhXYQ9pO0G4hqZ3xYyM\n--- ";
     for (what, lie) in [
         ("work factor 17", replaced(" 16\n", " 17\n")?),
         ("work factor 30", replaced(" 16\n", " 30\n")?),
         ("work factor 15", replaced(" 16\n", " 15\n")?),
         ("a second recipient", replaced("--- ", second)?),
-        ("cut off", genuine.with(PartName::Root, root[..root.len() / 8].to_vec())?),
+        ("cut off in its header", genuine.with(PartName::Root, root[..root.len() / 20].to_vec())?),
         ("empty", genuine.with(PartName::Root, Vec::new())?),
         ("armoured", genuine.with(PartName::Root, b"-----BEGIN AGE ENCRYPTED FILE-----\n".to_vec())?),
     ] {
         stage.refuses(what, lie, PASSED_OVER.0, PASSED_OVER.1)?;
     }
+    let half = genuine.with(PartName::Root, root[..root.len() / 2].to_vec())?;
+    stage.refuses("half of it", half, CHANGED.0, CHANGED.1)?;
 
     // A header that promises what can be, and a gigabyte that follows.
     let endless = |asked: &Asked, truth: Answer| {
@@ -204,7 +212,7 @@ fn s10_an_age_file_of_another_shape_costs_no_memory_and_opens_nothing() -> Resul
         }
         Some(truth)
     };
-    stage.refuses("a byte more than the header says", Box::new(longer), 12, "does not hold together")?;
+    stage.refuses("a byte more than the header says", Box::new(longer), 12, "larger than such an answer can be")?;
     stage.recovers_from_the_truth()?;
     Ok(())
 }
