@@ -4,6 +4,7 @@
 mod backups;
 mod ceremony;
 mod consumption;
+mod hostile;
 mod hub;
 mod recovery;
 mod stock;
