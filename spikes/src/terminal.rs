@@ -98,6 +98,12 @@ impl Terminal {
         Ok(Self { name, child, writer, master: pair.master, shared, used: 0, quoted: false })
     }
 
+    /// The program's process id, while it runs.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        self.child.process_id()
+    }
+
     /// From here on no words are on the screen, and an error may quote it.
     #[must_use]
     pub fn quoting(mut self) -> Self {

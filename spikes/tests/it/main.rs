@@ -7,6 +7,7 @@ mod consumption;
 mod hostile;
 mod hub;
 mod recovery;
+mod signals;
 mod stock;
 mod story;
 mod support;
