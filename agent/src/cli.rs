@@ -88,7 +88,7 @@ pub(crate) struct Recover {
     /// Try the words on this version of the hub's only
     #[arg(long, value_name = "N")]
     pub(crate) version: Option<std::num::NonZeroU64>,
-    /// Restore archives into this folder, which must be missing or empty [default: <state>/recovered]
+    /// Restore archives into this folder, which must be missing or empty [default: recovered, in the state folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) into: Option<PathBuf>,
     /// Take the escrow's date as fitting without asking
