@@ -285,8 +285,14 @@ fn refused(error: TryError<HubError>) -> Stop {
                 0 => String::new(),
                 n => format!("; {n} older versions were not tried, and the operator can name one (--version N)"),
             };
+            let damaged = match none.refused.is_empty() {
+                true => "",
+                false => {
+                    " If the sheet is the right one, tell the operator: what the hub keeps is not what this box stored."
+                }
+            };
             Stop::new(Code::WordsWrong, none.to_string()).remedy(format!(
-                "take the sheet with the right code number and date, and run the same command again{older}. Nothing was changed"
+                "take the sheet with the right code number and date, and run the same command again{older}. Nothing was changed.{damaged}"
             ))
         }
         TryError::Refused { number, source } => Stop::new(

@@ -399,4 +399,5 @@ fn own_namespace(source: &Source) -> Namespace {
     text.parse().unwrap_or_else(|_| Namespace::root())
 }
 
-const ASK_OPERATOR: &str = "ask the operator to mend the directive, and run the same command again";
+const ASK_OPERATOR: &str =
+    "ask the operator to mend the directive; then run the same command again, with another --into";
