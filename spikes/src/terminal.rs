@@ -117,19 +117,34 @@ impl Terminal {
     /// # Errors
     /// The text did not come before the deadline, or the program ended first.
     pub fn expect(&mut self, text: &str, within: Duration) -> Result<Zeroizing<String>> {
+        self.expect_any(&[text], within).map(|(_, shown)| shown)
+    }
+
+    /// The same for whichever of `texts` comes first; tells which one it was too.
+    ///
+    /// # Errors
+    /// None of them came before the deadline, or the program ended first.
+    pub fn expect_any(&mut self, texts: &[&str], within: Duration) -> Result<(usize, Zeroizing<String>)> {
         let until = Instant::now() + within;
         let shared = Arc::clone(&self.shared);
         let mut screen = shared.lock();
         loop {
-            if let Some((shown, used)) = find(&screen.bytes[self.used..], text) {
+            let bytes = &screen.bytes[self.used..];
+            let found = texts.iter().enumerate().filter_map(|(index, text)| Some((find(bytes, text)?, index)));
+            if let Some(((shown, used), index)) = found.min_by_key(|((_, used), _)| *used) {
                 self.used += used;
-                return Ok(shown);
+                return Ok((index, shown));
             }
             let why = if screen.ended { "the program ended first" } else { "it did not come in time" };
             let left = until.saturating_duration_since(Instant::now());
             if screen.ended || left.is_zero() {
                 let shown = plain(&screen.bytes[self.used..]);
-                bail!("{}: `{text}` was awaited on its terminal, {why}{}", self.name, self.quote(&shown));
+                bail!(
+                    "{}: `{}` was awaited on its terminal, {why}{}",
+                    self.name,
+                    texts.join("` or `"),
+                    self.quote(&shown)
+                );
             }
             screen = shared.changed.wait_timeout(screen, left).unwrap_or_else(PoisonError::into_inner).0;
         }

@@ -233,26 +233,29 @@ impl Machine {
         let path = file.display().to_string();
         let all = [&["recover", "--ticket-file", path.as_str()], arguments].concat();
         let mut terminal = self.at_terminal(&all)?;
-        for words in typed {
-            if terminal.expect(PROMPT, LONG).is_err() {
-                // It ended before: whoever expected another end sees the code.
-                let (code, shown) = terminal.end(SOON)?;
-                return Ok(Recovery { code, shown });
-            }
-            terminal.await_silence(SOON)?;
-            terminal.type_line(words)?;
-        }
-        // Either the question comes, or the end.
+        let mut left = typed.iter();
         let mut shown = Zeroizing::new(String::new());
-        if let Ok(asked) = terminal.expect("Does this fit? [y/N] ", LONG) {
-            shown.push_str(&asked);
-            terminal.type_line("y")?;
+        // The prompt for the words, the question whether the date fits, or the end.
+        while let Ok((asked, before)) = terminal.expect_any(&[PROMPT, FITS], LONG) {
+            shown.push_str(&before);
+            match (asked, left.next()) {
+                (0, Some(words)) => {
+                    shown.clear();
+                    terminal.await_silence(SOON)?;
+                    terminal.type_line(words)?;
+                }
+                (0, None) => {
+                    bail!("the agent asks for the words once more than it was told:\n{}", *without(&shown, typed))
+                }
+                _ => {
+                    terminal.type_line("y")?;
+                    break;
+                }
+            }
         }
         let (code, rest) = terminal.end(LONG)?;
         shown.push_str(&rest);
-        // What was typed is on the screen for a moment, and in nobody's report.
-        let shown = typed.iter().fold(shown, |shown, words| Zeroizing::new(shown.replace(words, "[the words]")));
-        Ok(Recovery { code, shown })
+        Ok(Recovery { code, shown: without(&shown, typed) })
     }
 
     /// Whether a recovery has left nothing on it: no key, no token, no data, no source.
@@ -293,6 +296,13 @@ impl Machine {
     }
 }
 
+/// What was typed is on the screen for a moment, and in nobody's report.
+fn without(shown: &str, typed: &[&str]) -> Zeroizing<String> {
+    typed
+        .iter()
+        .fold(Zeroizing::new(shown.to_owned()), |shown, words| Zeroizing::new(shown.replace(words, "[the words]")))
+}
+
 /// One operator's public key, which nobody holds the other half of.
 fn operator_line() -> String {
     let mut wire = Vec::new();
@@ -317,6 +327,7 @@ fn quoted(path: &Path) -> String {
 }
 
 const PROMPT: &str = "The ten words: ";
+const FITS: &str = "Does this fit? [y/N] ";
 const SOON: Duration = Duration::from_secs(60);
 /// A machine with much to do, and a restore of gigabytes.
 const LONG: Duration = Duration::from_secs(900);

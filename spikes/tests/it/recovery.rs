@@ -5,8 +5,9 @@ use std::fs;
 use anyhow::{Context as _, Result, ensure};
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use tenwords_escrow::code::RecoveryCode;
+use tenwords_spikes::tree::Tree;
 
-use crate::support::{BOX, Scene, as_shown, joined_with, protected, versions};
+use crate::support::{BOX, GROUP, Scene, as_shown, joined_with, protected, versions};
 
 fn other_words() -> RecoveryCode {
     RecoveryCode::draw(&mut UnwrapErr(SysRng))
@@ -104,8 +105,14 @@ fn box_1_is_untouched(scene: &Scene, versions_before: u64) -> Result<()> {
 fn s54_a_rehearsal_leaves_the_living_box_as_it_is() -> Result<()> {
     let scene = protected()?;
     let ticket = scene.hub.arm(BOX, &["--rehearsal"])?;
-    let recovery = scene.recovers(&scene.fresh("box2")?, &ticket, &scene.words)?;
+    let box_2 = scene.fresh("box2")?;
+    let recovery = box_2.recover(&ticket, &[&scene.words])?;
+    ensure!(recovery.code == 0, "recover ended with {}:\n{}", recovery.code, *recovery.shown);
     ensure!(recovery.shown.contains("Rehearsed: "), "it does not say that it was one:\n{}", *recovery.shown);
+    // The data came back, and nothing that the new machine could go on with.
+    ensure!(Tree::read(&box_2.restored(GROUP, "root.pxar"))? == scene.data, "the data is another");
+    ensure!(!box_2.installed_key().exists() && !box_2.installed_token().exists(), "it has put a key or token in place");
+    ensure!(!fs::read_to_string(box_2.config())?.contains("[[source]]"), "it has added a source");
     box_1_is_untouched(&scene, 1)?;
     let shown = scene.hub.show(BOX)?;
     ensure!(shown["recovery"]["rehearsal"] == true && shown["recovery"]["proven_at"].is_string(), "{shown}");
