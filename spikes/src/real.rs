@@ -43,12 +43,16 @@ impl RealArguments {
         let file = self.token_file.clone().or_else(|| env::var_os("PBS_PASSWORD_FILE").map(PathBuf::from));
         let file = file.context("name a file with the token's secret with --token-file, or in PBS_PASSWORD_FILE")?;
         let secret = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+        let secret = secret.lines().next().unwrap_or_default().to_owned();
+        if secret.len() < 8 {
+            bail!("the token's secret is too short to be searched for: {} has fewer than 8 characters", file.display());
+        }
         Ok(Some(Real {
             client: client.clone(),
             repository: repository.clone(),
             namespace: self.namespace.clone(),
             certificate,
-            secret: secret.lines().next().unwrap_or_default().to_owned(),
+            secret,
         }))
     }
 }

@@ -102,11 +102,12 @@ impl Search {
         self
     }
 
-    /// Looks for these bytes too.
+    /// Looks for these bytes too, which must be eight at least.
     #[must_use]
     pub fn for_bytes(mut self, secret: &'static str, bytes: &[u8]) -> Self {
         // Halves, so that one that is cut (by a page of a database, a line's end) is found too.
-        for half in bytes.chunks(bytes.len().div_ceil(2).max(8)) {
+        let half = bytes.len().div_ceil(2).max(SHORTEST_BYTES);
+        for half in bytes.chunks(half).filter(|half| half.len() >= SHORTEST_BYTES) {
             self.exact.add(secret, "raw", half);
             self.exact.add_coded(secret, half);
         }
@@ -334,6 +335,8 @@ fn changed(found: &fs::Metadata) -> SystemTime {
 /// meet by chance: 7776³ is 4.7 × 10¹¹.
 const IN_A_ROW: usize = 3;
 const SHORTEST_ALONE: usize = 5;
+/// Fewer would be found in noise.
+const SHORTEST_BYTES: usize = 8;
 const PIECE: usize = 1 << 20;
 /// More than any form of a secret, with wide separators, takes.
 const OVERLAP: usize = 4 << 10;
