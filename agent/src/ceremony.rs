@@ -205,8 +205,8 @@ pub(crate) fn hold(
 /// The header that the hub keeps under this number, asked for by itself: what `push` answered is
 /// not what a recovery will read.
 fn fetched_header(hub: &Hub, identity: &Identity, number: NonZeroU64) -> Outcome<StoredHeader> {
-    hub.versions(identity.box_id)?.into_iter().find(|stored| stored.number == number).ok_or_else(|| {
-        Stop::new(Code::GateRefused, format!("the hub acknowledged version {number} and does not list it")).remedy(
+    hub.version(identity.box_id, number)?.ok_or_else(|| {
+        Stop::new(Code::GateRefused, format!("the hub acknowledged version {number} and does not have it")).remedy(
             "tell the hub's operator, then run the same command again; the box is not protected by this version",
         )
     })
@@ -351,11 +351,14 @@ pub(crate) struct History {
 impl History {
     pub(crate) fn ask(configuration: &Configuration, identity: &Identity, hub: &Hub) -> Outcome<Self> {
         let record = Record::load(configuration)?;
-        let versions = hub.versions(identity.box_id)?;
+        let versions = hub.page(identity.box_id, None)?;
+        let own_code = record.as_ref().map(|record| record.code_number);
+        let own_sequence = record.as_ref().map(|record| record.sequence);
+        let total = versions.first().map_or(0, |newest| newest.number.get());
         let facts = || versions.iter().map(|stored| stored.header.facts());
         Ok(Self {
-            code: facts().map(|f| f.code_number).chain(record.as_ref().map(|r| r.code_number)).max(),
-            sequence: facts().map(|f| f.sequence).chain(record.as_ref().map(|r| r.sequence)).max(),
+            code: highest(own_code, total, facts().map(|facts| facts.code_number)),
+            sequence: highest(own_sequence, total, facts().map(|facts| facts.sequence)),
         })
     }
 
@@ -373,6 +376,14 @@ impl History {
     fn next_sequence(&self) -> Outcome<NonZeroU64> {
         next(self.sequence)
     }
+}
+
+/// The highest number seen. What a header says is nobody's word: a box that was taken over once can
+/// write any number there. An honest one grows by one a version, so a header counts only up to what
+/// this box knows of itself and the versions there are.
+fn highest(own: Option<NonZeroU64>, total: u64, said: impl Iterator<Item = NonZeroU64>) -> Option<NonZeroU64> {
+    let bound = own.map_or(0, NonZeroU64::get).saturating_add(total);
+    said.filter(|number| number.get() <= bound).chain(own).max()
 }
 
 fn next(highest: Option<NonZeroU64>) -> Outcome<NonZeroU64> {
@@ -445,5 +456,21 @@ impl Made {
         for warning in &self.warnings {
             println!("  WARNING: {}", harmless(warning, 400));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_with_a_number_beyond_all_versions_ends_nothing() {
+        let number = |n| NonZeroU64::new(n);
+        let said = |numbers: &[u64]| numbers.iter().copied().filter_map(NonZeroU64::new).collect::<Vec<_>>();
+        assert_eq!(highest(None, 0, said(&[]).into_iter()), None);
+        assert_eq!(highest(None, 3, said(&[1, 3, 2]).into_iter()), number(3));
+        assert_eq!(highest(number(2), 3, said(&[u64::MAX, 3]).into_iter()), number(3));
+        assert_eq!(highest(number(7), 1, said(&[u64::MAX]).into_iter()), number(7));
+        assert_eq!(highest(None, 1, said(&[u64::MAX]).into_iter()), None);
     }
 }

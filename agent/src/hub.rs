@@ -33,8 +33,10 @@ use crate::{
 
 const CONNECT: Duration = Duration::from_secs(10);
 const WHOLE: Duration = Duration::from_secs(60);
-/// A list of headers may be long; one header has at most 256 parts.
+/// A page of headers; one header has at most 256 parts.
 const LIST_LIMIT: usize = 16 << 20;
+/// Pages that are asked for at most: what a box pushed in years.
+const MAX_PAGES: usize = 256;
 const REPLY_LIMIT: usize = 256 << 10;
 
 /// A connection to one hub.
@@ -128,12 +130,41 @@ impl Hub {
         read(&reply)
     }
 
-    /// All headers, newest first.
-    pub(crate) fn versions(&self, box_id: BoxId) -> Result<Vec<StoredHeader>, HubError> {
-        let reply = self.call(Method::GET, &format!("/v1/boxes/{box_id}/versions"), None, LIST_LIMIT)?;
+    /// A page of headers, newest first: those below `before`. Empty at the end.
+    pub(crate) fn page(&self, box_id: BoxId, before: Option<NonZeroU64>) -> Result<Vec<StoredHeader>, HubError> {
+        let query = before.map(|number| format!("?before={number}")).unwrap_or_default();
+        let reply = self.call(Method::GET, &format!("/v1/boxes/{box_id}/versions{query}"), None, LIST_LIMIT)?;
         let VersionList { mut versions, .. } = read(&reply)?;
+        // The order, and that it goes down, is not left to the hub.
+        versions.retain(|version| before.is_none_or(|before| version.number < before));
         versions.sort_by_key(|version| std::cmp::Reverse(version.number));
         Ok(versions)
+    }
+
+    /// The newest headers, until `enough` says so or there are no more.
+    pub(crate) fn versions_until(
+        &self,
+        box_id: BoxId,
+        mut enough: impl FnMut(&[StoredHeader]) -> bool,
+    ) -> Result<Vec<StoredHeader>, HubError> {
+        let mut versions = self.page(box_id, None)?;
+        for _ in 0..MAX_PAGES {
+            let Some(last) = versions.last().filter(|_| !enough(&versions)) else { break };
+            let more = self.page(box_id, Some(last.number))?;
+            if more.is_empty() {
+                break;
+            }
+            versions.extend(more);
+        }
+        Ok(versions)
+    }
+
+    /// One header by its number, if the box has such a version.
+    pub(crate) fn version(&self, box_id: BoxId, number: NonZeroU64) -> Result<Option<StoredHeader>, HubError> {
+        absent(self.call(Method::GET, &format!("/v1/boxes/{box_id}/versions/{number}"), None, REPLY_LIMIT))?
+            .map(|reply| read(&reply))
+            .transpose()
+            .map(|stored: Option<StoredHeader>| stored.filter(|stored| stored.number == number))
     }
 
     /// The newest header, if there is any version.

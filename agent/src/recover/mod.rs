@@ -12,7 +12,12 @@ mod report;
 mod restore;
 mod target;
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU64,
+    path::Path,
+    sync::Arc,
+};
 
 use pbs_driver::Client;
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
@@ -20,7 +25,7 @@ use tenwords_escrow::{
     code::RecoveryCode,
     gate::GatedKey,
     root::{Root, Source},
-    select::{Opened, Selection, TryError, date},
+    select::{MAX_TRIED, Opened, Selection, TryError, date},
 };
 use tenwords_protocol::{
     directive::Directive,
@@ -97,7 +102,7 @@ pub(crate) fn run(
     let rehearsal = claimed.reply().rehearsal;
     let lost_at = claimed.reply().lost_at;
     let target = TargetFolder::look(&into, box_id)?;
-    let versions = claimed.hub.versions(box_id)?;
+    let versions = versions_to_try(&claimed, args.version)?;
     let directive = claimed.hub.directive(box_id)?;
     watch.lap("claim");
     interrupt::check()?;
@@ -213,6 +218,22 @@ pub(crate) fn run(
         notes: notes.iter().map(|note| harmless(note, 600)).collect(),
         phases: watch.into_phases(),
     })
+}
+
+/// The headers that the words may need: the one that was named, or the newest until so many codes
+/// are among them as are tried.
+fn versions_to_try(claimed: &Claimed, named: Option<NonZeroU64>) -> Outcome<Vec<StoredHeader>> {
+    let box_id = claimed.identity.box_id;
+    if let Some(number) = named {
+        return Ok(claimed.hub.version(box_id, number)?.into_iter().collect());
+    }
+    let enough = |versions: &[StoredHeader]| {
+        let facts = versions.iter().map(|stored| stored.header.facts());
+        let codes: BTreeSet<_> =
+            facts.filter(|facts| facts.kind == Kind::Ceremony).map(|facts| facts.code_id).collect();
+        codes.len() > MAX_TRIED
+    };
+    Ok(claimed.hub.versions_until(box_id, enough)?)
 }
 
 // === 3 and 4: words, opening, proof ===

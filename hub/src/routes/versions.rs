@@ -1,8 +1,9 @@
-//! `GET /v1/boxes/{box_id}/versions` and `…/{number|newest}`: headers, as the box wrote them.
+//! `GET /v1/boxes/{box_id}/versions[?before=N]` and `…/{number|newest}`: headers, as the box wrote
+//! them. The list comes in pages, newest first; an empty page is the end.
 
 use std::{num::NonZeroU64, str::FromStr, sync::Arc};
 
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use tenwords_protocol::{boxes::VersionList, problem::ProblemCode, v1::V1, version::StoredHeader};
 
 use crate::{
@@ -16,8 +17,24 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted(Option<NonZeroU64>);
 
-pub(super) async fn list(State(app): State<Arc<App>>, caller: Reader) -> Result<Json<VersionList>, Refusal> {
-    Ok(Json(VersionList { v: V1, versions: app.store.versions(caller.box_id).await? }))
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    caller: Reader,
+    RawQuery(query): RawQuery,
+) -> Result<Json<VersionList>, Refusal> {
+    let before = match query.as_deref().filter(|query| !query.is_empty()) {
+        None => None,
+        Some(query) => match query.strip_prefix("before=").and_then(decimal) {
+            Some(number) => Some(number),
+            None => {
+                return Err(Refusal::saying(
+                    ProblemCode::BadRequest,
+                    "the list takes `before=<number>` and nothing else",
+                ));
+            }
+        },
+    };
+    Ok(Json(VersionList { v: V1, versions: app.store.versions(caller.box_id, before).await? }))
 }
 
 pub(super) async fn get(

@@ -115,6 +115,8 @@ impl Act for Arm {
             }
         }
         let replaced = tx.end_tickets(*box_id, Purpose::Recover, *now).await?;
+        // Whoever claimed an earlier window and never showed the words reads no more.
+        revoke_readers(tx, *box_id, "armed anew", *now).await?;
         let window =
             Window { reason: &self.reason, rehearsal: self.rehearsal, stolen: self.stolen, lost_at: self.lost_at };
         tx.insert_ticket(&self.ticket, Purpose::Recover, *box_id, *now, &window).await?;
@@ -157,13 +159,7 @@ impl Act for Disarm {
             return Ok(DisarmOutcome::NoBox);
         }
         let closed = tx.end_tickets(*box_id, Purpose::Recover, *now).await?;
-        let readers = sqlx::query(
-            "UPDATE certificates SET revoked_at = $1, revoked_because = 'disarmed' \
-             WHERE box_id = $2 AND kind = 'recovery' AND revoked_at IS NULL",
-        )
-        .bind(now.unix())
-        .bind(box_id.to_string());
-        let revoked = tx.write_any(readers).await?;
+        let revoked = revoke_readers(tx, *box_id, "disarmed", *now).await?;
         if closed > 0 || revoked > 0 {
             tx.audit(Entry {
                 time: *now,
@@ -207,6 +203,23 @@ impl Act for Claim {
             }
         }
     }
+}
+
+/// Revokes the box's recovery certificates, and says how many.
+async fn revoke_readers(
+    tx: &mut Tx<'_>,
+    box_id: BoxId,
+    because: &'static str,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let readers = sqlx::query(
+        "UPDATE certificates SET revoked_at = $1, revoked_because = $2 \
+         WHERE box_id = $3 AND kind = 'recovery' AND revoked_at IS NULL",
+    )
+    .bind(now.unix())
+    .bind(because)
+    .bind(box_id.to_string());
+    tx.write_any(readers).await
 }
 
 async fn unused_nonce(tx: &mut Tx<'_>, serial: &str) -> Result<Option<Nonce>, StoreError> {

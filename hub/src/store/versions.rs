@@ -15,6 +15,8 @@ use tenwords_protocol::{
 
 use super::{Act, CertificateKind, Entry, Store, StoreError, Tx, time};
 
+/// Headers in one answer.
+pub const PAGE: i64 = 64;
 /// Versions of one kind that a box may push in 24 hours.
 pub(super) const PER_DAY: i64 = 24;
 const DAY_SECONDS: i64 = 86_400;
@@ -102,10 +104,14 @@ impl Act for Push {
 }
 
 impl Push {
+    /// Twenty-four of a kind in a day; what came before a proven recovery does not count, so that a
+    /// thief with the lost box cannot shut the recovered one out.
     async fn day_is_full(&self, tx: &mut Tx<'_>, box_id: BoxId) -> Result<Option<Duration>, StoreError> {
         let select = sqlx::query(
             "SELECT received_at FROM versions WHERE box_id = $1 AND kind = $2 AND received_at > $3 \
-             AND received_at <= $4 ORDER BY received_at DESC LIMIT 1 OFFSET $5",
+             AND received_at <= $4 AND received_at >= (SELECT COALESCE(MAX(proven_at), 0) FROM tickets \
+             WHERE box_id = $1 AND purpose = 'recover' AND rehearsal = 0) \
+             ORDER BY received_at DESC LIMIT 1 OFFSET $5",
         )
         .bind(box_id.to_string())
         .bind(kind_text(self.header.facts().kind))
@@ -151,16 +157,22 @@ impl Push {
 }
 
 impl Store {
-    /// A box's versions, newest first.
+    /// A page of a box's versions, newest first: those with a number below `before`, at most
+    /// [`PAGE`]. A box that pushes without end makes more pages, not larger ones.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.
-    pub async fn versions(&self, box_id: BoxId) -> Result<Vec<StoredHeader>, StoreError> {
-        let rows =
-            sqlx::query("SELECT number, received_at, header FROM versions WHERE box_id = $1 ORDER BY number DESC")
-                .bind(box_id.to_string())
-                .fetch_all(self.pool())
-                .await?;
+    pub async fn versions(&self, box_id: BoxId, before: Option<NonZeroU64>) -> Result<Vec<StoredHeader>, StoreError> {
+        let before = before.map_or(i64::MAX, |number| i64::try_from(number.get()).unwrap_or(i64::MAX));
+        let rows = sqlx::query(
+            "SELECT number, received_at, header FROM versions WHERE box_id = $1 AND number < $2 \
+             ORDER BY number DESC LIMIT $3",
+        )
+        .bind(box_id.to_string())
+        .bind(before)
+        .bind(PAGE)
+        .fetch_all(self.pool())
+        .await?;
         rows.iter().map(stored).collect()
     }
 

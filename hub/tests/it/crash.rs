@@ -115,7 +115,7 @@ async fn is_there(machine: &Machine, ack: &Acknowledged) {
 async fn whole_and_gapless(hub: &TestHub, machines: &[Machine]) {
     let store = hub.store().await;
     for machine in machines {
-        let versions = store.versions(machine.box_id.unwrap()).await.unwrap();
+        let versions = store.versions(machine.box_id.unwrap(), None).await.unwrap();
         let numbers: Vec<_> = versions.iter().rev().map(|version| version.number.get()).collect();
         assert_eq!(numbers, (1..=versions.len() as u64).collect::<Vec<_>>());
         for version in versions {

@@ -21,7 +21,9 @@ on_both_databases![
     a_bundle_whose_header_lies_is_refused,
     s12_a_box_can_neither_delete_nor_overwrite_nor_read_anothers,
     s13_the_daily_limit_says_when_to_come_again,
+    s13_what_a_thief_pushed_does_not_shut_the_recovered_box_out,
     s15_a_box_cannot_push_for_another_nor_with_a_revoked_certificate,
+    the_list_comes_in_pages_and_however_much_a_box_pushed_the_first_version_is_found,
 ];
 
 async fn what_was_pushed_is_read_back(hub: &mut TestHub) {
@@ -149,6 +151,45 @@ async fn s13_the_daily_limit_says_when_to_come_again(hub: &mut TestHub) {
     hub.clock.forward(1);
     assert_eq!(machine.push(&waiting).await.number.get(), 26);
     assert_eq!(Operator::of(hub).show(box_id).await.versions, 26);
+}
+
+async fn s13_what_a_thief_pushed_does_not_shut_the_recovered_box_out(hub: &mut TestHub) {
+    let operator = Operator::of(hub);
+    let (box_id, thief) = enrolled_box(hub, "alpha", Words(1)).await;
+    for sequence in 2..=24 {
+        thief.push(&ceremony(box_id, sequence, Words(1))).await;
+    }
+    expect_problem(thief.try_push(&ceremony(box_id, 25, Words(1))).await, ProblemCode::RateLimited).await;
+    hub.clock.forward(60);
+    let ticket = operator.arm(box_id, |request| request.stolen = true).await;
+    let mut new = Machine::new(hub);
+    new.claim(hub, &ticket).await;
+    // Somebody who claimed before the operator armed anew reads no more.
+    let ticket = operator.arm(box_id, |_| ()).await;
+    expect_problem(new.get(&new.of_box("/versions")).await, ProblemCode::CertificateRevoked).await;
+    new.client = hub.client(None);
+    new.claim(hub, &ticket).await;
+    new.prove(hub, Words(1), 1).await;
+    assert_eq!(new.push(&ceremony(box_id, 25, Words(1))).await.number.get(), 25);
+}
+
+async fn the_list_comes_in_pages_and_however_much_a_box_pushed_the_first_version_is_found(hub: &mut TestHub) {
+    let (box_id, machine) = enrolled_box(hub, "alpha", Words(1)).await;
+    for sequence in 2..=70 {
+        hub.clock.forward(3700);
+        machine.push(&ceremony(box_id, sequence, Words(1))).await;
+    }
+    let list = async |query: &str| -> Vec<u64> {
+        let list: VersionList = machine.get(&machine.of_box(&format!("/versions{query}"))).await.json().await.unwrap();
+        list.versions.iter().map(|stored| stored.number.get()).collect()
+    };
+    assert_eq!(list("").await, (7..=70).rev().collect::<Vec<_>>());
+    assert_eq!(list("?before=7").await, (1..=6).rev().collect::<Vec<_>>());
+    assert!(list("?before=1").await.is_empty());
+    for odd in ["?before=0", "?before=07", "?before=x", "?after=3", "?before=3&x=1"] {
+        let response = machine.get(&machine.of_box(&format!("/versions{odd}"))).await;
+        expect_problem(response, ProblemCode::BadRequest).await;
+    }
 }
 
 async fn s15_a_box_cannot_push_for_another_nor_with_a_revoked_certificate(hub: &mut TestHub) {
