@@ -6,7 +6,12 @@ use serde::Serialize;
 use tenwords_protocol::{fingerprint::Fingerprint, time::Timestamp, v1::V1};
 
 use crate::{
-    exit::Outcome, identity::Identity, keys::LiveKey, record::Record, settings::Configuration, show::harmless,
+    exit::{Code, Outcome},
+    identity::Identity,
+    keys::LiveKey,
+    record::Record,
+    settings::Configuration,
+    show::harmless,
 };
 
 /// What is known, and what is to be mended.
@@ -42,7 +47,10 @@ const CEREMONY: &str = "run `tenwords-agent escrow create` with the customer at 
 
 /// Looks at the live keys, the record and the hub's newest header. No fact known is never good news.
 pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
-    let identity = Identity::required(configuration)?;
+    let identity = Identity::required(configuration).map_err(|stop| match stop.code {
+        Code::Preflight => stop.with_code(Code::Unprotected),
+        _ => stop,
+    })?;
     let record = Record::load(configuration)?;
     let mut problems = Vec::new();
     let mut problem = |what: String, remedy| problems.push(Problem { what, remedy });

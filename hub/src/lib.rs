@@ -10,6 +10,7 @@ pub mod authority;
 mod body;
 mod chance;
 pub mod clock;
+mod connection;
 mod counters;
 pub mod home;
 mod identity;
@@ -37,6 +38,7 @@ use tenwords_protocol::ticket::{HubAddress, TicketError};
 use thiserror::Error;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
+pub use crate::connection::Limits;
 use crate::{
     app::App,
     authority::{Authority, AuthorityError},
@@ -58,6 +60,7 @@ pub struct Hub {
     store: Store,
     clock: Arc<dyn Clock>,
     public_agents: Option<HubAddress>,
+    limits: Limits,
 }
 
 /// What a hub listens on.
@@ -121,7 +124,13 @@ impl Hub {
         };
         let store = Store::open(&location, &home.description().hub_id).await?;
         let public_agents = public_agents.or_else(|| home.description().public_agents.clone());
-        Ok(Self { home, store, clock, public_agents })
+        Ok(Self { home, store, clock, public_agents, limits: Limits::default() })
+    }
+
+    /// The same, bearing other connections.
+    #[must_use]
+    pub fn within(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
     /// The hub's memory.
@@ -154,15 +163,15 @@ pub async fn serve(
     listeners: Listeners,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), HubError> {
-    let Hub { home, store, clock, public_agents } = hub;
+    let Hub { home, store, clock, public_agents, limits } = hub;
     let public_agents = match public_agents {
         Some(address) => address,
         None => reached_at(listeners.agents.local_addr()?, &home.description().names)?,
     };
     let app = Arc::new(App::new(store, home, Arc::clone(&clock), public_agents));
     let configs = Configs::new(&app)?;
-    let agents = TlsListener::start(listeners.agents, Arc::clone(&configs.agents))?;
-    let people = TlsListener::start(listeners.people, Arc::clone(&configs.people))?;
+    let agents = TlsListener::start(listeners.agents, Arc::clone(&configs.agents), limits)?;
+    let people = TlsListener::start(listeners.people, Arc::clone(&configs.people), limits)?;
     let (stop, stopped) = watch::channel(false);
 
     let mut servers = JoinSet::new();

@@ -31,10 +31,11 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::clock::Clock;
+use crate::{
+    clock::Clock,
+    connection::{Activity, Bounded, Limits},
+};
 
-/// Handshakes at the same time, at most.
-const HANDSHAKES: usize = 512;
 /// A handshake takes so long, at most.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
@@ -44,12 +45,15 @@ pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     /// Signed by the box CA; perhaps expired, perhaps revoked.
     pub(crate) certificate: Option<CertificateDer<'static>>,
+    pub(crate) activity: Activity,
 }
+
+type Stream = Bounded<TlsStream<TcpStream>>;
 
 /// A listener whose connections have done their handshake.
 pub(crate) struct TlsListener {
     local: SocketAddr,
-    ready: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
+    ready: mpsc::Receiver<(Stream, SocketAddr)>,
     acceptor: JoinHandle<()>,
 }
 
@@ -179,15 +183,15 @@ impl ClientCertVerifier for ExpiredToo {
 
 impl TlsListener {
     /// Accepts on `tcp`. The configuration is loaded anew for each connection.
-    pub(crate) fn start(tcp: TcpListener, config: Arc<ArcSwap<ServerConfig>>) -> io::Result<Self> {
+    pub(crate) fn start(tcp: TcpListener, config: Arc<ArcSwap<ServerConfig>>, limits: Limits) -> io::Result<Self> {
         let local = tcp.local_addr()?;
         let (sender, ready) = mpsc::channel(64);
-        Ok(Self { local, ready, acceptor: tokio::spawn(accept(tcp, config, sender)) })
+        Ok(Self { local, ready, acceptor: tokio::spawn(accept(tcp, config, limits, sender)) })
     }
 }
 
 impl Listener for TlsListener {
-    type Io = TlsStream<TcpStream>;
+    type Io = Stream;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {
@@ -218,9 +222,10 @@ impl fmt::Debug for TlsListener {
 async fn accept(
     tcp: TcpListener,
     config: Arc<ArcSwap<ServerConfig>>,
-    sender: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>,
+    limits: Limits,
+    sender: mpsc::Sender<(Stream, SocketAddr)>,
 ) {
-    let places = Arc::new(Semaphore::new(HANDSHAKES));
+    let places = Arc::new(Semaphore::new(limits.connections));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let (stream, address) = match tcp.accept().await {
@@ -235,18 +240,18 @@ async fn accept(
         let (acceptor, sender) = (TlsAcceptor::from(config.load_full()), sender.clone());
         tokio::spawn(async move {
             match tokio::time::timeout(HANDSHAKE_TIME, acceptor.accept(stream)).await {
-                Ok(Ok(tls)) => drop(sender.send((tls, address)).await),
+                Ok(Ok(tls)) => drop(sender.send((Bounded::new(tls, limits, place), address)).await),
                 Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
                 Err(_) => tracing::debug!("a handshake took too long"),
             }
-            drop(place);
         });
     }
 }
 
 impl Connected<IncomingStream<'_, TlsListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
-        let certificate = stream.io().get_ref().1.peer_certificates().and_then(|chain| chain.first());
-        Self { address: *stream.remote_addr(), certificate: certificate.map(|c| c.clone().into_owned()) }
+        let (io, address) = (stream.io(), *stream.remote_addr());
+        let certificate = io.stream().get_ref().1.peer_certificates().and_then(|chain| chain.first());
+        Self { address, certificate: certificate.map(|c| c.clone().into_owned()), activity: io.activity().clone() }
     }
 }

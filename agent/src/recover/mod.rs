@@ -131,10 +131,19 @@ pub(crate) fn run(
     interrupt::check()?;
 
     let recovered_files = install::keep_files(&facts.secrets.files, &configuration.state("recovered-files"))?;
-    notes.extend(note_of_units(root));
+    let units = note_of_units(root, &configuration.state("recovered-files"));
+    units.iter().for_each(|note| say(&format!("  note: {note}")));
     say("5 Connecting …");
     let keyring = Keyring::new(&client, opened.escrow.keys())?;
-    let (connected, mut missing) = connect(&client, root, directive.as_ref())?;
+    let (connected, mut missing) = connect(&client, root, directive.as_ref()).map_err(|stop| match &units {
+        // What may be missing for a way to the server is said where it is missing.
+        Some(note) => {
+            let remedy = stop.remedy.clone().unwrap_or_default();
+            stop.remedy(format!("{note}. Otherwise: {remedy}"))
+        }
+        None => stop,
+    })?;
+    notes.extend(units);
     watch.lap("connect");
     interrupt::check()?;
 
@@ -402,7 +411,7 @@ fn prove(configuration: &Configuration, claimed: &mut Claimed, opened: &OpenedEs
 // === 5: connect ===
 
 /// Units that would have to be started before PBS can be reached.
-fn note_of_units(root: &Root) -> Option<String> {
+fn note_of_units(root: &Root, kept: &Path) -> Option<String> {
     let is_unit = |path: &str| {
         ["/etc/wireguard/", "/etc/openvpn/", "/etc/ipsec", "/etc/systemd/"].iter().any(|dir| path.starts_with(dir))
     };
@@ -411,8 +420,9 @@ fn note_of_units(root: &Root) -> Option<String> {
     (!units.is_empty()).then(|| {
         format!(
             "the escrow has connection units ({}), which this agent cannot start yet: if PBS is reached only through them, \
-             start them by hand from recovered-files, then run the same command again",
-            units.join(", ")
+             start them by hand from {}, then run the same command again",
+            units.join(", "),
+            kept.display()
         )
     })
 }

@@ -43,8 +43,8 @@ fn a_configuration_that_is_not_understood_is_named() {
 #[test]
 fn a_node_that_is_not_enrolled_is_told_how_to_enrol() {
     let folder = configured("");
-    for command in [["status"].as_slice(), &["escrow", "create"]] {
-        refused(&agent(folder.path(), command), 10, &["not enrolled", "what to do:", "enroll --ticket"]);
+    for (command, code) in [(["status"].as_slice(), 1), (&["escrow", "create"], 10)] {
+        refused(&agent(folder.path(), command), code, &["not enrolled", "what to do:", "enroll --ticket"]);
     }
 }
 
@@ -92,9 +92,9 @@ fn every_preflight_failure_is_told_at_once() {
 fn json_says_the_same_to_machines() {
     let folder = configured("");
     let output = agent(folder.path(), &["--json", "status"]);
-    assert_eq!(output.status.code(), Some(10));
+    assert_eq!(output.status.code(), Some(1));
     let text: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
-    assert_eq!(text["exit_code"], 10);
+    assert_eq!(text["exit_code"], 1);
     assert!(text["remedy"].as_str().is_some_and(|remedy| remedy.contains("enroll")), "{text}");
 }
 

@@ -17,7 +17,7 @@ use std::{any::Any, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::Request,
+    extract::{ConnectInfo, Request},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{MethodRouter, delete, get, post},
@@ -25,7 +25,7 @@ use axum::{
 use tenwords_protocol::problem::ProblemCode;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{app::App, refusal::Refusal};
+use crate::{app::App, refusal::Refusal, tls::Peer};
 
 /// A request takes so long, at most, its body included.
 const REQUEST_TIME: Duration = Duration::from_secs(60);
@@ -121,6 +121,8 @@ fn framed(router: Router<Arc<App>>) -> Router<Arc<App>> {
 }
 
 async fn bounded(request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<Peer>>();
+    let _busy = peer.map(|ConnectInfo(peer)| peer.activity.begin());
     match tokio::time::timeout(REQUEST_TIME, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Refusal::saying(ProblemCode::Unavailable, "the request took too long").into_response(),

@@ -16,7 +16,7 @@ use tenwords_protocol::{
 use super::{Act, CertificateKind, Entry, Store, StoreError, Tx, time};
 
 /// Headers in one answer.
-pub const PAGE: i64 = 64;
+const PAGE: i64 = 64;
 /// Versions of one kind that a box may push in 24 hours.
 pub(super) const PER_DAY: i64 = 24;
 const DAY_SECONDS: i64 = 86_400;
@@ -158,7 +158,7 @@ impl Push {
 
 impl Store {
     /// A page of a box's versions, newest first: those with a number below `before`, at most
-    /// [`PAGE`]. A box that pushes without end makes more pages, not larger ones.
+    /// 64. A box that pushes without end makes more pages, not larger ones.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.

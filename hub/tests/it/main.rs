@@ -6,6 +6,7 @@ mod audit;
 mod authorisation;
 mod certificates;
 mod command;
+mod connections;
 mod crash;
 mod enrolment;
 mod home;

@@ -6,6 +6,7 @@ mod ceremony;
 mod consumption;
 mod hostile;
 mod hub;
+mod manners;
 mod recovery;
 mod signals;
 mod stock;

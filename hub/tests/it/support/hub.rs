@@ -12,7 +12,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTi
 use sqlx::{AnyPool, any::AnyPoolOptions};
 use tempfile::TempDir;
 use tenwords_hub::{
-    Hub, HubError, Listeners,
+    Hub, HubError, Limits, Listeners,
     clock::Clock,
     init::{Request, init},
     serve,
@@ -87,6 +87,7 @@ pub(crate) struct TestHub {
     pub(crate) agents: SocketAddr,
     pub(crate) people: SocketAddr,
     pub(crate) health: SocketAddr,
+    limits: Limits,
     running: Option<Running>,
 }
 
@@ -97,6 +98,10 @@ struct Running {
 
 impl TestHub {
     pub(crate) async fn start(place: Place) -> Self {
+        Self::start_within(place, Limits::default()).await
+    }
+
+    pub(crate) async fn start_within(place: Place, limits: Limits) -> Self {
         let (dir, clock) = (tempfile::tempdir().unwrap(), ManualClock::new());
         let database = place.url.as_deref().map(|url| Location::by_url(url).unwrap());
         let request = Request { database, ..Request::default() };
@@ -113,6 +118,7 @@ impl TestHub {
             agents: nowhere,
             people: nowhere,
             health: nowhere,
+            limits,
             running: None,
         };
         hub.serve().await;
@@ -133,6 +139,7 @@ impl TestHub {
             agents: nowhere,
             people: nowhere,
             health: nowhere,
+            limits: Limits::default(),
             running: None,
         }
     }
@@ -140,6 +147,7 @@ impl TestHub {
     async fn serve(&mut self) {
         let database = self.place.url.as_deref().map(|url| Location::by_url(url).unwrap());
         let hub = Hub::open(&self.dir.path().join("data"), database, None, self.clock.clone()).await.unwrap();
+        let hub = hub.within(self.limits);
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let listeners = Listeners::bind(any, any, any).await.unwrap();
         self.agents = listeners.agents.local_addr().unwrap();

@@ -57,15 +57,18 @@ fn s09_a_flipped_bit_on_the_way_back_ends_the_ceremony() -> Result<()> {
         body[at] ^= 0x80;
     };
     let forgets: Lie = Box::new(|asked: &Asked, mut truth| {
-        if asked.method == "GET" && asked.path.ends_with("/versions") {
-            truth.body = b"{\"v\":1,\"versions\":[]}".to_vec();
+        // Each ceremony before this one has left a version behind, so the number is not known here.
+        let one = asked.path.rsplit_once("/versions/").is_some_and(|(_, number)| number.parse::<u64>().is_ok());
+        if asked.method == "GET" && one {
+            truth.status = 404;
+            truth.body = b"{}".to_vec();
         }
         Some(truth)
     });
     for (what, lie, sentences) in [
         ("a bit of the key part", part("/key/", middle), ["is not what was stored there", "what to do: "]),
         ("a bit of the root", part("/root.age", end), ["is not what was stored there", "what to do: "]),
-        ("a hub that lists nothing", forgets, ["does not list it", "is not protected"]),
+        ("a hub that has forgotten it", forgets, ["does not have it", "is not protected"]),
     ] {
         liar.tells(lie);
         let (code, shown) = held(&mill).context(what)?;
