@@ -251,15 +251,12 @@ fn one_flip_in_each_field_is_refused_by_the_whole_path() {
         ("\"n\":65536", "\"n\":131072"),
         ("\"salt\":\"Pf", "\"salt\":\"Qf"),
         ("\"data\":\"Qw", "\"data\":\"Rw"),
-        ("QvQ==\"", "QvA==\""),
         ("5Q==\"", "5A==\""),
         ("05:9b", "05:9a"),
         ("\"r\":8", "\"r\":9"),
         ("\"p\":1", "\"p\":3"),
     ] {
-        if !golden.contains(from) {
-            continue;
-        }
+        assert!(golden.contains(from), "{from} is not in the golden part");
         let flipped = golden.replace(from, to);
         let opened = door::check_key_part(flipped.as_bytes()).map(|part| part.open(&code));
         assert!(!matches!(opened, Ok(Ok(_))), "{from}");

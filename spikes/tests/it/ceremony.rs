@@ -44,7 +44,7 @@ fn s09_a_hub_that_keeps_something_else_is_caught_when_it_is_fetched_back() -> Re
 }
 
 #[test]
-fn a_ceremony_leaves_the_live_key_as_it_was_and_the_hub_without_secrets() -> Result<()> {
+fn the_hub_keeps_a_key_file_under_scrypt_and_without_a_hint() -> Result<()> {
     let scene = protected()?;
     let parts = Disk::of(&scene.hub)?.parts(1)?;
     let part = String::from_utf8(parts[&key_part(&parts)?].clone())?;
