@@ -9,12 +9,11 @@ use std::{
     sync::Arc,
 };
 
-use pbs_driver::{Access, Client, DriverError, Failure, Folder, restore, snapshot, snapshot::SnapshotInfo};
+use pbs_driver::{Access, Client, DriverError, Failure, Folder, restore, snapshot::SnapshotInfo};
 use pbs_format::datastore::{FileName, Group, Namespace, SnapshotRef};
 use tenwords_escrow::{
     gate::{GateError, GatedKey, GatedSnapshot},
     root::{Source, Trust},
-    secret::TokenSecret,
 };
 use tenwords_protocol::{
     directive::{Directive, Item, Place, Target, Wanted},
@@ -23,7 +22,7 @@ use tenwords_protocol::{
 };
 use thiserror::Error;
 
-use super::report::Missing;
+use super::{connect::Connected, report::Missing};
 use crate::{
     exit::{Code, OrStop as _, Outcome},
     show::{harmless, size},
@@ -34,13 +33,6 @@ use crate::{
 const TRIES: usize = 8;
 /// A listing for search, which no restore needs.
 const CATALOG: &str = "catalog.pcat1.didx";
-
-/// A source that answered, with everything needed to restore from it.
-pub(crate) struct Connected<'a> {
-    pub(crate) source: &'a Source,
-    pub(crate) access: Access,
-    pub(crate) snapshots: Vec<SnapshotInfo>,
-}
 
 /// What to restore, and what not.
 pub(crate) struct Plan<'a> {
@@ -84,20 +76,6 @@ impl<'a> Keyring<'a> {
     pub(crate) fn key_file(&self, fingerprint: Fingerprint) -> Option<&Path> {
         self.files.get(&fingerprint).map(PathBuf::as_path)
     }
-}
-
-// === connect ===
-
-/// Asks a source for its snapshots.
-pub(crate) fn connect<'a>(
-    client: &Client,
-    source: &'a Source,
-    namespace: Option<&str>,
-    token: &TokenSecret,
-) -> Outcome<Connected<'a>> {
-    let access = sources::access_in(source, namespace, token)?;
-    let snapshots = snapshot::list(client, &access, None).map_err(|error| sources::stop_of(source, &error))?;
-    Ok(Connected { source, access, snapshots })
 }
 
 // === impl Plan ===
