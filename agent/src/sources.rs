@@ -9,7 +9,7 @@ use pbs_driver::{
     Access, Certificate as Pin, Client, DriverError, Failure, PrivateDir, Repository, repository::Namespace,
 };
 use tenwords_escrow::{
-    root::{Certificate, RestorePath, Source, Trust},
+    root::{Certificate, KeptIn, RestorePath, Source, Trust},
     secret::TokenSecret,
 };
 use tenwords_protocol::{
@@ -57,6 +57,7 @@ pub(crate) fn facts(source: &SourceSettings, key_fingerprint: Fingerprint) -> Ou
         certificate: certificate(source)?,
         auth_id: repository.auth_id().to_string().parse().or_stop(Code::Usage, odd)?,
         key_fingerprint,
+        kept_in: KeptIn::Settings,
     })
 }
 

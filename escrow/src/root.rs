@@ -129,6 +129,22 @@ pub struct Source {
     pub auth_id: AuthId,
     /// Which K it is encrypted with.
     pub key_fingerprint: Fingerprint,
+    /// Where the box keeps it, and where a recovery puts it back.
+    #[serde(default, skip_serializing_if = "KeptIn::is_settings")]
+    pub kept_in: KeptIn,
+}
+
+/// What on the box names a source, its key and its token. Absent in the text for [`Self::Settings`],
+/// which is not written out: a fact has one spelling.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeptIn {
+    /// A `[[source]]` of the agent's own settings.
+    #[default]
+    #[serde(skip)]
+    Settings,
+    /// A `pbs:` storage of PVE's `storage.cfg`, with its files in `priv/storage`.
+    #[serde(rename = "storage.cfg")]
+    StorageCfg,
 }
 
 /// How a server is recognised.
@@ -293,6 +309,13 @@ impl Root {
             return refuse("the small files have more than 512 KiB");
         }
         Ok(Self { facts })
+    }
+}
+
+impl KeptIn {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+    const fn is_settings(&self) -> bool {
+        matches!(self, Self::Settings)
     }
 }
 

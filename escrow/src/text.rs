@@ -233,6 +233,13 @@ mod tests {
     const GOLDEN: &str = include_str!("../tests/golden/root.txt");
     const CHECK_LINE: &str = "QSFH-XAE7-SSHK-HKY3";
 
+    /// The same with the first source kept in PVE's storage.cfg, its check line by the same script.
+    const STORAGE_CHECK_LINE: &str = "5HTH-D4QN-0E4H-WX6A";
+
+    fn kept_in(what: &str) -> String {
+        GOLDEN.replacen("\"},{\"id\":\"pbs-second\"", &format!("\",\"kept_in\":{what}}},{{\"id\":\"pbs-second\""), 1)
+    }
+
     fn refusal(text: &str) -> String {
         let error = read(text.as_bytes()).unwrap_err();
         match &error {
@@ -275,6 +282,21 @@ mod tests {
         ] {
             assert_eq!(line(&GOLDEN.replace(from, to)) == CHECK_LINE, same, "{from}");
         }
+    }
+
+    #[test]
+    fn a_storage_of_pve_says_so_and_another_source_says_nothing() {
+        use crate::root::KeptIn;
+        let text = kept_in("\"storage.cfg\"");
+        let root = read(text.as_bytes()).unwrap();
+        assert_eq!(*write(&root).unwrap(), text.as_bytes());
+        let kept: Vec<KeptIn> = root.facts().trust.sources.iter().map(|source| source.kept_in).collect();
+        assert_eq!(kept, [KeptIn::StorageCfg, KeptIn::Settings]);
+        assert_eq!(root.check_line().unwrap().to_string(), STORAGE_CHECK_LINE);
+        for other in ["\"agent.toml\"", "\"Settings\"", "\"\""] {
+            assert!(refusal(&kept_in(other)).contains("unknown variant"), "{other}");
+        }
+        assert!(refusal(&kept_in("null")).contains("a null"));
     }
 
     #[test]

@@ -17,7 +17,8 @@ use tenwords_escrow::{
     keys::{AgeIdentity, BoxKey, WordsKey},
     open::Parts,
     root::{
-        Certificate, CodeLabel, FileMode, FileSecret, Operators, RestorePath, Root, RootFacts, Secrets, Source, Trust,
+        Certificate, CodeLabel, FileMode, FileSecret, KeptIn, Operators, RestorePath, Root, RootFacts, Secrets, Source,
+        Trust,
     },
     secret::{FileBytes, TokenSecret},
     verify::{KeyOpener, OpenedByClient, OpenedNatively, VerifiedEscrow, VerifiedKeyPart},
@@ -190,6 +191,7 @@ pub(crate) fn facts(box_id: BoxId, parts: BTreeMap<Fingerprint, Sha256>) -> Root
         certificate: Certificate::Pinned(Fingerprint::from_bytes([7; 32])),
         auth_id: "box1@pbs!escrow".parse().unwrap(),
         key_fingerprint: *parts.keys().next().unwrap(),
+        kept_in: KeptIn::Settings,
     };
     let token = TokenSecret::new(Zeroizing::new(TOKEN.to_owned())).unwrap();
     let file = FileSecret {
