@@ -44,6 +44,7 @@ pub mod key;
 pub mod private;
 mod process;
 mod pty;
+pub mod pve;
 pub mod repository;
 pub mod restore;
 mod scrub;

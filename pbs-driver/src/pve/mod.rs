@@ -1,0 +1,33 @@
+//! Proxmox VE's side of a node: `/etc/pve`, its storages, keys and passwords, and its programs.
+//!
+//! | to | look at |
+//! | --- | --- |
+//! | say where PVE is, and ask whether its files may be written | [`node`] |
+//! | read or change any file of stanzas (`storage.cfg`, `jobs.cfg`) without losing a byte | [`sections`] |
+//! | see the Proxmox Backup Server storages in `storage.cfg` | [`storage`] |
+//! | read or put key and password files | [`secrets`] |
+//! | bring a storage with its key and token onto a node | [`install`] |
+//! | add a storage through PVE's own program | [`pvesm`] |
+//!
+//! # What holds here
+//!
+//! - Whether anything can be written is asked, and told, before anything is written ([`Node::writable`]).
+//! - A file is either as it was or whole: temporary file beside it, then rename, as PVE itself does it.
+//! - Whoever changes `storage.cfg` or `priv/storage` holds the lock that PVE's own programs take for it.
+//! - A key file is never replaced by another key's, a stanza never by another server's: both are
+//!   refusals that name what is there and what was wanted.
+//!
+//! What pmxcfs does with each call was tried on the real one: `docs/findings/pmxcfs.md`.
+
+pub mod error;
+pub mod install;
+mod lock;
+pub mod node;
+pub mod pvesm;
+pub mod secrets;
+pub mod sections;
+pub mod storage;
+
+pub use error::PveError;
+pub use node::{Node, Paths, State};
+pub use storage::{PbsStorage, StorageCfg, StorageId};

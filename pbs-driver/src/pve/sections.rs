@@ -1,0 +1,196 @@
+//! The text of `storage.cfg`, `jobs.cfg` and their kin, read as PVE reads it and changed without
+//! losing a byte.
+//!
+//! The rules are those of PVE's `SectionConfig.pm`, tried on the real one (`docs/findings/pmxcfs.md`);
+//! some surprise:
+//!
+//! - A stanza ends at a line that is really empty (or is `0`), not at one of blanks. In a file with
+//!   CRLF no line is empty, so that everything after the first header belongs to the first stanza.
+//! - A header inside a stanza is no header; it is a line that PVE ignores.
+//! - A line that starts with `#` (after blanks) is a comment, wherever it stands.
+//! - A property given twice counts as first given; of two stanzas with one id the later counts.
+//!
+//! PVE itself drops comments, unknown stanzas and unknown properties when it writes such a file. This
+//! reader keeps them: what is not changed stays byte for byte.
+
+use std::{borrow::Cow, ops::Range};
+
+use super::error::PveError;
+
+/// A whole text, in lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sections {
+    lines: Vec<Line>,
+}
+
+/// One stanza: `type: id` and what is indented below it.
+#[derive(Debug, Clone, Copy)]
+pub struct Section<'a> {
+    lines: &'a [Line],
+    header: usize,
+}
+
+/// One `key value` of a stanza. (What is not UTF-8 shows as U+FFFD here and stays in the text.)
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Property<'a> {
+    /// The first word.
+    pub key: Cow<'a, str>,
+    /// The rest without blanks around it; `None` for a word alone, which means "yes".
+    pub value: Option<Cow<'a, str>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Line {
+    /// With its line feed, if it has one.
+    text: Vec<u8>,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    /// Belongs to no stanza, or is ignored within one.
+    Other,
+    /// Ranges into the line.
+    Header {
+        section: Range<usize>,
+        id: Range<usize>,
+    },
+    Property {
+        key: Range<usize>,
+        value: Option<Range<usize>>,
+    },
+}
+
+impl Sections {
+    /// Takes any text; there is none that cannot be read.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Self {
+        let mut inside = false;
+        let lines = text.split_inclusive(|&byte| byte == b'\n').map(|line| {
+            let body = line.strip_suffix(b"\n").unwrap_or(line);
+            let kind = if is_comment(body) {
+                Kind::Other
+            } else if ends_a_section(body) {
+                inside = false;
+                Kind::Other
+            } else if inside {
+                property(body).unwrap_or(Kind::Other)
+            } else {
+                let header = header(body);
+                inside = header.is_some();
+                header.unwrap_or(Kind::Other)
+            };
+            Line { text: line.to_owned(), kind }
+        });
+        Self { lines: lines.collect() }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.lines.iter().flat_map(|line| &line.text).copied().collect()
+    }
+
+    /// Every stanza, in order, those that PVE would skip included.
+    pub fn iter(&self) -> impl Iterator<Item = Section<'_>> {
+        let headers = (0..self.lines.len()).filter(|&index| matches!(self.lines[index].kind, Kind::Header { .. }));
+        headers.map(|header| Section { lines: &self.lines, header })
+    }
+
+    /// The stanza that counts for this id: the last one.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<Section<'_>> {
+        self.iter().filter(|section| section.id() == id).last()
+    }
+
+    /// Adds a stanza at the end, in the form in which PVE writes one.
+    ///
+    /// # Errors
+    /// [`PveError::Sections`] for a word or value that would not be read back as it is.
+    pub fn append(&mut self, section: &str, id: &str, properties: &[(&str, &str)]) -> Result<(), PveError> {
+        let _ = (section, id, properties);
+        Err(PveError::Sections { why: "it is not written yet" })
+    }
+
+    /// Gives a property of the stanza that counts for `id` this value, adding the property if it is missing.
+    ///
+    /// # Errors
+    /// [`PveError::Sections`]: no such stanza, or as for [`Self::append`].
+    pub fn set(&mut self, id: &str, key: &str, value: &str) -> Result<(), PveError> {
+        let _ = (id, key, value);
+        Err(PveError::Sections { why: "it is not written yet" })
+    }
+}
+
+impl<'a> Section<'a> {
+    /// The word before the colon, as it stands there (PVE lowers its case for storages).
+    #[must_use]
+    pub fn kind(&self) -> Cow<'a, str> {
+        self.part(|section, _| section)
+    }
+
+    /// The word after the colon.
+    #[must_use]
+    pub fn id(&self) -> Cow<'a, str> {
+        self.part(|_, id| id)
+    }
+
+    /// All properties, in order, repeated ones included.
+    pub fn properties(&self) -> impl Iterator<Item = Property<'a>> + use<'a> {
+        let until_next = |line: &&'a Line| !matches!(line.kind, Kind::Header { .. });
+        self.lines[self.header + 1..].iter().take_while(until_next).filter_map(|line| match &line.kind {
+            Kind::Property { key, value } => Some(Property {
+                key: String::from_utf8_lossy(&line.text[key.clone()]),
+                value: value.clone().map(|value| String::from_utf8_lossy(&line.text[value])),
+            }),
+            _ => None,
+        })
+    }
+
+    /// The value that counts: the first one. `Some(None)` is a word alone.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<Option<Cow<'a, str>>> {
+        self.properties().find(|property| property.key == key).map(|property| property.value)
+    }
+
+    fn part(&self, pick: impl Fn(Range<usize>, Range<usize>) -> Range<usize>) -> Cow<'a, str> {
+        let line = &self.lines[self.header];
+        match &line.kind {
+            Kind::Header { section, id } => String::from_utf8_lossy(&line.text[pick(section.clone(), id.clone())]),
+            _ => Cow::Borrowed(""),
+        }
+    }
+}
+
+/// Perl's `\s` on bytes.
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
+}
+
+fn is_comment(body: &[u8]) -> bool {
+    body.iter().find(|&&byte| !is_blank(byte)) == Some(&b'#')
+}
+
+/// What is false to Perl: nothing, and a zero.
+fn ends_a_section(body: &[u8]) -> bool {
+    matches!(body, b"" | b"0")
+}
+
+/// `type:id` or `type: id`; the type reaches to the last colon that leaves an id.
+fn header(body: &[u8]) -> Option<Kind> {
+    let end = body.iter().rposition(|&byte| !is_blank(byte))? + 1;
+    let first_blank = body.iter().position(|&byte| is_blank(byte)).unwrap_or(body.len());
+    let colon = (1..first_blank.min(end)).rev().find(|&at| body[at] == b':' && at + 1 < end)?;
+    let id = colon + 1 + body[colon + 1..end].iter().position(|&byte| !is_blank(byte))?;
+    let one_word = !body[id..end].iter().any(|&byte| is_blank(byte));
+    one_word.then_some(Kind::Header { section: 0..colon, id: id..end })
+}
+
+/// Blanks, a word, and perhaps more.
+fn property(body: &[u8]) -> Option<Kind> {
+    let key = body.iter().position(|&byte| !is_blank(byte)).filter(|&at| at > 0)?;
+    let end = body.iter().rposition(|&byte| !is_blank(byte))? + 1;
+    let key_end = body[key..end].iter().position(|&byte| is_blank(byte)).map_or(end, |at| key + at);
+    let value = body[key_end..end].iter().position(|&byte| !is_blank(byte)).map(|at| key_end + at..end);
+    Some(Kind::Property { key: key..key_end, value })
+}
