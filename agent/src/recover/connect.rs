@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pbs_driver::{Access, Client, snapshot, snapshot::SnapshotInfo};
+use pbs_driver::{Access, Client, DriverError, snapshot, snapshot::SnapshotInfo, status};
 use tenwords_escrow::{
     root::{Root, Source},
     secret::TokenSecret,
@@ -39,63 +39,102 @@ pub(super) fn note_of_units(root: &Root, kept: &Path) -> Option<String> {
     })
 }
 
-/// Every source of the root, and the namespaces that the directive names; what does not answer is
-/// reported with all the others, and only nothing at all ends the recovery.
-pub(super) fn connect<'a>(
-    client: &Client,
-    root: &'a Root,
-    directive: Option<&Directive>,
-) -> Outcome<(Vec<Connected<'a>>, Vec<Missing>)> {
+/// Asks every source of the root before anything is touched: certificate, token and datastore by a
+/// probe, then the list of snapshots, in the source's own namespace and in those that the directive
+/// names. Everything that is wrong is told at once.
+///
+/// One source that does not answer does not stop what the others have: it is told here, stands in
+/// the report as missing, and the command ends as not all restored. (One that the directive has no
+/// item for is a note: nothing of what was to be restored is missing with it.) Only if none answers
+/// does the recovery end, and then nothing was touched.
+pub(super) fn connect<'a>(client: &Client, root: &'a Root, directive: Option<&Directive>) -> Outcome<Answers<'a>> {
     let facts = root.facts();
-    let mut wanted: Vec<(&Source, Option<&str>)> = facts.trust.sources.iter().map(|source| (source, None)).collect();
-    for item in directive.iter().flat_map(|directive| &directive.items) {
-        let source = facts.trust.sources.iter().find(|source| source.id == item.source);
-        if let (Some(source), Some(namespace)) = (source, &item.namespace)
-            && !wanted.iter().any(|(known, ns)| known.id == source.id && *ns == Some(namespace.as_str()))
-        {
-            wanted.push((source, Some(namespace.as_str())));
-        }
-    }
-    let (mut connected, mut failures, mut missing, mut first) = (Vec::new(), Failures::default(), Vec::new(), None);
-    for (source, namespace) in wanted {
-        let result = match facts.secrets.tokens.get(&source.id) {
-            Some(token) => one(client, source, namespace, token),
-            None => {
-                Err(Stop::new(Code::NotAuthorised, format!("source {}: the escrow has no token for it", source.id)))
+    let mut answers = Answers::default();
+    let (mut failures, mut first) = (Failures::default(), None);
+    for source in &facts.trust.sources {
+        let items = directive.map(|directive| directive.items.iter().filter(|item| item.source == source.id));
+        let is_wanted = items.clone().is_none_or(|mut items| items.next().is_some());
+        let mut namespaces = vec![None];
+        for namespace in items.into_iter().flatten().filter_map(|item| item.namespace.as_ref()) {
+            if !namespaces.contains(&Some(namespace.as_str())) {
+                namespaces.push(Some(namespace.as_str()));
             }
-        };
-        match result {
-            Ok(source) => connected.push(source),
-            Err(stop) => {
-                failures.add_stop(&stop);
-                first.get_or_insert(stop.code);
-                missing.push(Missing {
-                    what: format!("source {}", source.id),
-                    why: stop.what,
-                    remedy: stop.remedy.unwrap_or_else(|| "mend this, then run the same command again".into()),
-                    waits_for_order: false,
-                });
+        }
+        for result in ask(client, source, facts.secrets.tokens.get(&source.id), &namespaces) {
+            match result {
+                Ok(source) => answers.connected.push(source),
+                Err(stop) => {
+                    failures.add_stop(&stop);
+                    first.get_or_insert(stop.code);
+                    answers.silent(source, stop, is_wanted);
+                }
             }
         }
     }
-    if connected.is_empty() {
+    if answers.connected.is_empty() {
         let code = first.unwrap_or(Code::Preflight);
-        return failures
-            .into_outcome("after the words")
-            .map(|()| (Vec::new(), Vec::new()))
-            .map_err(|stop| stop.with_code(code));
+        failures.into_outcome("after the words").map_err(|stop| stop.with_code(code))?;
     }
-    Ok((connected, missing))
+    Ok(answers)
 }
 
-/// Asks a source for its snapshots.
-fn one<'a>(
+/// What the sources answered.
+#[derive(Default)]
+pub(super) struct Answers<'a> {
+    pub(super) connected: Vec<Connected<'a>>,
+    pub(super) missing: Vec<Missing>,
+    pub(super) notes: Vec<String>,
+}
+
+impl Answers<'_> {
+    fn silent(&mut self, source: &Source, stop: Stop, is_wanted: bool) {
+        let why = std::iter::once(stop.what.clone()).chain(stop.causes()).collect::<Vec<_>>().join(": ");
+        let remedy = stop.remedy.unwrap_or_else(|| "mend this, then run the same command again".into());
+        if is_wanted {
+            let what = format!("source {}", source.id);
+            self.missing.push(Missing { what, why, remedy, waits_for_order: false });
+        } else {
+            self.notes.push(format!("{why}; nothing of it was to be restored. What to do: {remedy}"));
+        }
+    }
+
+    /// As lines for a person, before anything is touched.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self
+            .missing
+            .iter()
+            .map(|missing| format!("NOT: {}\n     what to do: {}", missing.why, missing.remedy))
+            .collect();
+        lines.extend(self.notes.iter().map(|note| format!("note: {note}")));
+        lines
+    }
+}
+
+/// Probes a source, and asks for its snapshots in each namespace. What is wrong with the source as a
+/// whole is said once.
+fn ask<'a>(
     client: &Client,
     source: &'a Source,
-    namespace: Option<&str>,
-    token: &TokenSecret,
-) -> Outcome<Connected<'a>> {
-    let access = sources::access_in(source, namespace, token)?;
-    let snapshots = snapshot::list(client, &access, None).map_err(|error| sources::stop_of(source, &error))?;
-    Ok(Connected { source, access, snapshots })
+    token: Option<&TokenSecret>,
+    namespaces: &[Option<&str>],
+) -> Vec<Outcome<Connected<'a>>> {
+    let stop = |error: &DriverError| sources::stop_of(source, error);
+    let no_token = || {
+        Stop::new(Code::NotAuthorised, format!("source {}: the escrow has no token for it", source.id))
+            .remedy("restore it by hand: the keys are in place after this recovery")
+    };
+    let probed = token.ok_or_else(no_token).and_then(|token| {
+        status::probe(client, &sources::access(source, token)?).map_err(|error| stop(&error))?;
+        Ok(token)
+    });
+    let token = match probed {
+        Ok(token) => token,
+        Err(stop) => return vec![Err(stop)],
+    };
+    let listed = namespaces.iter().map(|namespace| {
+        let access = sources::access_in(source, *namespace, token)?;
+        let snapshots = snapshot::list(client, &access, None).map_err(|error| stop(&error))?;
+        Ok(Connected { source, access, snapshots })
+    });
+    listed.collect()
 }

@@ -112,15 +112,17 @@ pub(crate) fn run(
     units.iter().for_each(|note| say(&format!("  note: {note}")));
     say("5 Connecting …");
     let keyring = Keyring::new(&client, opened.escrow.keys())?;
-    let (connected, mut missing) =
-        connect::connect(&client, root, directive.as_ref()).map_err(|stop| match &units {
-            // What may be missing for a way to the server is said where it is missing.
-            Some(note) => {
-                let remedy = stop.remedy.clone().unwrap_or_default();
-                stop.remedy(format!("{note}. Otherwise: {remedy}"))
-            }
-            None => stop,
-        })?;
+    let answers = connect::connect(&client, root, directive.as_ref()).map_err(|stop| match &units {
+        // What may be missing for a way to the server is said where it is missing.
+        Some(note) => {
+            let remedy = stop.remedy.clone().unwrap_or_default();
+            stop.remedy(format!("{note}. Otherwise: {remedy}"))
+        }
+        None => stop,
+    })?;
+    answers.lines().iter().for_each(|line| say(&format!("  {line}")));
+    let connect::Answers { connected, mut missing, notes: of_sources } = answers;
+    notes.extend(of_sources);
     notes.extend(units);
     watch.lap("connect");
     interrupt::check()?;
