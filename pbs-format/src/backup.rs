@@ -252,8 +252,8 @@ impl<'k, R: CryptoRng> SnapshotWriter<'k, R> {
     pub fn archive(&mut self, filename: &FileName, ctime: i64) -> Result<ArchiveWriter<'_, 'k, R>, BackupError> {
         self.expect_new(filename, filename.kind() != FileKind::Blob)?;
         let cutter = match filename.kind() {
-            FileKind::Fixed => Cutter::fixed(cut::FIXED),
-            FileKind::Dynamic | FileKind::Blob => Cutter::content(),
+            FileKind::Fixed => Cutter::fixed(cut::USUAL),
+            FileKind::Dynamic | FileKind::Blob => Cutter::content(cut::USUAL),
         };
         Ok(ArchiveWriter {
             filename: filename.clone(),
@@ -375,7 +375,7 @@ impl<R: CryptoRng> ArchiveWriter<'_, '_, R> {
         let id = IndexId { uuid, ctime };
         let index = if filename.kind() == FileKind::Fixed {
             let digests = entries.into_iter().map(|(_, digest)| digest).collect();
-            FixedIndex::new(id, stats.size, cut::FIXED as u64, digests).map(Index::Fixed)
+            FixedIndex::new(id, stats.size, cut::USUAL as u64, digests).map(Index::Fixed)
         } else {
             DynamicIndex::new(id, entries).map(Index::Dynamic)
         };

@@ -14,6 +14,7 @@
 //! | know which files make up a snapshot, and whether a key of ours signed that | [`manifest`] |
 //! | find groups and snapshots in a datastore directory | [`datastore`] |
 //! | stream an archive out of a datastore, or into it | [`archive`], [`backup`] |
+//! | hold a stream against the signed entry of its archive, without its index | [`witness`] |
 //! | read and write the files inside a file archive | [`pxar`] |
 //!
 //! # What holds here
@@ -43,3 +44,4 @@ pub mod key;
 pub mod manifest;
 pub mod name;
 pub mod pxar;
+pub mod witness;

@@ -11,3 +11,4 @@ mod index;
 mod key;
 mod manifest;
 mod pxar;
+mod witness;
