@@ -5,6 +5,7 @@
 //! opens anything, and does no I/O; its one look at the machine is [`time::Timestamp::now`].
 
 pub mod audit;
+pub mod bounded;
 pub mod boxes;
 pub mod bytes;
 pub mod code16;
@@ -14,6 +15,7 @@ pub mod enroll;
 pub mod fingerprint;
 pub mod hash;
 pub mod id;
+pub mod inventory;
 pub mod json;
 pub mod operators;
 pub mod part;

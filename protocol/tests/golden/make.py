@@ -155,6 +155,59 @@ codes = [("tenwords-check-v1", canonical({"box_id": BOX, "trust": {}})), ("tenwo
 put("code16.txt", "".join(f"{label}\t{text}\t{groups(crockford(hashlib.sha256((label + chr(10) + text).encode()).digest(), 16))}\n"
                           for label, text in codes))
 
+# The inventory: each state, answer, selection and reason once.
+def colons(data): return ":".join(f"{byte:02x}" for byte in data)
+
+
+key, other, pin = colons(FINGERPRINT), colons(bytes(range(32))), colons(bytes(range(32, 64)))
+store = {"server": "pbs.example", "port": 8007, "datastore": "store"}
+newest = {"time": TIME, "size": 4096, "crypt": "encrypt", "fingerprint": key, "verified": "ok", "owner": "backup@pbs!box1"}
+listing = {"room": {"available": 1, "total": 3, "used": 2}, "snapshots": 9, "plain": 4,
+           "keys": [{"fingerprint": key, "snapshots": 3, "newest": LATER, "held": True},
+                    {"fingerprint": other, "snapshots": 2, "newest": TIME, "held": False}], "keys_left_out": 1,
+           "groups": [{"group": "ct/101", "count": 4, "protected": 1, "newest": newest},
+                      {"group": "host/box1", "count": 1, "protected": 0, "newest": {"time": TIME, "crypt": "unknown", "verified": "never"}},
+                      {"group": "vm/102", "count": 2, "protected": 0, "newest": newest | {"crypt": "mixed", "verified": "failed"}},
+                      {"group": "vm/103", "count": 1, "protected": 0, "newest": newest | {"crypt": "sign-only", "verified": "unknown"}},
+                      {"group": "vm/104", "count": 1, "protected": 0, "newest": {"time": TIME, "crypt": "none", "verified": "never"}}],
+           "groups_left_out": 2}
+
+
+def source(name, origin, state, answer, **more):
+    entry = {"id": name, "origin": origin} | store | {"namespace": more.pop("namespace", None), "auth_id": "backup@pbs!box1",
+             "certificate": more.pop("certificate", pin), "state": state} | more | {"answer": answer}
+    return {name: value for name, value in entry.items() if value is not None}
+
+
+def failed(reason): return {"failed": {"reason": reason, "text": "why"}}
+
+
+guest = {"node": "pve1", "coverage": "none", "jobs": [], "excluded": []}
+put("inventory.json", line({
+    "v": 1, "made_at": TIME, "agent_version": "0.1.0", "client_version": "3.2.4", "node": "pve1",
+    "sources": [source("pbs", "storage.cfg", "in-use", {"listed": listing}, namespace="tenants/a", key=key),
+                source("plain", "storage.cfg", "unencrypted", failed("unreachable"), certificate=None),
+                source("old", "storage.cfg", "not-used", "not-asked", why="disabled", key=other),
+                source("lost", "storage.cfg", "broken", failed("not-authorised"), why="no key file"),
+                source("second", "settings", "in-use", failed("certificate"), key=key)]
+               + [source(f"s{index}", "settings", "in-use", failed(reason), key=key)
+                  for index, reason in enumerate(("not-found", "client", "other"))],
+    "jobs": [{"id": "backup-1", "enabled": True, "schedule": "mon..fri 02:30", "storage": "pbs", "node": "pve1",
+              "selection": {"all-but": [104]}, "guests": 2},
+             {"id": "backup-2", "enabled": False, "schedule": "21:00", "selection": {"listed": [102, 999]}, "guests": 1,
+              "problem": "no guest 999"},
+             {"id": "backup-3", "enabled": True, "schedule": "sun 01:00", "storage": "local", "selection": {"pool": "shop/web"}, "guests": 1},
+             {"id": "vzdump.cron:4", "enabled": True, "schedule": "00:15", "selection": "nothing", "guests": 0}],
+    "jobs_left_out": 1,
+    "guests": [{"vmid": 101, "kind": "ct", "name": "Bäckerei\u202e"} | guest | {"coverage": "source", "jobs": ["backup-1"], "excluded": [
+                   {"disk": "mp0", "volume": "local:101/x.raw", "why": "not-switched-on"}, {"disk": "mp1", "volume": "/srv", "why": "of-the-host"},
+                   {"disk": "mp2", "volume": "", "why": "unreadable"}, {"disk": "unused0", "volume": "local:101/y.raw", "why": "unused"}]},
+               {"vmid": 102, "kind": "vm", "node": "pve2", "template": True, "coverage": "elsewhere", "jobs": ["backup-3"], "excluded": [
+                   {"disk": "scsi1", "volume": "local:102/x.raw", "why": "switched-off"},
+                   {"disk": "efidisk0", "volume": "local:102/e.raw", "why": "no-ovmf"}]},
+               {"vmid": 104, "kind": "vm"} | guest | {"problem": "not UTF-8"}],
+    "guests_left_out": 3, "problems": ["user.cfg: no such file"]}))
+
 if "--check" in sys.argv:
     bad = [name for name, text in FILES.items() if (HERE / name).read_bytes() != text]
     strays = {p.name for p in HERE.iterdir()} - set(FILES) - {"make.py", "README.md"}

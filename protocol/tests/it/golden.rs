@@ -10,6 +10,7 @@ use tenwords_protocol::{
     directive::Directive,
     enroll::{EnrollReply, EnrollRequest},
     hash::Sha256,
+    inventory::Inventory,
     json,
     operators::{OperatorList, Pins, PinsStatement, Role},
     problem::{Problem, ProblemCode},
@@ -56,6 +57,7 @@ fn every_message_is_read_and_written_again_byte_for_byte() -> TestResult {
     file::<PushReply>("push-reply.json")?;
     file::<Pins>("pins.json")?;
     file::<PinsStatement>("pins-statement.json")?;
+    file::<Inventory>("inventory.json")?;
     Ok(())
 }
 
@@ -85,6 +87,17 @@ fn every_bundle_is_read_and_written_again_byte_for_byte() -> TestResult {
         assert_eq!(bundle.directive().is_some(), directive, "{name}");
         assert_eq!(bundle.to_text()?, text, "{name}");
     }
+    Ok(())
+}
+
+#[test]
+fn an_inventory_says_which_keys_nobody_holds_and_which_guests_nothing_covers() -> TestResult {
+    let inventory: Inventory = file("inventory.json")?;
+    let unknown: Vec<String> =
+        inventory.unknown_keys().map(|(source, key)| format!("{} {}", source.id, key.fingerprint.short())).collect();
+    assert_eq!(unknown, ["pbs 00:01:02:03:04:05:06:07"]);
+    let uncovered: Vec<u32> = inventory.uncovered().map(|guest| guest.vmid.get()).collect();
+    assert_eq!(uncovered, [102, 104]);
     Ok(())
 }
 

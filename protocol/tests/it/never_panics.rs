@@ -11,6 +11,7 @@ use tenwords_protocol::{
     fingerprint::{Fingerprint, ShortFingerprint},
     hash::Sha256,
     id::BoxId,
+    inventory::Inventory,
     json,
     operators::{PinsStatement, Signer},
     part::PartName,
@@ -39,6 +40,7 @@ fn read_as_everything(bytes: &[u8]) {
     drop(json::from_slice::<VersionList>(bytes));
     drop(json::from_slice::<PinsStatement>(bytes));
     drop(json::from_slice::<Problem>(bytes));
+    drop(json::from_slice::<Inventory>(bytes));
     if let Ok(row) = json::from_slice::<AuditRow>(bytes) {
         drop(row.computed());
     }
@@ -67,7 +69,7 @@ proptest! {
     fn damaged_golden_texts_never_panic(
         name in prop::sample::select(vec![
             "header-ceremony.json", "directive.json", "prove-recover.json", "enroll-request.json", "claim-reply.json",
-            "bundle-kit.txt", "box-list.json", "pins-statement.json", "arm.json",
+            "bundle-kit.txt", "box-list.json", "pins-statement.json", "arm.json", "inventory.json",
         ]),
         cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_usize), 1..4),
     ) {

@@ -6,6 +6,7 @@ use tenwords_protocol::{
     boxes::{AddBoxRequest, ArmRequest, BoxList, PushReply, TicketReply, VersionList},
     directive::Directive,
     enroll::{EnrollReply, EnrollRequest},
+    inventory::Inventory,
     json,
     operators::{OperatorList, Pins, PinsStatement, Signer},
     problem::Problem,
@@ -32,7 +33,7 @@ fn read_bundle(text: &[u8]) -> Result<(), String> {
 }
 
 /// Texts that the receiver must understand whole.
-const STRICT: [(&str, Reader); 15] = [
+const STRICT: [(&str, Reader); 16] = [
     ("header-ceremony.json", read::<Header>),
     ("header-update.json", read::<Header>),
     ("directive.json", read::<Directive>),
@@ -45,6 +46,7 @@ const STRICT: [(&str, Reader); 15] = [
     ("arm.json", read::<ArmRequest>),
     ("pins.json", read::<Pins>),
     ("pins-statement.json", read::<PinsStatement>),
+    ("inventory.json", read::<Inventory>),
     ("bundle-pushed.txt", read_bundle),
     ("bundle-update.txt", read_bundle),
     ("bundle-kit.txt", read_bundle),
@@ -302,6 +304,32 @@ fn a_list_of_parts_has_its_limits() -> TestResult {
     value["parts"] = Vec::<Value>::new().into();
     assert!(refusal(&value).is_err_and(|e| e.contains("lacks")));
     Ok(())
+}
+
+#[test]
+fn an_inventory_has_its_limits() {
+    let (_, golden, _) = split("inventory.json");
+    let refused = |change: &dyn Fn(&mut Value)| {
+        let mut value = golden.clone();
+        change(&mut value);
+        assert_ne!(value, golden);
+        read::<Inventory>(value.to_string().as_bytes()).err()
+    };
+    let fits = |change: &dyn Fn(&mut Value)| assert_eq!(refused(change), None);
+    let many = |list: &Value, count: usize| Value::from(vec![list[0].clone(); count]);
+    fits(&|v| v["sources"] = many(&v["sources"], 64));
+    assert!(refused(&|v| v["sources"] = many(&v["sources"], 65)).is_some_and(|why| why.contains("at most 64")));
+    assert!(refused(&|v| v["guests"] = many(&v["guests"], 10_001)).is_some_and(|why| why.contains("at most 10000")));
+    fits(&|v| v["guests"][0]["name"] = "x".repeat(256).into());
+    assert!(
+        refused(&|v| v["guests"][0]["name"] = "x".repeat(257).into()).is_some_and(|why| why.contains("at most 256"))
+    );
+    assert!(refused(&|v| v["guests"][0]["vmid"] = 0.into()).is_some());
+    assert!(refused(&|v| v["guests"][0]["coverage"] = "all".into()).is_some());
+    assert!(refused(&|v| v["sources"][0]["answer"] = serde_json::json!({"listed": {}, "failed": {}})).is_some());
+    assert!(refused(&|v| v["sources"][0]["answer"] = "listed".into()).is_some());
+    assert!(refused(&|v| v["sources"][0]["port"] = 65536.into()).is_some());
+    assert!(refused(&|v| v["jobs"][0]["selection"] = serde_json::json!({"all-but": [0]})).is_some());
 }
 
 #[test]
