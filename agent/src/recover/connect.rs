@@ -39,18 +39,25 @@ pub(super) fn note_of_units(root: &Root, kept: &Path) -> Option<String> {
     })
 }
 
-/// Asks every source of the root before anything is touched: certificate, token and datastore by a
+/// The preflight after the words: asks every source of the root before anything is touched: certificate, token and datastore by a
 /// probe, then the list of snapshots, in the source's own namespace and in those that the directive
 /// names. Everything that is wrong is told at once.
 ///
 /// One source that does not answer does not stop what the others have: it is told here, stands in
 /// the report as missing, and the command ends as not all restored. (One that the directive has no
 /// item for is a note: nothing of what was to be restored is missing with it.) Only if none answers
-/// does the recovery end, and then nothing was touched.
-pub(super) fn connect<'a>(client: &Client, root: &'a Root, directive: Option<&Directive>) -> Outcome<Answers<'a>> {
+/// does the recovery end, or if this machine itself (`unfit`) cannot take what is to be put in place;
+/// then nothing was touched.
+pub(super) fn connect<'a>(
+    client: &Client,
+    root: &'a Root,
+    directive: Option<&Directive>,
+    unfit: Option<&Stop>,
+) -> Outcome<Answers<'a>> {
     let facts = root.facts();
     let mut answers = Answers::default();
-    let (mut failures, mut first) = (Failures::default(), None);
+    let (mut failures, mut first) = (Failures::default(), unfit.map(|stop| stop.code));
+    unfit.into_iter().for_each(|stop| failures.add_stop(stop));
     for source in &facts.trust.sources {
         let items = directive.map(|directive| directive.items.iter().filter(|item| item.source == source.id));
         let is_wanted = items.clone().is_none_or(|mut items| items.next().is_some());
@@ -71,7 +78,7 @@ pub(super) fn connect<'a>(client: &Client, root: &'a Root, directive: Option<&Di
             }
         }
     }
-    if answers.connected.is_empty() {
+    if answers.connected.is_empty() || unfit.is_some() {
         let code = first.unwrap_or(Code::Preflight);
         failures.into_outcome("after the words").map_err(|stop| stop.with_code(code))?;
     }

@@ -10,13 +10,14 @@ mod install;
 mod open;
 pub(crate) mod plan;
 mod preflight;
+mod pve;
 mod report;
 mod restore;
 mod target;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use pbs_driver::Client;
+use pbs_driver::{Client, PrivateDir, pve::Node};
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use tenwords_escrow::{code::RecoveryCode, gate::GatedKey, root::Root, select::date};
 use tenwords_protocol::{fingerprint::Fingerprint, ticket::Ticket, v1::V1};
@@ -69,6 +70,7 @@ pub(crate) fn run(
     }
     failures.into_outcome("before the words")?;
     let client = client?;
+    let node = pve::node(configuration)?;
     watch.lap("preflight");
 
     say("2 Claiming …");
@@ -112,7 +114,8 @@ pub(crate) fn run(
     units.iter().for_each(|note| say(&format!("  note: {note}")));
     say("5 Connecting …");
     let keyring = Keyring::new(&client, opened.escrow.keys())?;
-    let answers = connect::connect(&client, root, directive.as_ref()).map_err(|stop| match &units {
+    let unfit = pve::unfit(node.as_ref(), root, rehearsal);
+    let answers = connect::connect(&client, root, directive.as_ref(), unfit.as_ref()).map_err(|stop| match &units {
         // What may be missing for a way to the server is said where it is missing.
         Some(note) => {
             let remedy = stop.remedy.clone().unwrap_or_default();
@@ -141,7 +144,7 @@ pub(crate) fn run(
         notes.push("a rehearsal puts no key, token or source in place".to_owned());
     } else {
         say("7 Putting keys, tokens and sources in place …");
-        installed = install_sources(configuration, root, opened.escrow.keys());
+        installed = install_sources(configuration, client.private(), node.as_ref(), root, opened.escrow.keys());
         if let Err(stop) = enroll::pin_operators(configuration, &facts.trust.operators) {
             notes.push(format!("the operators' keys could not be pinned on this machine: {stop}"));
         }
@@ -225,6 +228,8 @@ fn has_room(plan: &Plan<'_>, into: &Path) -> Outcome<()> {
 
 fn install_sources(
     configuration: &Configuration,
+    private: &PrivateDir,
+    node: Option<&Node>,
     root: &Root,
     keys: &BTreeMap<Fingerprint, Arc<GatedKey>>,
 ) -> install::Installed {
@@ -242,7 +247,7 @@ fn install_sources(
             })
         })
         .collect();
-    install::install(configuration, &items)
+    install::install(configuration, private, node, &items)
 }
 
 // === 9: close ===

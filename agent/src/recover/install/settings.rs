@@ -1,49 +1,24 @@
-//! Puts keys, tokens and sources in place; never over something else.
-//!
-//! Nothing of the root is written to its own path: small files go to `recovered-files/` for a
-//! person to compare. A key file that holds another key is not replaced without an order.
+//! Sources in the agent's own settings: a `[[source]]`, and its key and token beside it.
 
-use std::{
-    io,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-};
+use std::{io, os::unix::fs::PermissionsExt as _, path::Path};
 
 use pbs_format::key::KeyFile;
 use serde::Serialize;
 use tenwords_escrow::{
-    gate::GatedKey,
-    root::{FileSecret, Source},
+    root::{KeptIn, Source},
     secret::TokenSecret,
 };
 use tenwords_protocol::{directive::Name, fingerprint::Fingerprint};
 use zeroize::Zeroizing;
 
-use super::report::{Missing, RecoveredFile};
+use super::{Installed, LIMIT, ToInstall};
 use crate::{
     durable,
     exit::{Code, OrStop as _, Outcome, Stop},
+    recover::report::Missing,
     settings::{Configuration, Settings, SourceSettings},
     sources,
 };
-
-const LIMIT: u64 = 1 << 20;
-
-/// What was put in place, and what was left alone.
-#[derive(Default)]
-pub(crate) struct Installed {
-    pub(crate) paths: Vec<PathBuf>,
-    pub(crate) missing: Vec<Missing>,
-    pub(crate) notes: Vec<String>,
-}
-
-/// One source with what belongs to it.
-pub(crate) struct ToInstall<'a> {
-    pub(crate) source: &'a Source,
-    pub(crate) key: &'a GatedKey,
-    pub(crate) token: Option<&'a TokenSecret>,
-    pub(crate) restore_paths: std::collections::BTreeMap<String, PathBuf>,
-}
 
 enum Found {
     Nothing,
@@ -51,15 +26,13 @@ enum Found {
     Another(String),
 }
 
-/// Installs every source. What cannot go in is reported, and the others go on: a restore needs none
-/// of it.
-pub(crate) fn install(configuration: &Configuration, sources: &[ToInstall<'_>]) -> Installed {
-    let mut installed = Installed::default();
+/// Puts these sources into the settings.
+pub(super) fn put(installed: &mut Installed, configuration: &Configuration, sources: &[&ToInstall<'_>]) {
     let mut added = Vec::new();
     for item in sources {
         let id = &item.source.id;
         let configured = configuration.settings.sources.iter().find(|source| source.id == *id);
-        if configured.is_some_and(|configured| !sources::is_same(configured, item.source)) {
+        if configured.is_some_and(|configured| !is_same(configured, item.source)) {
             installed.missing.push(Missing {
                 what: format!("source {id}"),
                 why: "this machine's configuration names another repository or certificate under this id".to_owned(),
@@ -78,10 +51,10 @@ pub(crate) fn install(configuration: &Configuration, sources: &[ToInstall<'_>]) 
                 configuration.folder().join("tokens").join(id.as_str()),
             ),
         };
-        let key = put_key(&mut installed, id, &item.key.key_file(), item.key.fingerprint(), &key_path);
+        let key = put_key(installed, id, &item.key.key_file(), item.key.fingerprint(), &key_path);
         installed.report(key, || format!("key of source {id}"));
         if let Some(token) = item.token {
-            let token = put_token(&mut installed, id, token, &token_path);
+            let token = put_token(installed, id, token, &token_path);
             installed.report(token, || format!("token of source {id}"));
         }
         if configured.is_none() {
@@ -96,44 +69,8 @@ pub(crate) fn install(configuration: &Configuration, sources: &[ToInstall<'_>]) 
             });
         }
     }
-    let added = add_sources(configuration, added, &mut installed);
+    let added = add_sources(configuration, added, installed);
     installed.report(added, || format!("sources in {}", configuration.path.display()));
-    installed
-}
-
-impl Installed {
-    fn report(&mut self, result: Outcome<()>, what: impl FnOnce() -> String) {
-        if let Err(stop) = result {
-            let causes = stop.causes();
-            let why = std::iter::once(stop.what).chain(causes).collect::<Vec<_>>().join(": ");
-            let remedy =
-                stop.remedy.unwrap_or_else(|| "mend this; then run the same command again, with another --into".into());
-            self.missing.push(Missing { what: what(), why, remedy, waits_for_order: false });
-        }
-    }
-}
-
-/// Keeps the root's small files beside what is restored.
-pub(crate) fn keep_files(files: &[FileSecret], folder: &Path) -> Outcome<Vec<RecoveredFile>> {
-    let mut kept = Vec::new();
-    for file in files {
-        let path = file.path.as_str();
-        let kept_at = folder.join(path.trim_start_matches('/'));
-        let cannot = || format!("cannot keep {}", kept_at.display());
-        if let Some(parent) = kept_at.parent() {
-            durable::folder(parent, 0o700).or_stop(Code::Internal, cannot)?;
-        }
-        durable::replace("recovered-file", &kept_at, 0o600, file.data.expose_bytes())
-            .or_stop(Code::Internal, cannot)?;
-        let on_this_machine = match durable::read_limited(Path::new(path), LIMIT).map(Zeroizing::new) {
-            Ok(bytes) if *bytes == *file.data.expose_bytes() => "the same on this machine",
-            Ok(_) => "differs on this machine",
-            Err(error) if error.kind() == io::ErrorKind::NotFound => "missing on this machine",
-            Err(_) => "cannot be compared on this machine",
-        };
-        kept.push(RecoveredFile { path: path.to_owned(), kept_at, on_this_machine });
-    }
-    Ok(kept)
 }
 
 fn put_key(installed: &mut Installed, id: &Name, file: &KeyFile, wanted: Fingerprint, path: &Path) -> Outcome<()> {
@@ -196,6 +133,11 @@ fn put_token(installed: &mut Installed, id: &Name, token: &TokenSecret, path: &P
         }
     }
     Ok(())
+}
+
+/// Whether a configured source is this one, wherever the lost box kept it.
+fn is_same(configured: &SourceSettings, source: &Source) -> bool {
+    sources::is_same(configured, &Source { kept_in: KeptIn::Settings, ..source.clone() })
 }
 
 /// Adds `[[source]]` entries at the end of the configuration; what stands there keeps its text.

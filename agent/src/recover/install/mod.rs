@@ -1,0 +1,85 @@
+//! Step 7: puts keys, tokens and sources in place; never over something else.
+//!
+//! A source goes back to where it was kept: a storage of PVE into `storage.cfg` ([`storage`]), any
+//! other one into the agent's settings ([`settings`]). Nothing of the root is written to its own
+//! path: small files go to `recovered-files/` for a person to compare ([`files`]). A key file that
+//! holds another key is not replaced without an order.
+
+mod files;
+mod settings;
+mod storage;
+
+use std::path::PathBuf;
+
+use pbs_driver::{PrivateDir, pve::Node};
+use tenwords_escrow::{
+    gate::GatedKey,
+    root::{KeptIn, Source},
+    secret::TokenSecret,
+};
+use tenwords_protocol::directive::Name;
+
+pub(super) use files::keep_files;
+
+use super::report::Missing;
+use crate::{exit::Outcome, settings::Configuration};
+
+const LIMIT: u64 = 1 << 20;
+
+/// What was put in place, and what was left alone.
+#[derive(Default)]
+pub(crate) struct Installed {
+    pub(crate) paths: Vec<PathBuf>,
+    pub(crate) missing: Vec<Missing>,
+    pub(crate) notes: Vec<String>,
+    /// The storages of PVE that are now the root's own, key and token included.
+    pub(crate) storages: Vec<Name>,
+}
+
+/// One source with what belongs to it.
+pub(crate) struct ToInstall<'a> {
+    pub(crate) source: &'a Source,
+    pub(crate) key: &'a GatedKey,
+    pub(crate) token: Option<&'a TokenSecret>,
+    pub(crate) restore_paths: std::collections::BTreeMap<String, PathBuf>,
+}
+
+/// Installs every source. What cannot go in is reported, and the others go on: a restore of archives
+/// needs none of it. Without a node, a storage of PVE goes into the settings too.
+pub(crate) fn install(
+    configuration: &Configuration,
+    private: &PrivateDir,
+    node: Option<&Node>,
+    sources: &[ToInstall<'_>],
+) -> Installed {
+    let mut installed = Installed::default();
+    let mut for_settings = Vec::new();
+    for item in sources {
+        match (item.source.kept_in, node) {
+            (KeptIn::StorageCfg, Some(node)) => storage::put(&mut installed, private, node, item),
+            (KeptIn::StorageCfg, None) => {
+                installed.notes.push(format!(
+                    "source {} was a storage of Proxmox VE, which is not on this machine: it is put into {}",
+                    item.source.id,
+                    configuration.path.display()
+                ));
+                for_settings.push(item);
+            }
+            (KeptIn::Settings, _) => for_settings.push(item),
+        }
+    }
+    settings::put(&mut installed, configuration, &for_settings);
+    installed
+}
+
+impl Installed {
+    fn report(&mut self, result: Outcome<()>, what: impl FnOnce() -> String) {
+        if let Err(stop) = result {
+            let causes = stop.causes();
+            let why = std::iter::once(stop.what).chain(causes).collect::<Vec<_>>().join(": ");
+            let remedy =
+                stop.remedy.unwrap_or_else(|| "mend this; then run the same command again, with another --into".into());
+            self.missing.push(Missing { what: what(), why, remedy, waits_for_order: false });
+        }
+    }
+}
