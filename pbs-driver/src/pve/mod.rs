@@ -20,7 +20,9 @@
 //! What pmxcfs does with each call was tried on the real one: `docs/findings/pmxcfs.md`.
 
 pub mod error;
+pub mod guest_config;
 pub mod install;
+pub mod jobs;
 mod lock;
 pub mod node;
 pub mod pvesm;

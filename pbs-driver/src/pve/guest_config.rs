@@ -1,0 +1,356 @@
+//! What of a guest its backups hold, and what not: the guest's configuration, read as vzdump reads it.
+//!
+//! The rules are PVE's own (qemu-server `QemuConfig.pm` `get_backup_volumes`, `QemuServer.pm`
+//! `parse_vm_config`, `Drive.pm`; pve-container `LXC/Config.pm` `mountpoint_backup_enabled` and
+//! `parse_pct_config`; pve-common `JSONSchema.pm` `parse_property_string`):
+//!
+//! | | in the backup |
+//! | --- | --- |
+//! | a machine's disks, its TPM state too | unless `backup=0` |
+//! | a machine's EFI disk | only with `bios: ovmf` |
+//! | CD drives, cloud-init's too | never; they hold nothing of the guest's own |
+//! | a container's `rootfs` | always |
+//! | a container's mount points | only volumes, only with `backup=1` |
+//! | `unusedN` | never |
+//! | a line that PVE cannot parse | never: PVE passes it over |
+//!
+//! Only what is current counts: sections of snapshots, pending changes and special ones do not. What a
+//! container mounts by raw `lxc.mount` lines is not looked at.
+
+use std::collections::BTreeMap;
+
+/// What counts for backups in a guest's configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GuestConfig {
+    /// What its owner calls it, as written there.
+    pub name: Option<String>,
+    /// Whether it is a template (which jobs back up like any other guest).
+    pub template: bool,
+    /// Its disks or mount points, by kind and number; without CD drives.
+    pub disks: Vec<Disk>,
+}
+
+/// A disk or mount point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// `scsi0`, `rootfs`, `mp1`.
+    pub key: String,
+    /// The volume or path; empty if it cannot be read.
+    pub volume: String,
+    /// Why no backup holds it; `None` if they do.
+    pub left_out: Option<LeftOut>,
+}
+
+/// Why a disk is in no backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftOut {
+    /// `backup=0`.
+    SwitchedOff,
+    /// A container's mount point without `backup=1`.
+    NotSwitchedOn,
+    /// A folder or device of the host.
+    OfTheHost,
+    /// An EFI disk without OVMF.
+    NoOvmf,
+    /// Attached to nothing.
+    Unused,
+    /// PVE cannot parse the line.
+    Unreadable,
+}
+
+impl GuestConfig {
+    /// A container's, `lxc/<vmid>.conf`. There is no text that cannot be read.
+    #[must_use]
+    pub fn of_container(text: &[u8]) -> Self {
+        let lines = current(text, is_containers_section);
+        let mut disks = Vec::new();
+        for (key, value) in &lines {
+            let Some((kind, number)) = numbered(key) else { continue };
+            let left_out = match (kind, number) {
+                ("rootfs", None) => |drive: &Drive<'_>| drive.volume.is_none().then_some(LeftOut::Unreadable),
+                ("mp", Some(0..256)) => mount_point,
+                ("unused", Some(0..256)) => |_: &Drive<'_>| Some(LeftOut::Unused),
+                _ => continue,
+            };
+            disks.push(disk(key, &Drive::parse(value, "volume"), left_out));
+        }
+        Self { name: lines.get("hostname").cloned(), template: is_on(lines.get("template")), disks: sorted(disks) }
+    }
+
+    /// A machine's, `qemu-server/<vmid>.conf`. There is no text that cannot be read.
+    #[must_use]
+    pub fn of_machine(text: &[u8]) -> Self {
+        let mut lines = current(text, is_machines_section);
+        if let Some(drive) = lines.remove("cdrom") {
+            lines.insert("ide2".to_owned(), format!("{drive},media=cdrom"));
+        }
+        let ovmf = lines.get("bios").is_some_and(|bios| bios == "ovmf");
+        let mut disks = Vec::new();
+        for (key, value) in &lines {
+            let Some((kind, Some(number))) = numbered(key) else { continue };
+            let drive = Drive::parse(value, "file");
+            if drive.is_cd {
+                continue;
+            }
+            let left_out = match (kind, number) {
+                ("ide", 0..4) | ("scsi", 0..31) | ("virtio", 0..16) | ("sata", 0..6) => machine_disk,
+                ("efidisk", 0) if !ovmf => |_: &Drive<'_>| Some(LeftOut::NoOvmf),
+                ("efidisk" | "tpmstate", 0) => unswitchable_disk,
+                ("unused", 0..256) => |_: &Drive<'_>| Some(LeftOut::Unused),
+                _ => continue,
+            };
+            disks.push(disk(key, &drive, left_out));
+        }
+        Self { name: lines.get("name").cloned(), template: is_on(lines.get("template")), disks: sorted(disks) }
+    }
+}
+
+fn disk(key: &str, drive: &Drive<'_>, left_out: impl Fn(&Drive<'_>) -> Option<LeftOut>) -> Disk {
+    Disk { key: key.to_owned(), volume: drive.volume.unwrap_or_default().to_owned(), left_out: left_out(drive) }
+}
+
+fn mount_point(drive: &Drive<'_>) -> Option<LeftOut> {
+    match (drive.volume, drive.backup) {
+        (Some(_), _) if !drive.is_mounted => Some(LeftOut::Unreadable),
+        (None, _) | (_, Switch::Unreadable) => Some(LeftOut::Unreadable),
+        (Some(volume), _) if volume.starts_with('/') => Some(LeftOut::OfTheHost),
+        (_, Switch::On) => None,
+        (_, Switch::Off | Switch::Absent) => Some(LeftOut::NotSwitchedOn),
+    }
+}
+
+fn machine_disk(drive: &Drive<'_>) -> Option<LeftOut> {
+    match (drive.volume, drive.backup) {
+        (None, _) | (_, Switch::Unreadable) => Some(LeftOut::Unreadable),
+        (_, Switch::Off) => Some(LeftOut::SwitchedOff),
+        (_, Switch::On | Switch::Absent) => None,
+    }
+}
+
+/// The schema of these two knows no `backup`, so that a line with it is passed over.
+fn unswitchable_disk(drive: &Drive<'_>) -> Option<LeftOut> {
+    (drive.volume.is_none() || drive.backup != Switch::Absent).then_some(LeftOut::Unreadable)
+}
+
+/// `[volume=]volume,key=value,…`
+struct Drive<'a> {
+    volume: Option<&'a str>,
+    backup: Switch,
+    is_cd: bool,
+    /// Whether a mount point says where.
+    is_mounted: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Switch {
+    Absent,
+    Off,
+    On,
+    Unreadable,
+}
+
+impl<'a> Drive<'a> {
+    fn parse(value: &'a str, volume_key: &str) -> Self {
+        let mut drive = Self { volume: None, backup: Switch::Absent, is_cd: false, is_mounted: false };
+        let mut broken = false;
+        for part in value.split(',').filter(|part| !part.trim().is_empty()) {
+            match part.split_once('=') {
+                None => broken |= drive.volume.replace(part).is_some(),
+                Some(("" | "volume" | "file", "")) => broken = true,
+                Some((key, volume)) if key == "volume" || key == volume_key => {
+                    broken |= drive.volume.replace(volume).is_some();
+                }
+                Some(("backup", word)) => {
+                    broken |= drive.backup != Switch::Absent;
+                    drive.backup = Switch::read(word);
+                }
+                Some(("media", kind)) => drive.is_cd = kind == "cdrom",
+                Some(("mp", path)) => drive.is_mounted = !path.is_empty(),
+                Some(_) => {}
+            }
+        }
+        if broken {
+            drive.volume = None;
+        }
+        drive
+    }
+}
+
+impl Switch {
+    fn read(word: &str) -> Self {
+        let is = |words: [&str; 4]| words.iter().any(|known| word.eq_ignore_ascii_case(known));
+        if is(["1", "on", "yes", "true"]) {
+            Self::On
+        } else if is(["0", "off", "no", "false"]) {
+            Self::Off
+        } else {
+            Self::Unreadable
+        }
+    }
+}
+
+/// The lines before the first section; of two with one key the later counts.
+fn current(text: &[u8], is_section: fn(&str) -> bool) -> BTreeMap<String, String> {
+    let text = String::from_utf8_lossy(text);
+    let mut lines = BTreeMap::new();
+    for line in text.split('\n') {
+        if line.starts_with('[') && is_section(line.trim_end()) {
+            break;
+        }
+        if line.starts_with('#') {
+            continue;
+        }
+        let Some((key, value)) = line.split_once(':') else { continue };
+        let value = value.trim();
+        if numbered(key).is_some() && !value.is_empty() {
+            lines.insert(key.to_owned(), value.to_owned());
+        }
+    }
+    lines
+}
+
+/// Any word in brackets: what PVE does not know begins a section that it skips.
+fn is_machines_section(line: &str) -> bool {
+    line.strip_suffix(']').is_some_and(|inner| !inner.contains(']'))
+}
+
+/// A snapshot's name, or the pending changes; any other line is one that PVE passes over.
+fn is_containers_section(line: &str) -> bool {
+    let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) else { return false };
+    let word = name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.len() > 1
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    word || name.eq_ignore_ascii_case("pve:pending")
+}
+
+/// `scsi0` in its two parts, for a key as PVE has them: small letters, `_` and `-`, then digits.
+fn numbered(key: &str) -> Option<(&str, Option<u32>)> {
+    let kind = key.trim_end_matches(|c: char| c.is_ascii_digit());
+    let fine = kind.starts_with(|c: char| c.is_ascii_lowercase())
+        && kind.bytes().all(|b| b.is_ascii_lowercase() || matches!(b, b'_' | b'-'));
+    let digits = &key[kind.len()..];
+    match digits {
+        _ if !fine => None,
+        "" => Some((kind, None)),
+        // `scsi00` is no disk of PVE's.
+        _ if digits.len() > 1 && digits.starts_with('0') => None,
+        _ => digits.parse().ok().map(|number| (kind, Some(number))),
+    }
+}
+
+fn is_on(word: Option<&String>) -> bool {
+    word.is_some_and(|word| Switch::read(word) == Switch::On)
+}
+
+fn sorted(mut disks: Vec<Disk>) -> Vec<Disk> {
+    disks.sort_by(|a, b| numbered(&a.key).cmp(&numbered(&b.key)));
+    disks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Found = Vec<(String, Option<LeftOut>)>;
+
+    fn found(config: &GuestConfig) -> Found {
+        config.disks.iter().map(|disk| (disk.key.clone(), disk.left_out)).collect()
+    }
+
+    fn expected(disks: &[(&str, Option<LeftOut>)]) -> Found {
+        disks.iter().map(|(key, left_out)| ((*key).to_owned(), *left_out)).collect()
+    }
+
+    #[test]
+    fn of_a_machine_everything_is_backed_up_that_is_not_switched_off() {
+        use LeftOut::{NoOvmf, SwitchedOff, Unreadable, Unused};
+        for (line, left_out) in [
+            ("scsi0: local-lvm:vm-100-disk-0,size=8G", Some(None)),
+            ("scsi0: local-lvm:vm-100-disk-0,backup=1", Some(None)),
+            ("scsi0: local-lvm:vm-100-disk-0,backup=0", Some(Some(SwitchedOff))),
+            ("scsi0: file=local-lvm:vm-100-disk-0,backup=No", Some(Some(SwitchedOff))),
+            ("scsi0: volume=local-lvm:x,backup=off", Some(Some(SwitchedOff))),
+            ("scsi0: local-lvm:x,backup=maybe", Some(Some(Unreadable))),
+            ("scsi0: local-lvm:x,backup=0,backup=1", Some(Some(Unreadable))),
+            ("scsi0: local-lvm:x,local-lvm:y", Some(Some(Unreadable))),
+            ("scsi0: backup=0", Some(Some(Unreadable))),
+            ("scsi30: /dev/disk/by-id/x", Some(None)),
+            ("scsi31: local-lvm:x", None),
+            ("virtio15: local-lvm:x", Some(None)),
+            ("sata5: local-lvm:x", Some(None)),
+            ("ide0: local-lvm:x", Some(None)),
+            ("ide2: local:iso/x.iso,media=cdrom", None),
+            ("ide2: none,media=cdrom", None),
+            ("ide3: local-lvm:vm-100-cloudinit,media=cdrom,size=4M", None),
+            ("cdrom: local:iso/x.iso", None),
+            ("efidisk0: local-lvm:x,size=4M", Some(Some(NoOvmf))),
+            ("bios: ovmf\nefidisk0: local-lvm:x,size=4M", Some(None)),
+            ("bios: ovmf\nefidisk0: local-lvm:x,backup=0", Some(Some(Unreadable))),
+            ("bios: seabios\nefidisk0: local-lvm:x", Some(Some(NoOvmf))),
+            ("tpmstate0: local-lvm:x,size=4M,version=v2.0", Some(None)),
+            ("tpmstate0: local-lvm:x,backup=0", Some(Some(Unreadable))),
+            ("unused0: local-lvm:x", Some(Some(Unused))),
+            ("net0: virtio=BC:24:11:00:00:00,bridge=vmbr0", None),
+            ("hostpci0: 0000:01:00,backup=0", None),
+            ("#scsi0: local-lvm:x", None),
+            (" scsi0: local-lvm:x", None),
+            ("scsi00: local-lvm:x", None),
+            ("scsi0:", None),
+            // The later of two counts.
+            ("scsi0: local-lvm:x\nscsi0: local-lvm:y,backup=0", Some(Some(SwitchedOff))),
+            ("[snap]\nscsi0: local-lvm:x", None),
+            ("[PENDING]\nscsi0: local-lvm:x", None),
+            ("[special:cloudinit]\nscsi0: local-lvm:x", None),
+            ("[?]\nscsi0: local-lvm:x", None),
+        ] {
+            let config = GuestConfig::of_machine(format!("boot: order=scsi0\n{line}\nmemory: 512\n").as_bytes());
+            let seen: Vec<_> = config.disks.iter().map(|disk| disk.left_out).collect();
+            assert_eq!(seen, left_out.into_iter().collect::<Vec<_>>(), "{line}");
+        }
+    }
+
+    #[test]
+    fn of_a_container_only_the_root_and_what_is_switched_on_is_backed_up() {
+        use LeftOut::{NotSwitchedOn, OfTheHost, Unreadable, Unused};
+        for (line, left_out) in [
+            ("rootfs: local-lvm:vm-101-disk-0,size=8G", Some(None)),
+            ("rootfs: volume=local-lvm:x,backup=0", Some(None)),
+            ("rootfs: size=8G", Some(Some(Unreadable))),
+            ("mp0: local-lvm:x,mp=/srv,size=8G", Some(Some(NotSwitchedOn))),
+            ("mp0: local-lvm:x,mp=/srv,backup=0", Some(Some(NotSwitchedOn))),
+            ("mp0: local-lvm:x,mp=/srv,backup=1", Some(None)),
+            ("mp255: volume=local-lvm:x,mp=/srv,backup=yes", Some(None)),
+            ("mp256: local-lvm:x,mp=/srv,backup=1", None),
+            ("mp0: local-lvm:x,mp=/srv,backup=2", Some(Some(Unreadable))),
+            ("mp0: local-lvm:x,backup=1", Some(Some(Unreadable))),
+            ("mp0: /srv/data,mp=/srv,backup=1", Some(Some(OfTheHost))),
+            ("mp0: /dev/sdb1,mp=/srv,backup=1", Some(Some(OfTheHost))),
+            ("unused0: local-lvm:x", Some(Some(Unused))),
+            ("lxc.mount.entry: /srv srv none bind 0 0", None),
+            ("[vzdump]\nmp0: local-lvm:x,mp=/srv", None),
+            ("[pve:pending]\nmp0: local-lvm:x,mp=/srv", None),
+            // PVE passes such a line over and goes on.
+            ("[1]\nmp0: local-lvm:x,mp=/srv", Some(Some(NotSwitchedOn))),
+        ] {
+            let config = GuestConfig::of_container(format!("arch: amd64\n{line}\n").as_bytes());
+            let seen: Vec<_> = config.disks.iter().map(|disk| disk.left_out).collect();
+            assert_eq!(seen, left_out.into_iter().collect::<Vec<_>>(), "{line}");
+        }
+    }
+
+    #[test]
+    fn names_templates_and_order_come_out_as_they_are() {
+        let machine = GuestConfig::of_machine(
+            b"#a note\\: name: no\nname: web \nscsi10: a:b\nscsi2: a:c\ntemplate: 1\nefidisk0: a:d\n[s]\nname: former\n",
+        );
+        assert_eq!((machine.name.as_deref(), machine.template), (Some("web"), true));
+        assert_eq!(
+            found(&machine),
+            expected(&[("efidisk0", Some(LeftOut::NoOvmf)), ("scsi2", None), ("scsi10", None)])
+        );
+        assert_eq!(machine.disks[1].volume, "a:c");
+        let container = GuestConfig::of_container("hostname: b\u{e4}cker\u{202e}\ntemplate: 0\n".as_bytes());
+        assert_eq!((container.name.as_deref(), container.template), (Some("b\u{e4}cker\u{202e}"), false));
+        assert_eq!(GuestConfig::of_machine(b"\xff\xfe: \x00\nname: \xff\n").name.as_deref(), Some("\u{fffd}"));
+    }
+}
