@@ -44,4 +44,5 @@ pub mod key;
 pub mod manifest;
 pub mod name;
 pub mod pxar;
+pub mod sparse;
 pub mod witness;

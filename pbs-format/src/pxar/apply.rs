@@ -30,7 +30,7 @@ pub(super) struct Apply<'a> {
 }
 
 impl Apply<'_> {
-    /// All but the sealing flags of files, which are returned: further names may follow.
+    /// All but the sealing flags, which are returned: further names may follow.
     pub(super) fn all(&mut self, to: Handle<'_>, metadata: &Metadata) -> Result<IFlags, StepError> {
         self.xattrs(to, metadata)?;
         self.owner(to, metadata)?;
@@ -130,7 +130,7 @@ impl Apply<'_> {
             self.missed(Property::Flags(foreign), Reason::Unsupported);
         }
         let later = match metadata.file_type() {
-            Some(FileType::File) => wanted & SEALING,
+            Some(FileType::File | FileType::Directory) => wanted & SEALING,
             _ => IFlags::empty(),
         };
         self.set_flags(to, wanted - later);

@@ -9,20 +9,22 @@ use super::acl;
 use super::apply::Apply;
 use super::decode::{Content, Decoder};
 use super::descent::{Descent, FOLDER, look, parent_of};
-use super::entry::{Entry, EntryKind, Event, Hardlink};
+use super::entry::{DecodeError, Entry, EntryKind, Event, Hardlink};
 use super::error::{ExtractError, Step, StepError, named};
 use super::handle::Handle;
 use super::metadata::{FileType, Metadata};
 use super::report::{ExtractReport, Property, Reason};
+use crate::sparse;
 use rustix::fs::{AtFlags, CWD, IFlags, Mode, OFlags, fstat, linkat, makedev, mkdirat, mknodat};
 use rustix::fs::{openat, symlinkat, unlinkat};
 use rustix::io::Errno;
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// What may be replaced in the target. A folder, device node, fifo or socket never is.
@@ -70,11 +72,26 @@ pub struct ExtractOptions {
 /// # Errors
 /// With the first entry that cannot be restored; what was restored until then stays.
 pub fn extract(archive: impl Read, target: &Path, options: &ExtractOptions) -> Result<ExtractReport, ExtractError> {
+    unpack(archive, target, options)?.seal()
+}
+
+/// The same, but for the metadata of the target folder itself, and for the flags that forbid every
+/// change (immutable, append only). Until [`Unsealed::seal`] sets them, all of it can be removed and
+/// leaves the target as it was. For whoever knows only at a stream's end whether it was the right
+/// one.
+///
+/// # Errors
+/// As [`extract`].
+pub fn unpack<'o>(
+    archive: impl Read,
+    target: &Path,
+    options: &'o ExtractOptions,
+) -> Result<Unsealed<'o>, ExtractError> {
     let mut decoder = Decoder::new(archive);
-    let first = decoder.next_event().map_err(ExtractError::Start)?;
-    let Some(Event::Entry(root)) = first else {
+    let root = match decoder.next_event().map_err(ExtractError::Start)? {
+        Some(Event::Entry(root)) => root,
         // A decoder's first event is the root folder or an error.
-        return Ok(ExtractReport::default());
+        _ => return Err(ExtractError::Start(DecodeError::Root)),
     };
     let (folder, existed) = open_target(target)?;
     let has_default_acl = existed && has_default_acl(&folder);
@@ -83,8 +100,9 @@ pub fn extract(archive: impl Read, target: &Path, options: &ExtractOptions) -> R
         report: ExtractReport::default(),
         descent: Descent::new(folder),
         open: vec![OpenFolder { metadata: root.metadata, has_default_acl, inherited_acl: has_default_acl }],
+        root: None,
         seals: Vec::new(),
-        buffer: vec![0; COPY],
+        buffer: vec![0; sparse::PIECE],
     };
     extractor.report.directories = 1;
     while let Some(event) = decoder.next_event().map_err(ExtractError::Archive)? {
@@ -105,16 +123,36 @@ pub fn extract(archive: impl Read, target: &Path, options: &ExtractOptions) -> R
         };
         done.map_err(|error| ExtractError::at(&path, &name, error))?;
     }
-    extractor.seal();
-    Ok(extractor.report)
+    Ok(Unsealed(extractor))
 }
 
-/// Bytes copied at a time; a multiple of [`BLOCK`].
-const COPY: usize = 256 * 1024;
-/// Zeros of this length and alignment become a hole.
-const BLOCK: usize = 4096;
-static ZEROS: [u8; BLOCK] = [0; BLOCK];
-/// Files whose sealing flags are remembered for the end; further ones are reported.
+/// A restored tree that can still be taken back; see [`unpack`].
+#[must_use = "dropped, it is never finished"]
+pub struct Unsealed<'o>(Extractor<'o>);
+
+impl Unsealed<'_> {
+    /// Finishes the target folder and sets the sealing flags.
+    ///
+    /// # Errors
+    /// [`ExtractError::Entry`] for the target folder.
+    pub fn seal(mut self) -> Result<ExtractReport, ExtractError> {
+        let path = Path::new("");
+        if let Some(root) = self.0.root.take() {
+            let done = self.0.finish(None, &root, path);
+            done.map_err(|error| ExtractError::at(path, OsStr::new(""), error))?;
+        }
+        self.0.seal();
+        Ok(self.0.report)
+    }
+}
+
+impl fmt::Debug for Unsealed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unsealed").field("report", &self.0.report).finish_non_exhaustive()
+    }
+}
+
+/// Files and folders whose sealing flags are remembered for the end; further ones are reported.
 const MAX_SEALS: usize = 100_000;
 
 struct Extractor<'a> {
@@ -122,6 +160,8 @@ struct Extractor<'a> {
     report: ExtractReport,
     descent: Descent,
     open: Vec<OpenFolder>,
+    /// The target's own metadata, once all that is in it is done.
+    root: Option<OpenFolder>,
     seals: Vec<(PathBuf, IFlags)>,
     buffer: Vec<u8>,
 }
@@ -179,15 +219,25 @@ impl Extractor<'_> {
         let Some(folder) = self.open.pop() else {
             return Ok(());
         };
+        if left.is_none() {
+            self.root = Some(folder);
+            return Ok(());
+        }
+        self.finish(left, &folder, path)
+    }
+
+    /// Gives a folder its metadata; the root if it is none that was left.
+    fn finish(&mut self, left: Option<OwnedFd>, folder: &OpenFolder, path: &Path) -> Result<(), StepError> {
         let mut apply =
             Apply { options: self.options, report: &mut self.report, path, inherited_acl: folder.inherited_acl };
         let to = match &left {
             Some(folder) => folder.as_fd(),
-            None => self.descent.here(),
+            None => self.descent.root(),
         };
-        apply
+        let later = apply
             .all(Handle::Open(to), &folder.metadata)
             .map_err(|error| Step::LeaveDirectory.around(Step::DirectoryMetadata.around(error)))?;
+        self.seal_later(path, later);
         Ok(())
     }
 
@@ -207,17 +257,10 @@ impl Extractor<'_> {
         };
         let file = made.map_err(|error| Step::CreateFile(name.to_owned()).named(error))?;
         let file = File::from(file);
-        let copied = copy(content, &file, &mut self.buffer);
+        let copied = sparse::copy_with(content, &file, &mut self.buffer);
         self.report.bytes += copied.map_err(|error| Step::CopyContents.io(error))?;
         let later = self.apply(path, Handle::Open(file.as_fd()), metadata)?;
-        if !later.is_empty() {
-            if self.seals.len() < MAX_SEALS {
-                self.seals.push((path.to_owned(), later));
-            } else {
-                let property = Property::Flags(super::handle::archive_flags(later));
-                self.report.missed(path.to_owned(), property, Reason::Unsupported);
-            }
-        }
+        self.seal_later(path, later);
         self.report.files += 1;
         Ok(())
     }
@@ -339,12 +382,28 @@ impl Extractor<'_> {
         }
     }
 
-    /// Sets the flags that forbid further names, now that all names are there.
+    /// Remembers flags that forbid further names, links to a file and its removal.
+    fn seal_later(&mut self, path: &Path, flags: IFlags) {
+        if flags.is_empty() {
+            return;
+        }
+        if self.seals.len() < MAX_SEALS {
+            self.seals.push((path.to_owned(), flags));
+        } else {
+            let property = Property::Flags(super::handle::archive_flags(flags));
+            self.report.missed(path.to_owned(), property, Reason::Unsupported);
+        }
+    }
+
+    /// Sets them, now that all names are there.
     fn seal(&mut self) {
         for (path, flags) in std::mem::take(&mut self.seals) {
             let mode = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let file = parent_of(self.descent.root(), path.as_os_str().as_bytes())
-                .and_then(|(folder, last)| openat(folder, last, mode, Mode::empty()));
+            let file = match path.as_os_str().as_bytes() {
+                [] => openat(self.descent.root(), ".", mode, Mode::empty()),
+                path => parent_of(self.descent.root(), path)
+                    .and_then(|(folder, last)| openat(folder, last, mode, Mode::empty())),
+            };
             match file {
                 Ok(file) => {
                     let mut apply =
@@ -382,43 +441,4 @@ fn open_target(path: &Path) -> Result<(OwnedFd, bool), ExtractError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|error| fail(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
     open().map(|folder| (folder, false)).map_err(fail)
-}
-
-/// Copies content into a new file, leaving holes for blocks of zeros.
-fn copy(content: &mut impl Read, file: &File, buffer: &mut [u8]) -> io::Result<u64> {
-    let mut offset = 0;
-    loop {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match content.read(&mut buffer[filled..]) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        write_sparse(file, &buffer[..filled], offset)?;
-        offset += filled as u64;
-        if filled < buffer.len() {
-            file.set_len(offset)?;
-            return Ok(offset);
-        }
-    }
-}
-
-fn write_sparse(file: &File, data: &[u8], offset: u64) -> io::Result<()> {
-    let mut run = 0;
-    for start in (0..data.len()).step_by(BLOCK) {
-        let end = data.len().min(start + BLOCK);
-        if data[start..end] == ZEROS[..end - start] {
-            if run < start {
-                file.write_all_at(&data[run..start], offset + run as u64)?;
-            }
-            run = end;
-        }
-    }
-    if run < data.len() {
-        file.write_all_at(&data[run..], offset + run as u64)?;
-    }
-    Ok(())
 }

@@ -17,7 +17,7 @@
 //! | --- | --- |
 //! | read entry after entry from any stream | [`Decoder`] |
 //! | write entry after entry to any stream | [`Encoder`] |
-//! | put an archive back into a directory | [`extract`] |
+//! | put an archive back into a directory | [`extract`], [`unpack`] |
 //! | store a directory | [`create`] |
 //!
 //! # What holds here
@@ -53,7 +53,7 @@ pub use decode::{Content, Decoder};
 pub use encode::{EncodeError, Encoder, FilePosition, SpecialFile};
 pub use entry::{DecodeError, Entry, EntryKind, Event, Hardlink};
 pub use error::{Cause, ExtractError, Step, StepError};
-pub use extract::{ExtractOptions, Overwrite, extract};
+pub use extract::{ExtractOptions, Overwrite, Unsealed, extract, unpack};
 pub use format::{MAX_DEPTH, name_hash};
 pub use metadata::{AclEntry, DefaultAcl, FileType, Metadata, Mtime, Xattr};
 pub use report::{CreateReport, ExtractReport, Ignored, NotSet, NotStored, OmitReason, Property, Reason};
