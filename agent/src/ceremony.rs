@@ -313,7 +313,7 @@ fn small_files(configuration: &Configuration, warnings: &mut Vec<String>) -> Out
     let mut files = Vec::new();
     let mut total = 0;
     let mut seen = BTreeSet::new();
-    for path in configuration.settings.files.iter().chain([&configuration.path]) {
+    for path in configuration.settings.small_files().iter().chain([&configuration.path]) {
         let Some(text) = path.to_str() else { continue };
         if !seen.insert(text) || !path.is_file() {
             continue;

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use pbs_driver::pve;
 use serde::{Deserialize, Serialize};
 use tenwords_protocol::directive::{Name, Namespace};
 
@@ -31,12 +32,26 @@ pub(crate) struct Settings {
     #[serde(default = "default_client")]
     pub(crate) client: PathBuf,
     /// Small files that the escrow carries for the day of the recovery; those that are missing are
-    /// passed over. At most 512 KiB in all.
-    #[serde(default = "default_files")]
-    pub(crate) files: Vec<PathBuf>,
-    /// Where this box backs up to.
+    /// passed over. At most 512 KiB in all. [`Settings::small_files`] knows the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    files: Option<Vec<PathBuf>>,
+    /// Where Proxmox VE is on this node.
+    #[serde(default)]
+    pve: PveSettings,
+    /// Where this box backs up to, beside the `pbs:` storages of PVE.
     #[serde(default, rename = "source", skip_serializing_if = "Vec::is_empty")]
     pub(crate) sources: Vec<SourceSettings>,
+}
+
+/// `[pve]`: a machine without these has no Proxmox VE, and nothing is said about it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PveSettings {
+    /// The cluster file system.
+    etc: PathBuf,
+    pct: PathBuf,
+    qmrestore: PathBuf,
+    pvesm: PathBuf,
 }
 
 /// One `[[source]]`.
@@ -66,6 +81,31 @@ pub(crate) struct SourceSettings {
 pub(crate) struct Configuration {
     pub(crate) path: PathBuf,
     pub(crate) settings: Settings,
+}
+
+impl Default for PveSettings {
+    fn default() -> Self {
+        let pve::Paths { etc_pve: etc, pct, qmrestore, pvesm } = pve::Paths::default();
+        Self { etc, pct, qmrestore, pvesm }
+    }
+}
+
+impl Settings {
+    /// Where Proxmox VE's folder and programs are.
+    pub(crate) fn pve_paths(&self) -> pve::Paths {
+        let PveSettings { etc, pct, qmrestore, pvesm } = self.pve.clone();
+        pve::Paths { etc_pve: etc, pct, qmrestore, pvesm }
+    }
+
+    /// The small files to escrow, by the configuration or by default.
+    pub(crate) fn small_files(&self) -> Vec<PathBuf> {
+        self.files.clone().unwrap_or_else(|| {
+            let of_pve =
+                ["storage.cfg", "jobs.cfg", "user.cfg", "datacenter.cfg", "notifications.cfg", "firewall/cluster.fw"];
+            let of_pve = of_pve.iter().map(|name| self.pve.etc.join(name));
+            of_pve.chain(["/etc/network/interfaces", "/etc/hosts"].map(PathBuf::from)).collect()
+        })
+    }
 }
 
 impl Configuration {
@@ -104,8 +144,10 @@ impl Configuration {
 
     fn check(&self) -> Outcome<()> {
         let settings = &self.settings;
+        let PveSettings { etc, pct, qmrestore, pvesm } = &settings.pve;
         let absolute = [("state", &settings.state), ("runtime", &settings.runtime), ("client", &settings.client)]
             .into_iter()
+            .chain([("etc", etc), ("pct", pct), ("qmrestore", qmrestore), ("pvesm", pvesm)])
             .chain(settings.sources.iter().flat_map(|s| [("key_file", &s.key_file), ("token_file", &s.token_file)]))
             .find(|(_, path)| !path.is_absolute());
         if let Some((name, path)) = absolute {
@@ -128,21 +170,6 @@ fn default_runtime() -> PathBuf {
     "/run/tenwords-agent".into()
 }
 
-fn default_files() -> Vec<PathBuf> {
-    [
-        "/etc/pve/storage.cfg",
-        "/etc/pve/jobs.cfg",
-        "/etc/pve/user.cfg",
-        "/etc/pve/datacenter.cfg",
-        "/etc/pve/notifications.cfg",
-        "/etc/pve/firewall/cluster.fw",
-        "/etc/network/interfaces",
-        "/etc/hosts",
-    ]
-    .map(PathBuf::from)
-    .to_vec()
-}
-
 fn default_client() -> PathBuf {
     "/usr/bin/proxmox-backup-client".into()
 }
@@ -159,6 +186,9 @@ mod tests {
             ("stat = \"/x\"", "unknown field"),
             ("state = \"relative\"", "is not an absolute path"),
             ("[[source]]\nid = \"a/b\"", "a name of letters"),
+            ("[pve]\netcpve = \"/x\"", "unknown field"),
+            ("[pve]\netc = \"etc/pve\"", "is not an absolute path"),
+            ("[pve]\npvesm = \"pvesm\"", "is not an absolute path"),
         ] {
             std::fs::write(&path, text)?;
             let stop = Configuration::read(&path).err().map(|stop| format!("{stop} {:?}", stop.causes()));
@@ -166,6 +196,18 @@ mod tests {
         }
         std::fs::remove_file(&path)?;
         assert!(Configuration::read(&path).is_ok());
+        Ok(())
+    }
+
+    #[test]
+    fn small_files_are_looked_for_where_pve_is() -> Result<(), toml::de::Error> {
+        let files = |text: &str| Ok(toml::from_str::<Settings>(text)?.small_files());
+        assert_eq!(files("")?[0], Path::new("/etc/pve/storage.cfg"));
+        assert_eq!(files("[pve]\netc = \"/x\"")?[0], Path::new("/x/storage.cfg"));
+        assert!(files("files = []")?.is_empty());
+        let moved: Settings = toml::from_str("[pve]\netc = \"/x\"\npct = \"/y\"")?;
+        let expected = pve::Paths { etc_pve: "/x".into(), pct: "/y".into(), ..pve::Paths::default() };
+        assert_eq!(moved.pve_paths(), expected);
         Ok(())
     }
 }
