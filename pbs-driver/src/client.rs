@@ -15,6 +15,7 @@ use nix::{
 
 use crate::{
     access::Access,
+    certificate,
     conversation::Conversation,
     environment::Environment,
     error::DriverError,
@@ -194,7 +195,11 @@ impl Client {
             Exit::Code(0) => return Ok(finished),
             Exit::Code(_) => {
                 let token = work.access.map(Access::expose_token);
-                classify(&finished.stderr.text(), token.as_slice())
+                let failure = classify(&finished.stderr.text(), token.as_slice());
+                match work.access {
+                    Some(access) => certificate::completed(failure, access),
+                    None => failure,
+                }
             }
             Exit::Signal(signal) => killed_by(signal),
             Exit::Lost => Failure::Interrupted,

@@ -15,10 +15,12 @@ pub use crate::texts::classify;
 #[non_exhaustive]
 pub enum Failure {
     /// The server's certificate is not the one that counts; nothing was sent to it.
-    #[error("the server's certificate is not the expected one")]
+    #[error("the server's certificate is not the {}{}", expectation(.expected), presentation(.presented))]
     Certificate {
-        /// The pin, if there was one.
+        /// The pin; `None` where the system's trust store decides.
         expected: Option<Fingerprint>,
+        /// The SHA-256 of the certificate that it showed, as [`crate::certificate`] saw it.
+        presented: Option<Fingerprint>,
     },
     /// A chunk, blob or index on the server is missing or not what the manifest says.
     #[error("the backup is damaged on the server: {what}")]
@@ -207,6 +209,17 @@ pub enum Silence {
     /// 4.x says no more.
     #[error("the client does not say why")]
     Unstated,
+}
+
+fn expectation(pin: &Option<Fingerprint>) -> String {
+    match pin {
+        Some(pin) => format!("pinned one: {pin} is expected"),
+        None => "one that the system's trust store accepts".to_owned(),
+    }
+}
+
+fn presentation(shown: &Option<Fingerprint>) -> String {
+    shown.map(|shown| format!(", it shows {shown}")).unwrap_or_default()
 }
 
 impl Failure {

@@ -6,6 +6,7 @@
 //! | say which program, with which patience | [`client`] |
 //! | say where from, as whom, under which certificate | [`repository`], [`access`] |
 //! | put a copy of a key file under a passphrase, or take it off again | [`key`] |
+//! | know which certificate a server shows, before anybody is told a secret | [`certificate`] |
 //! | ask whether a source works at all | [`status`] (never `login` or `version`: they prove nothing) |
 //! | know which snapshots and files there are | [`snapshot`] |
 //! | get data back | [`restore`] |
@@ -34,6 +35,7 @@
 //! The real client's behaviour, recorded: `pbs-facts/client.md` and `pbs-facts/transcripts/`.
 
 pub mod access;
+pub mod certificate;
 pub mod client;
 mod conversation;
 mod environment;

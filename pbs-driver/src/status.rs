@@ -2,10 +2,20 @@
 //!
 //! `login` with a token contacts nobody, and `version` ends well when nobody answers (`client.md`);
 //! this is the question that fails when something is wrong.
+//!
+//! For a pinned source it looks at the server's certificate first: a server that shows another one is
+//! refused, with both fingerprints, before any child is given the token. (The child would refuse it
+//! too; it could not say what it saw, and only one wall would stand there.)
 
 use serde::Deserialize;
 
-use crate::{access::Access, client::Client, error::DriverError, snapshot::unreadable};
+use crate::{
+    access::Access,
+    certificate::{PATIENCE, look_for_the_pin},
+    client::Client,
+    error::DriverError,
+    snapshot::unreadable,
+};
 
 /// The datastore's room, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -21,9 +31,13 @@ pub struct Status {
 /// Asks.
 ///
 /// # Errors
-/// [`DriverError`], with the failure that names what is wrong.
+/// [`DriverError`], with the failure that names what is wrong; [`Failure::Certificate`](crate::Failure)
+/// before the client is started.
 pub fn probe(client: &Client, access: &Access) -> Result<Status, DriverError> {
+    look_for_the_pin(access, PATIENCE).map_err(|failure| DriverError::Client { command: COMMAND, failure })?;
     let args = ["status", "--output-format", "json"].map(Into::into);
-    let (answer, _) = client.ask("status", &args, Some(access))?;
-    serde_json::from_slice(&answer).map_err(|error| unreadable("status", error))
+    let (answer, _) = client.ask(COMMAND, &args, Some(access))?;
+    serde_json::from_slice(&answer).map_err(|error| unreadable(COMMAND, error))
 }
+
+const COMMAND: &str = "status";

@@ -39,7 +39,9 @@ pub fn classify(said: &[u8], secrets: &[&str]) -> Failure {
     let texts: Vec<&str> = if text == VAGUE { causes.chain([text]).collect() } else { vec![text] };
     let named = texts.iter().find_map(|text| name(text, secrets));
     match named {
-        Some(Failure::Certificate { .. }) => Failure::Certificate { expected: expected_certificate(&lines[..at]) },
+        Some(Failure::Certificate { .. }) => {
+            Failure::Certificate { expected: expected_certificate(&lines[..at]), presented: None }
+        }
         Some(failure) => failure,
         None => Failure::Unknown { text: scrub(text.as_bytes(), secrets) },
     }
@@ -306,7 +308,7 @@ static ROWS: &[Row] = &[
     row(Is(VAGUE), |_| unreachable(Silence::Unstated)), // 4.x, when it gives no cause
     row(Is("unexpected EOF"), |_| unreachable(Silence::NotPbs)),
     row(Starts("error:0A00010B:SSL routines:"), |_| unreachable(Silence::NotPbs)),
-    row(Starts("error:0A000086:SSL routines:"), |_| Some(Failure::Certificate { expected: None })),
+    row(Starts("error:0A000086:SSL routines:"), |_| Some(Failure::Certificate { expected: None, presented: None })),
     row(Is("http request timed out"), |_| unreachable(Silence::TimedOut)), // source
     row(Is("http upgrade request timed out"), |_| unreachable(Silence::TimedOut)), // source
     row(Between(EXTRACTING, "connection closed because of a broken pipe"), |_| unreachable(Silence::Lost)),

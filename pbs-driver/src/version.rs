@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::{access::Access, client::Client, error::DriverError, failure::Failure, snapshot::unreadable, texts};
+use crate::{
+    access::Access, certificate, client::Client, error::DriverError, failure::Failure, snapshot::unreadable, texts,
+};
 
 /// A version as Proxmox counts: `3.2`, release `4`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -37,8 +39,9 @@ pub fn client(client: &Client) -> Result<Version, DriverError> {
 pub fn both(client: &Client, access: &Access) -> Result<Versions, DriverError> {
     let (answer, said) = ask(client, Some(access))?;
     let server = answer.server.ok_or_else(|| {
-        texts::classify_version(&said, &[access.expose_token()])
-            .unwrap_or_else(|| texts::classify(&said, &[access.expose_token()]))
+        let failure = texts::classify_version(&said, &[access.expose_token()])
+            .unwrap_or_else(|| texts::classify(&said, &[access.expose_token()]));
+        certificate::completed(failure, access)
     });
     Ok(Versions { client: answer.client, server })
 }

@@ -69,7 +69,7 @@ fn children_get_what_we_made() {
         pinned.keys().map(String::as_str).collect::<Vec<_>>(),
         names(&["PBS_FINGERPRINT", "PBS_PASSWORD_FILE", "PBS_REPOSITORY", "SSL_CERT_DIR", "SSL_CERT_FILE"])
     );
-    assert_eq!(pinned["PBS_REPOSITORY"], "backup@pbs!box1@127.0.0.1:8007:store");
+    assert_eq!(pinned["PBS_REPOSITORY"], "backup@pbs!box1@127.0.0.1:1:store");
     assert_eq!(pinned["PBS_FINGERPRINT"], vec!["aa"; 32].join(":"));
     let open = connecting(Certificate::WebPki);
     assert_eq!(open.keys().map(String::as_str).collect::<Vec<_>>(), names(&["PBS_PASSWORD_FILE", "PBS_REPOSITORY"]));
@@ -109,7 +109,10 @@ END
 exit 255"
     );
     let error = status::probe(&place.client(&body), &place.access()).unwrap_err();
-    assert_eq!(error.failure(), Some(&pbs_driver::Failure::Certificate { expected: pin.parse().ok() }));
+    assert_eq!(
+        error.failure(),
+        Some(&pbs_driver::Failure::Certificate { expected: pin.parse().ok(), presented: None })
+    );
     place.assert_clean();
 }
 

@@ -7,6 +7,8 @@ use pbs_driver::{
     status, version,
 };
 
+use tenwords_protocol::fingerprint::Fingerprint;
+
 use crate::place::Place;
 
 /// `transcripts/ab.txt`, "snapshot list json", the first of three; with what 4.x might add.
@@ -135,7 +137,7 @@ fn a_version_without_a_server_says_why() {
         ),
         (
             "WARNING: certificate fingerprint does not match expected fingerprint!\nexpected:    aa\ncertificate validation failed - Certificate fingerprint was not confirmed.\ncould not connect to server - error trying to connect: error:0A000086:SSL routines:tls_post_process_server_certificate:certificate verify failed:../ssl/statem/statem_clnt.c:1889:",
-            Failure::Certificate { expected: None },
+            Failure::Certificate { expected: Some(Fingerprint::from_bytes([0xaa; 32])), presented: None },
         ),
     ] {
         let client = place.client(&format!("{}\n{}", says(own), fails(said).replace("exit 255", "exit 0")));

@@ -138,9 +138,10 @@ ask() {{ printf '%s' "$1"; raw; IFS= read -r answer; stars; stty "$old"; }}
     }
 }
 
+/// At a port where nobody listens (8007 may be a real server's on this machine).
 pub(crate) fn access(certificate: Certificate) -> Access {
     Access::new(
-        "backup@pbs!box1@127.0.0.1:8007:store".parse().unwrap(),
+        "backup@pbs!box1@127.0.0.1:1:store".parse().unwrap(),
         "".parse().unwrap(),
         Zeroizing::new(TOKEN.to_owned()),
         certificate,
