@@ -1,0 +1,9 @@
+//! `fixture-pbs-restore`: see the library's documentation.
+
+use std::process::ExitCode;
+
+use tenwords_pve_fixtures::{Fixture, run};
+
+fn main() -> ExitCode {
+    run(Fixture::PbsRestore, std::env::args_os().skip(1).collect())
+}

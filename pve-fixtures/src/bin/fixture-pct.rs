@@ -1,0 +1,9 @@
+//! `fixture-pct`: see the library's documentation.
+
+use std::process::ExitCode;
+
+use tenwords_pve_fixtures::{Fixture, run};
+
+fn main() -> ExitCode {
+    run(Fixture::Pct, std::env::args_os().skip(1).collect())
+}
