@@ -1,6 +1,18 @@
 //! Bringing a storage with its key and token onto a node, in the order that leaves no gap.
+//!
+//! Why not `pvesm add`: it takes everything back if the server does not answer at that moment, deletes
+//! the key and password files that it is not given and overwrites those that it is, without asking;
+//! it writes `storage.cfg` anew without comments and without stanzas of plugins that are not installed.
+//! And a storage added first and given its key afterwards backs up *unencrypted* in between. Here
+//! key and secret are in place before the stanza is, all of it under the lock that `pvesm` itself takes.
 
-use super::{error::PveError, node::Node, secrets::Put, storage::PbsStorage};
+use super::{
+    error::PveError,
+    lock::StorageLock,
+    node::Node,
+    secrets::{self, Put},
+    storage::{PbsStorage, StorageCfg},
+};
 use crate::private::PrivateDir;
 
 /// Everything that PVE needs for one Proxmox Backup Server.
@@ -16,6 +28,46 @@ pub struct Wanted<'a> {
 
 /// What was done; everything [`Put::Same`] on a second run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placed {
+    /// The stanza in `storage.cfg`.
+    pub stanza: Put,
+    /// The key file, if one was wanted.
+    pub key: Option<Put>,
+    /// The password file.
+    pub secret: Put,
+}
+
+impl std::fmt::Debug for Wanted<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wanted").field("storage", self.storage).finish_non_exhaustive()
+    }
+}
+
+/// Makes the node know this storage. Everything that speaks against it is found before the first write.
+///
+/// # Errors
+/// As [`Node::writable`]; [`PveError::DifferentStorage`], [`PveError::DifferentKey`],
+/// [`PveError::DifferentSecret`], [`PveError::KeyFile`], [`PveError::Secret`], [`PveError::Storage`];
+/// [`PveError::Io`], [`PveError::Locked`]. After an error of the last two kinds some of the files may be
+/// in place, each of them whole; the same call goes on from there.
+pub fn place(node: &Node, wanted: &Wanted<'_>) -> Result<Placed, PveError> {
+    let lock = StorageLock::take(node)?;
+    let id = &wanted.storage.id;
+
+    let key = wanted.key.map(|text| secrets::look_key(node, id, text)).transpose()?;
+    let mark = key.as_ref().map(|(_, key)| key.mark());
+    let storage = wanted.storage.clone().with_encryption_key(mark);
+    secrets::look_password(node, id, wanted.secret)?;
+    StorageCfg::read(node)?.add_pbs(&storage)?;
+
+    let key = wanted.key.map(|text| secrets::put_key_under(&lock, node, id, text)).transpose()?;
+    let secret = secrets::put_password_under(&lock, node, id, wanted.secret)?;
+    let written = StorageCfg::edit_under(&lock, node, |storages| storages.add_pbs(&storage))?;
+    Ok(Placed { stanza: if written { Put::Written } else { Put::Same }, key, secret })
+}
+
+/// What was done, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Installed {
     /// The stanza in `storage.cfg`.
     pub stanza: Put,
@@ -30,27 +82,18 @@ pub struct Installed {
 /// How the stanza got there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
-    /// By `pvesm add`.
-    Pvesm,
     /// By editing the file under PVE's lock.
     File,
     /// Not at all: it was there.
     None,
 }
 
-impl std::fmt::Debug for Wanted<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Wanted").field("storage", self.storage).finish_non_exhaustive()
-    }
-}
-
-/// Makes the node know this storage. Everything that speaks against it is found before the first write.
+/// [`place`], until its caller has moved.
 ///
 /// # Errors
-/// As [`Node::writable`]; [`PveError::DifferentStorage`], [`PveError::DifferentKey`],
-/// [`PveError::DifferentSecret`], [`PveError::KeyFile`]; [`PveError::Io`], [`PveError::Locked`].
-pub fn install(node: &Node, private: &PrivateDir, wanted: &Wanted<'_>) -> Result<Installed, PveError> {
-    let _ = (private, wanted);
-    node.writable()?;
-    Err(PveError::Sections { why: "it is not written yet" })
+/// As [`place`].
+pub fn install(node: &Node, _private: &PrivateDir, wanted: &Wanted<'_>) -> Result<Installed, PveError> {
+    let Placed { stanza, key, secret } = place(node, wanted)?;
+    let door = if stanza == Put::Written { Door::File } else { Door::None };
+    Ok(Installed { stanza, key, secret, door })
 }

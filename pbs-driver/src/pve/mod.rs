@@ -7,7 +7,7 @@
 //! | see the Proxmox Backup Server storages in `storage.cfg` | [`storage`] |
 //! | read or put key and password files | [`secrets`] |
 //! | bring a storage with its key and token onto a node | [`install`] |
-//! | add a storage through PVE's own program | [`pvesm`] |
+//! | ask PVE itself which storages it sees, and how much room they have | [`pvesm`] |
 //!
 //! # What holds here
 //!
@@ -29,6 +29,7 @@ pub mod pvesm;
 pub mod secrets;
 pub mod sections;
 pub mod storage;
+mod write;
 
 pub use error::PveError;
 pub use node::{Node, Paths, State};

@@ -177,6 +177,11 @@ impl Node {
         if self.members().is_ok_and(|members| members.cluster.is_some_and(|cluster| cluster.quorate == 0)) {
             return State::ReadOnly { why: Refusal::NoQuorum };
         }
+        // Without its cluster service pmxcfs does not even say that it has no quorum, and its root
+        // looks open. Its links do not: nowhere else does a link have no write bits.
+        if fs::symlink_metadata(self.file("local")).is_ok_and(|local| local.mode() & 0o222 == 0) {
+            return State::ReadOnly { why: Refusal::Closed };
+        }
         // priv/storage may not be there yet; what is there must be writable.
         let places = [folder.clone(), self.file("priv"), self.file(super::secrets::FOLDER)];
         match places.iter().find_map(|place| refusal(place)) {

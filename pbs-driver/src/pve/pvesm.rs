@@ -1,25 +1,112 @@
-//! PVE's own program for storages.
+//! PVE's own program for storages, for asking it: which storages this node sees, and their room.
+//!
+//! Writing does not go through it; [`super::install`] says why.
 
-use super::{error::PveError, node::Node, storage::PbsStorage};
-use crate::private::PrivateDir;
+use std::{ffi::OsString, ops::ControlFlow, time::Duration};
 
-/// Adds a storage by `pvesm add pbs`, key and secret included; neither is ever an argument: the
-/// secret goes by a pipe, the key by a 0600 file in the private folder.
-///
-/// Mind what `pvesm add` does by itself: it deletes the key, password and master key files of that
-/// name that it is not given, rewrites `storage.cfg` without comments and unknown stanzas, and takes
-/// everything back if the server does not answer. [`super::install`] decides when it is the right door.
+use super::{error::PveError, node::Node, storage::StorageId};
+use crate::{
+    environment::Environment,
+    error::DriverError,
+    failure::Failure,
+    group::Exit,
+    private::PrivateDir,
+    process::{Job, RunError, Stdout, run},
+    scrub::scrub,
+};
+
+/// A line of `pvesm status`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorageStatus {
+    /// The storage's name.
+    pub id: String,
+    /// `dir`, `pbs`, `lvmthin`, …
+    pub kind: String,
+    /// Whether PVE can use it right now.
+    pub activity: Activity,
+    /// In KiB; 0 where PVE does not know.
+    pub total: u64,
+    /// In KiB.
+    pub used: u64,
+    /// In KiB.
+    pub available: u64,
+}
+
+/// Whether PVE can use a storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activity {
+    /// It answers.
+    Active,
+    /// It is switched off, or not for this node.
+    Disabled,
+    /// It does not answer.
+    Inactive,
+}
+
+/// Asks PVE about one storage, or all. PVE asks the storage itself, so this may wait for a server.
 ///
 /// # Errors
-/// As [`Node::writable`]; [`PveError::NoProgram`], [`PveError::Program`], [`PveError::Refused`].
-pub fn add_pbs(
-    node: &Node,
-    private: &PrivateDir,
-    storage: &PbsStorage,
-    secret: &str,
-    key: Option<&[u8]>,
-) -> Result<(), PveError> {
-    let _ = (private, storage, secret, key);
-    node.writable()?;
-    Err(PveError::Sections { why: "it is not written yet" })
+/// As [`Node::readable`]; [`PveError::NoProgram`], [`PveError::Program`], [`PveError::Refused`].
+pub fn status(node: &Node, private: &PrivateDir, id: Option<&StorageId>) -> Result<Vec<StorageStatus>, PveError> {
+    node.readable()?;
+    let program = &node.paths().pvesm;
+    if !program.is_file() {
+        return Err(PveError::NoProgram { program: program.clone() });
+    }
+    let mut args: Vec<OsString> = vec!["status".into()];
+    args.extend(id.into_iter().flat_map(|id| ["--storage".into(), id.as_str().into()]));
+    let folder = private.folder()?;
+    let environment = Environment::offline(&folder)?;
+    let job = Job { program, args: &args, environment: &environment, spawn: SPAWN, whole: WHOLE, stall: None };
+    let finished = run(&job, Stdout::Keep(MAX_ANSWER), &mut |_| ControlFlow::Continue(()));
+    let finished = finished.map_err(|error| not_driven(node, error))?;
+    if finished.exit != Exit::Code(0) {
+        return Err(PveError::Refused { command: COMMAND, said: scrub(&finished.stderr.text(), &[]) });
+    }
+    let text = String::from_utf8_lossy(&finished.stdout);
+    text.lines().skip(1).map(|line| row(line).ok_or_else(|| unreadable(line))).collect()
 }
+
+/// Blanks between the columns; `% ` at the end.
+fn row(line: &str) -> Option<StorageStatus> {
+    let mut words = line.split_ascii_whitespace();
+    let (id, kind) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let activity = match words.next()? {
+        "active" => Activity::Active,
+        "disabled" => Activity::Disabled,
+        "inactive" => Activity::Inactive,
+        _ => return None,
+    };
+    let mut number = || words.next()?.parse().ok();
+    Some(StorageStatus { id, kind, activity, total: number()?, used: number()?, available: number()? })
+}
+
+fn unreadable(line: &str) -> PveError {
+    let why = format!("it printed a line that is not understood: {}", scrub(line.as_bytes(), &[]));
+    driver(DriverError::Client { command: COMMAND, failure: Failure::Unknown { text: why } })
+}
+
+fn not_driven(node: &Node, error: RunError) -> PveError {
+    let program = node.paths().pvesm.clone();
+    let failure = match error {
+        RunError::SpawnTimedOut => Failure::TimedOut { waiting_for: "its start" },
+        RunError::TimedOut | RunError::Stalled => Failure::TimedOut { waiting_for: "its end" },
+        RunError::TooMuch => Failure::Unknown { text: "far more than it should".to_owned() },
+        RunError::Stopped => Failure::Interrupted,
+        RunError::Spawn(source) => return driver(DriverError::Io { doing: "starting", path: program, source }),
+        RunError::Pipe(source) | RunError::Receiver(source) => {
+            return driver(DriverError::Io { doing: "talking to", path: program, source });
+        }
+    };
+    driver(DriverError::Client { command: COMMAND, failure })
+}
+
+fn driver(source: DriverError) -> PveError {
+    PveError::Program { command: COMMAND, source: Box::new(source) }
+}
+
+const COMMAND: &str = "pvesm status";
+const SPAWN: Duration = Duration::from_secs(10);
+/// It asks each storage in turn; a server that is gone costs it some ten seconds.
+const WHOLE: Duration = Duration::from_secs(180);
+const MAX_ANSWER: usize = 1024 * 1024;

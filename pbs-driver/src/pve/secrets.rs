@@ -1,16 +1,27 @@
 //! `priv/storage/<id>.{enc,enc.old,pw,master.pem}`: the keys and passwords of PVE's storages.
 
-use std::fmt;
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
+use pbs_format::key::{Kdf, KeyFile};
 use tenwords_protocol::fingerprint::Fingerprint;
 use zeroize::Zeroizing;
 
-use super::{error::PveError, node::Node, storage::StorageId};
+use super::{
+    error::PveError,
+    lock::{StorageLock, folder},
+    node::Node,
+    storage::{KeyMark, StorageId},
+    write::{explained, read, replace},
+};
 
 /// An unprotected key file as it stands in its place; the text is wiped on drop.
 pub struct StoredKey {
     text: Zeroizing<Vec<u8>>,
     fingerprint: Fingerprint,
+    stated: Option<Fingerprint>,
 }
 
 /// Which key file.
@@ -43,6 +54,21 @@ impl StoredKey {
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
+
+    /// What PVE writes after `encryption-key` for it.
+    #[must_use]
+    pub fn mark(&self) -> KeyMark {
+        self.stated.map_or(KeyMark::Unnamed, KeyMark::Fingerprint)
+    }
+}
+
+impl KeySlot {
+    fn ending(self) -> &'static str {
+        match self {
+            Self::Current => "enc",
+            Self::Former => "enc.old",
+        }
+    }
 }
 
 impl fmt::Debug for StoredKey {
@@ -56,30 +82,40 @@ impl fmt::Debug for StoredKey {
 /// # Errors
 /// As [`Node::readable`]; [`PveError::KeyFile`] for anything but an unprotected key file.
 pub fn key(node: &Node, id: &StorageId, slot: KeySlot) -> Result<Option<StoredKey>, PveError> {
-    let _ = (id, slot);
     node.readable()?;
-    Err(PveError::Sections { why: "it is not written yet" })
+    let path = place(node, id, slot.ending());
+    read(&path)?.map(|text| stored(&path, text)).transpose()
 }
 
 /// The password or token secret of a storage (PVE reads the first line); `None` if it has none.
 ///
 /// # Errors
-/// As [`Node::readable`]; [`PveError::Secret`] for one that is not text.
+/// As [`Node::readable`]; [`PveError::Secret`] for one that is empty, too long or not text.
 pub fn password(node: &Node, id: &StorageId) -> Result<Option<Zeroizing<String>>, PveError> {
-    let _ = id;
     node.readable()?;
-    Err(PveError::Sections { why: "it is not written yet" })
+    let Some(text) = read(&place(node, id, "pw"))? else { return Ok(None) };
+    let line = std::str::from_utf8(first_line(&text)).map_err(|_| PveError::Secret)?;
+    check(line)?;
+    Ok(Some(Zeroizing::new(line.to_owned())))
+}
+
+/// The master public key of a storage, PEM; `None` if it has none.
+///
+/// # Errors
+/// As [`Node::readable`]; [`PveError::Io`].
+pub fn master_key(node: &Node, id: &StorageId) -> Result<Option<Vec<u8>>, PveError> {
+    node.readable()?;
+    Ok(read(&place(node, id, MASTER))?.map(|text| text.to_vec()))
 }
 
 /// Puts an unprotected key file in a storage's place, under PVE's lock. Never over another key.
 ///
 /// # Errors
 /// As [`Node::writable`]; [`PveError::DifferentKey`]; [`PveError::KeyFile`] for what is not an
-/// unprotected key file; [`PveError::Locked`]; [`PveError::Io`].
+/// unprotected key file, there or given; [`PveError::Locked`]; [`PveError::Io`].
 pub fn put_key(node: &Node, id: &StorageId, text: &[u8]) -> Result<Put, PveError> {
-    let _ = (id, text);
-    node.writable()?;
-    Err(PveError::Sections { why: "it is not written yet" })
+    let lock = StorageLock::take(node)?;
+    put_key_under(&lock, node, id, text)
 }
 
 /// Puts a password or token secret in a storage's place, under PVE's lock. Never over another one.
@@ -88,10 +124,107 @@ pub fn put_key(node: &Node, id: &StorageId, text: &[u8]) -> Result<Put, PveError
 /// As [`Node::writable`]; [`PveError::DifferentSecret`], [`PveError::Secret`], [`PveError::Locked`],
 /// [`PveError::Io`].
 pub fn put_password(node: &Node, id: &StorageId, secret: &str) -> Result<Put, PveError> {
-    let _ = (id, secret);
-    node.writable()?;
-    Err(PveError::Sections { why: "it is not written yet" })
+    let lock = StorageLock::take(node)?;
+    put_password_under(&lock, node, id, secret)
+}
+
+/// Puts a master public key (PEM) in a storage's place, under PVE's lock. Never over another one.
+///
+/// # Errors
+/// As [`Node::writable`]; [`PveError::DifferentSecret`], [`PveError::Locked`], [`PveError::Io`].
+pub fn put_master_key(node: &Node, id: &StorageId, pem: &[u8]) -> Result<Put, PveError> {
+    let lock = StorageLock::take(node)?;
+    let path = place(node, id, MASTER);
+    match read(&path)? {
+        Some(there) if there.trim_ascii_end() == pem.trim_ascii_end() => Ok(Put::Same),
+        Some(_) => Err(PveError::DifferentSecret { path }),
+        None => write(&lock, node, &path, pem),
+    }
+}
+
+/// That a key can be put there; what is there is not touched.
+pub(crate) fn look_key(node: &Node, id: &StorageId, text: &[u8]) -> Result<(Put, StoredKey), PveError> {
+    let path = place(node, id, KeySlot::Current.ending());
+    let given = stored(&path, Zeroizing::new(text.to_vec()))?;
+    match key(node, id, KeySlot::Current)? {
+        Some(there) if there.fingerprint == given.fingerprint => Ok((Put::Same, given)),
+        Some(there) => Err(PveError::DifferentKey { path, there: there.fingerprint, given: given.fingerprint }),
+        None => Ok((Put::Written, given)),
+    }
+}
+
+/// That a secret can be put there; what is there is not touched.
+pub(crate) fn look_password(node: &Node, id: &StorageId, secret: &str) -> Result<Put, PveError> {
+    check(secret)?;
+    let path = place(node, id, "pw");
+    match read(&path)? {
+        Some(there) if first_line(&there) == secret.as_bytes() => Ok(Put::Same),
+        Some(_) => Err(PveError::DifferentSecret { path }),
+        None => Ok(Put::Written),
+    }
+}
+
+pub(crate) fn put_key_under(lock: &StorageLock, node: &Node, id: &StorageId, text: &[u8]) -> Result<Put, PveError> {
+    match look_key(node, id, text)? {
+        (Put::Same, _) => Ok(Put::Same),
+        (Put::Written, _) => write(lock, node, &place(node, id, KeySlot::Current.ending()), text),
+    }
+}
+
+pub(crate) fn put_password_under(
+    lock: &StorageLock,
+    node: &Node,
+    id: &StorageId,
+    secret: &str,
+) -> Result<Put, PveError> {
+    match look_password(node, id, secret)? {
+        Put::Same => Ok(Put::Same),
+        Put::Written => {
+            let line = Zeroizing::new([secret.as_bytes(), b"\n"].concat());
+            write(lock, node, &place(node, id, "pw"), &line)
+        }
+    }
+}
+
+fn write(lock: &StorageLock, node: &Node, path: &Path, bytes: &[u8]) -> Result<Put, PveError> {
+    let written = folder(&node.file(FOLDER)).and_then(|()| replace(lock, path, MODE, bytes));
+    explained(node, written)?;
+    Ok(Put::Written)
+}
+
+fn place(node: &Node, id: &StorageId, ending: &str) -> PathBuf {
+    node.file(FOLDER).join(format!("{id}.{ending}"))
+}
+
+/// The key in a file that PVE can use.
+fn stored(path: &Path, text: Zeroizing<Vec<u8>>) -> Result<StoredKey, PveError> {
+    let refused = |why| PveError::KeyFile { path: path.to_owned(), why };
+    if text.is_empty() {
+        return Err(refused("is empty"));
+    }
+    let file = KeyFile::parse(&text).map_err(|_| refused("is not a key file"))?;
+    if *file.kdf() != Kdf::None {
+        return Err(refused("is under a passphrase, which PVE cannot type"));
+    }
+    // The parser's own words are about one value of the file; which one is no help here.
+    let key = file.open(None).map_err(|_| refused("holds another key than it says, or a damaged one"))?;
+    Ok(StoredKey { fingerprint: key.fingerprint(), stated: file.fingerprint(), text })
+}
+
+/// As PVE takes a `.pw` file.
+fn first_line(text: &[u8]) -> &[u8] {
+    text.split(|&byte| byte == b'\n').next().unwrap_or_default()
+}
+
+fn check(secret: &str) -> Result<(), PveError> {
+    let fine = !secret.is_empty() && secret.len() <= MAX_SECRET && !secret.chars().any(char::is_control);
+    if fine { Ok(()) } else { Err(PveError::Secret) }
 }
 
 /// Below `/etc/pve`.
 pub(crate) const FOLDER: &str = "priv/storage";
+const MASTER: &str = "master.pem";
+/// What pmxcfs shows for everything below `priv`.
+const MODE: u32 = 0o600;
+/// As for a source's token.
+const MAX_SECRET: usize = 1024;

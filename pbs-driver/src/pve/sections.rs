@@ -108,8 +108,35 @@ impl Sections {
     /// # Errors
     /// [`PveError::Sections`] for a word or value that would not be read back as it is.
     pub fn append(&mut self, section: &str, id: &str, properties: &[(&str, &str)]) -> Result<(), PveError> {
-        let _ = (section, id, properties);
-        Err(PveError::Sections { why: "it is not written yet" })
+        let mut text = self.to_bytes();
+        if !text.is_empty() && !text.ends_with(b"\n") {
+            text.push(b'\n');
+        }
+        // Only a line that is really empty ends what came before.
+        if !text.is_empty() && !text.ends_with(b"\n\n") {
+            text.push(b'\n');
+        }
+        text.extend_from_slice(format!("{section}: {id}\n").as_bytes());
+        for (key, value) in properties {
+            text.extend_from_slice(format!("\t{key} {value}\n").as_bytes());
+        }
+        text.push(b'\n');
+        let new = Self::parse(&text);
+        let same = |added: Section<'_>| {
+            added.kind() == section
+                && added.id() == id
+                && added
+                    .properties()
+                    .map(Property::into_pair)
+                    .eq(properties.iter().map(|(k, v)| (k.to_string(), v.to_string())))
+        };
+        if new.iter().count() != self.iter().count() + 1 || !new.iter().last().is_some_and(same) {
+            return Err(PveError::Sections {
+                why: "a word or value of the new stanza would be read as something else",
+            });
+        }
+        *self = new;
+        Ok(())
     }
 
     /// Gives a property of the stanza that counts for `id` this value, adding the property if it is missing.
@@ -117,8 +144,50 @@ impl Sections {
     /// # Errors
     /// [`PveError::Sections`]: no such stanza, or as for [`Self::append`].
     pub fn set(&mut self, id: &str, key: &str, value: &str) -> Result<(), PveError> {
-        let _ = (id, key, value);
-        Err(PveError::Sections { why: "it is not written yet" })
+        let header = self.find(id).map(|section| section.header);
+        let header = header.ok_or(PveError::Sections { why: "there is no such stanza" })?;
+        let mut lines: Vec<Vec<u8>> = self.lines.iter().map(|line| line.text.clone()).collect();
+        let body = (header + 1..self.lines.len()).take_while(|&at| !matches!(self.lines[at].kind, Kind::Header { .. }));
+        let mut last = header;
+        let mut place = None;
+        for at in body {
+            if let Kind::Property { key: name, value: old } = &self.lines[at].kind {
+                last = at;
+                if place.is_none() && &lines[at][name.clone()] == key.as_bytes() {
+                    place = Some((at, name.end, old.clone()));
+                }
+            }
+        }
+        match place {
+            Some((at, _, Some(old))) => drop(lines[at].splice(old, value.bytes())),
+            Some((at, end, None)) => drop(lines[at].splice(end..end, format!(" {value}").into_bytes())),
+            None => {
+                if !lines[last].ends_with(b"\n") {
+                    lines[last].push(b'\n');
+                }
+                lines.insert(last + 1, format!("\t{key} {value}\n").into_bytes());
+            }
+        }
+        let new = Self::parse(&lines.concat());
+        let is_set = new.find(id).and_then(|section| section.get(key)).flatten().is_some_and(|there| there == value);
+        let others = |sections: &Self| -> Vec<_> {
+            let keep = |section: &Section<'_>, property: &Property<'_>| section.id() != id || property.key != key;
+            sections
+                .iter()
+                .flat_map(|section| section.properties().filter(move |p| keep(&section, p)).map(Property::into_pair))
+                .collect()
+        };
+        if !is_set || new.iter().count() != self.iter().count() || others(&new) != others(self) {
+            return Err(PveError::Sections { why: "the word or value would be read as something else" });
+        }
+        *self = new;
+        Ok(())
+    }
+}
+
+impl Property<'_> {
+    fn into_pair(self) -> (String, String) {
+        (self.key.into_owned(), self.value.unwrap_or_default().into_owned())
     }
 }
 
@@ -151,6 +220,12 @@ impl<'a> Section<'a> {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Option<Cow<'a, str>>> {
         self.properties().find(|property| property.key == key).map(|property| property.value)
+    }
+
+    /// Whether both are the same stanza of the same text.
+    #[must_use]
+    pub fn is_same(&self, other: &Section<'_>) -> bool {
+        self.header == other.header && std::ptr::eq(self.lines, other.lines)
     }
 
     fn part(&self, pick: impl Fn(Range<usize>, Range<usize>) -> Range<usize>) -> Cow<'a, str> {
