@@ -201,11 +201,11 @@ fn recover(notes: &mut Notes, scene: &Scene, part: &KeyPart) -> Result<()> {
     holds(manifest.files().iter().all(|file| file.crypt_mode == CryptMode::Encrypt), "every file is encrypted")?;
     notes.add("the list of files, natively", "signed under K, of this snapshot, every file encrypted");
     let target = scene.world.folder().join("restored");
-    let archive = "root.pxar.didx".parse()?;
+    let signed = manifest.file("root.pxar.didx").context("the list of files names no root.pxar.didx")?;
     let request = Request {
         access: &scene.access,
         snapshot: &scene.snapshot,
-        archive: &archive,
+        signed,
         key_file: &key_file,
         key: recovered.fingerprint(),
     };

@@ -65,13 +65,28 @@ impl Machine {
     pub fn with_source(self, server: &BackupServer, key: &[u8]) -> Result<Self> {
         write_private(&self.key_file(), key)?;
         write_private(&self.token_file(), format!("{}\n", server.expose_secret()).as_bytes())?;
+        let key_file = self.key_file();
+        self.with_another_source("pbs", &server.repository, server, &key_file)
+    }
+
+    /// With another source of this server under this name, its key at `key_file`, its token at
+    /// [`Self::token_file`].
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn with_another_source(
+        self,
+        id: &str,
+        repository: &str,
+        server: &BackupServer,
+        key_file: &Path,
+    ) -> Result<Self> {
         let namespace = server.namespace.as_ref().map(|ns| format!("namespace = \"{ns}\"\n")).unwrap_or_default();
         let mut text = fs::read_to_string(self.config())?;
         text.push_str(&format!(
-            "[[source]]\nid = \"pbs\"\nrepository = \"{}\"\n{namespace}certificate = \"{}\"\nkey_file = {}\ntoken_file = {}\n",
-            server.repository,
+            "[[source]]\nid = \"{id}\"\nrepository = \"{repository}\"\n{namespace}certificate = \"{}\"\nkey_file = {}\ntoken_file = {}\n",
             server.certificate,
-            quoted(&self.key_file()),
+            quoted(key_file),
             quoted(&self.token_file()),
         ));
         fs::write(self.config(), text)?;

@@ -4,6 +4,7 @@
 //! Whoever drops the world takes all of it away.
 
 mod abandon;
+mod doorman;
 mod hub;
 mod machine;
 mod server;
@@ -19,9 +20,10 @@ use rand::{Rng as _, rand_core::UnwrapErr, rngs::SysRng};
 use tempfile::TempDir;
 
 pub use abandon::end_when_asked;
+pub use doorman::{Doorman, Shown};
 pub use hub::Hub;
 pub use machine::{Machine, Recovery};
-pub use server::{BackupServer, Real, SERVER_CERTIFICATE};
+pub use server::{BackupServer, Real};
 
 use crate::programs::Programs;
 

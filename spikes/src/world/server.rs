@@ -5,13 +5,14 @@ use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
-use super::{World, token_secret};
+use super::{Doorman, Shown, World, token_secret};
 use crate::process::{Ended, Run};
 
 /// A backup server, as a box knows it.
@@ -30,6 +31,7 @@ pub struct BackupServer {
     secret: String,
     environment: Vec<(String, String)>,
     home: PathBuf,
+    door: Option<Arc<Doorman>>,
 }
 
 /// A real server and client, as they are named on the command line.
@@ -47,12 +49,9 @@ pub struct Real {
     pub secret: String,
 }
 
-/// What the stand-in's certificate is said to be.
-pub const SERVER_CERTIFICATE: &str =
-    "08:4e:d5:55:ff:02:42:d2:a5:96:c9:0c:bf:e7:9d:be:38:5b:4d:c4:22:9c:0d:ef:92:48:96:45:cb:9c:77:28";
-
 impl BackupServer {
-    /// A new datastore in `world`, behind a two-line script that calls `pbs-local`.
+    /// A new datastore in `world`, behind a two-line script that calls `pbs-local`. Somebody at its
+    /// address shows the certificate that the script is said to have.
     ///
     /// # Errors
     /// What the programs said.
@@ -60,24 +59,28 @@ impl BackupServer {
         let root = world.make("server")?;
         let secret = token_secret();
         let hash = hex::encode(Sha256::digest(&secret));
+        let shown = Shown::new()?;
+        let certificate = shown.fingerprint();
+        let door = Doorman::start(shown)?;
         let client = world.make("bin")?.join("proxmox-backup-client");
         write_script(
             &client,
             &format!(
-                "exec {} --root {} --token-sha256 'backup@pbs!box1={hash}' --certificate-sha256 {SERVER_CERTIFICATE}",
+                "exec {} --root {} --token-sha256 'backup@pbs!box1={hash}' --certificate-sha256 {certificate}",
                 quoted(&world.programs().pbs_local),
                 quoted(&root),
             ),
         )?;
         let server = Self {
             client,
-            repository: "backup@pbs!box1@pbs.example:8007:store".into(),
+            repository: format!("backup@pbs!box1@{}:store", door.address()),
             namespace: None,
-            certificate: SERVER_CERTIFICATE.into(),
+            certificate,
             folder: Some(root.join("store")),
             secret,
             environment: world.environment(),
             home: world.make("job")?,
+            door: Some(Arc::new(door)),
         };
         server.run(&["datastore", "create", "store"])?.with_code(0)?;
         Ok(server)
@@ -91,7 +94,13 @@ impl BackupServer {
         let Real { client, repository, namespace, certificate, secret } = real.clone();
         let environment = world.environment();
         let home = world.make("job")?;
-        Ok(Self { client, repository, namespace, certificate, folder: None, secret, environment, home })
+        Ok(Self { client, repository, namespace, certificate, folder: None, secret, environment, home, door: None })
+    }
+
+    /// Who shows its certificate, if it is a stand-in.
+    #[must_use]
+    pub fn door(&self) -> Option<&Doorman> {
+        self.door.as_deref()
     }
 
     /// The token's secret.

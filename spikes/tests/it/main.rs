@@ -7,6 +7,7 @@ mod consumption;
 mod hostile;
 mod hub;
 mod manners;
+mod preflight;
 mod recovery;
 mod signals;
 mod stock;
