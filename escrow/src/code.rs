@@ -173,6 +173,25 @@ impl RecoveryCode {
             .collect()
     }
 
+    /// The same with another word at one place.
+    pub(crate) fn with_word(&self, place: usize, word: u16) -> Self {
+        let mut words = self.words.clone();
+        words[place] = word;
+        Self::from_indices(words)
+    }
+
+    /// The same with two words in each other's place.
+    pub(crate) fn with_swapped(&self, first: usize, second: usize) -> Self {
+        let mut words = self.words.clone();
+        words.swap(first, second);
+        Self::from_indices(words)
+    }
+
+    /// The places in the list.
+    pub(crate) fn indices(&self) -> &[u16; CODE_WORDS] {
+        &self.words
+    }
+
     fn from_indices(words: Box<[u16; CODE_WORDS]>) -> Self {
         let mut passphrase = Zeroizing::new(String::with_capacity(MAX_PASSPHRASE));
         for index in words.iter() {
@@ -198,6 +217,14 @@ impl fmt::Debug for RecoveryCode {
 }
 
 impl Unlisted {
+    /// What to say of word `position` (from 1), which is not listed: `letters` is what stands there
+    /// without what separates words, `keys` all that was typed for it.
+    #[must_use]
+    pub fn of(position: usize, letters: &str, keys: &str) -> Self {
+        let layout = Layout::that_explains(letters).or_else(|| Layout::that_explains(keys));
+        Self { position, layout, nearest: wordlist::nearest(letters) }
+    }
+
     /// Which word it is, counted from 1.
     #[must_use]
     pub const fn position(&self) -> usize {
@@ -302,8 +329,7 @@ impl Words {
     }
 
     fn unlisted(&self, text: &str, letters: &str, span: &std::ops::Range<usize>) -> Unlisted {
-        let layout = Layout::that_explains(letters).or_else(|| Layout::that_explains(&typed::keys_around(text, span)));
-        Unlisted { position: self.count + 1, layout, nearest: wordlist::nearest(letters) }
+        Unlisted::of(self.count + 1, letters, &typed::keys_around(text, span))
     }
 }
 

@@ -7,6 +7,8 @@
 //! | to | look at |
 //! | --- | --- |
 //! | draw ten words, or read them in whatever spelling they were typed | [`code`] |
+//! | follow one word while it is typed, and complete it | [`begun`] |
+//! | find the one slip in ten words that open nothing | [`slip`] |
 //! | turn away a blob before anything is derived from it or any tool sees it | [`door`] |
 //! | know what a recovery believes, and print its check line | [`root`] |
 //! | seal a root, or open one | [`seal`] |
@@ -54,6 +56,7 @@
 //! What this room never does: it does not drive a program (it asks a [`verify::KeyOpener`]), it does
 //! not decide where data goes, and it does not read orders, updates or pins.
 
+pub mod begun;
 pub mod code;
 pub mod door;
 pub mod gate;
@@ -65,6 +68,7 @@ pub mod seal;
 pub mod secret;
 pub mod select;
 pub mod signers;
+pub mod slip;
 mod text;
 mod typed;
 pub mod verify;

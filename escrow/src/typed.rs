@@ -45,7 +45,7 @@ pub(crate) fn pieces(text: &str) -> Vec<Piece> {
                 let mut end = start;
                 let mut kept = 0;
                 // Digits within a word belong to it, or a slip onto the row above would go unseen.
-                while let Some((at, c)) = chars.next_if(|(_, c)| !matches!(kind(*c), Kind::Gap)) {
+                while let Some((at, c)) = chars.next_if(|(_, c)| !kind(*c).is_gap()) {
                     end = at + c.len_utf8();
                     if kind(c) == Kind::Invisible || kept == MAX_PIECE {
                         continue;
@@ -55,7 +55,7 @@ pub(crate) fn pieces(text: &str) -> Vec<Piece> {
                 }
                 pieces.push(Piece::Word { letters, span: start..end });
             }
-            Kind::Gap | Kind::Invisible => {
+            Kind::Blank | Kind::Hyphen | Kind::Invisible | Kind::Mark => {
                 chars.next();
             }
         }
@@ -79,18 +79,31 @@ pub(crate) fn keys_around(text: &str, span: &Range<usize>) -> Zeroizing<String> 
 
 /// Whether the text ends within a word, so that more letters may come.
 pub(crate) fn ends_in_a_word(text: &str) -> bool {
-    text.chars().next_back().is_some_and(|c| kind(c) != Kind::Gap)
+    text.chars().next_back().is_some_and(|c| !kind(c).is_gap())
 }
 
+/// What a character is to somebody who types words.
 #[derive(PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
+    /// A blank of any width, or the end of a line.
+    Blank,
     Digit,
-    Gap,
+    /// A hyphen, dash or minus sign of any kind.
+    Hyphen,
     Invisible,
+    /// A quote, a comma, a bracket, a bullet.
+    Mark,
     Word,
 }
 
-fn kind(c: char) -> Kind {
+impl Kind {
+    /// Whether it separates words.
+    const fn is_gap(&self) -> bool {
+        matches!(self, Self::Blank | Self::Hyphen | Self::Mark)
+    }
+}
+
+pub(crate) fn kind(c: char) -> Kind {
     match c {
         '0'..='9' => Kind::Digit,
         // Soft hyphen, joiners, direction marks, byte order mark.
@@ -98,20 +111,20 @@ fn kind(c: char) -> Kind {
             Kind::Invisible
         }
         // Hyphens, dashes and the minus sign.
-        '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}' => Kind::Gap,
+        '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}' => Kind::Hyphen,
         // Quotes.
-        '"' | '\'' | '`' | '´' | '«' | '»' | '\u{2018}'..='\u{201f}' | '\u{2039}' | '\u{203a}' => Kind::Gap,
+        '"' | '\'' | '`' | '´' | '«' | '»' | '\u{2018}'..='\u{201f}' | '\u{2039}' | '\u{203a}' => Kind::Mark,
         // What stands around list numbers and between listed words.
         ',' | ';' | ':' | '.' | '(' | ')' | '[' | ']' | '{' | '}' | '<' | '>' | '/' | '\\' | '|' | '_' | '#' | '*'
-        | '+' | '=' | '·' | '•' | '…' | '、' | '，' => Kind::Gap,
-        c if c.is_whitespace() || c.is_control() || c == '\u{200b}' => Kind::Gap,
+        | '+' | '=' | '·' | '•' | '…' | '、' | '，' => Kind::Mark,
+        c if c.is_whitespace() || c.is_control() || c == '\u{200b}' => Kind::Blank,
         _ => Kind::Word,
     }
 }
 
 /// The lower-case letter of `c`; full-width Latin letters count as plain ones. Whatever has no
 /// single lower-case letter stays as it is, and is then in no listed word.
-fn lowered(c: char) -> char {
+pub(crate) fn lowered(c: char) -> char {
     let narrow = match c {
         'Ａ'..='Ｚ' | 'ａ'..='ｚ' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
         other => other,

@@ -59,6 +59,85 @@ pub(crate) fn may_become_second_half(first: &str, begun: &str) -> bool {
     HYPHENATED.iter().any(|(half, second)| *half == first && second.starts_with(begun))
 }
 
+/// Whether a hyphen may follow these letters.
+pub(crate) fn takes_hyphen(letters: &str) -> bool {
+    is_first_half(letters)
+}
+
+/// The words that begin with these letters, in the list's order; the four with a hyphen also if the
+/// letters lack it.
+pub(crate) fn beginning_with(letters: &str) -> impl Iterator<Item = u16> + '_ {
+    let start = LIST.partition_point(|(_, listed)| *listed < letters);
+    let range = LIST[start..].iter().take_while(move |(_, listed)| listed.starts_with(letters)).count();
+    let joined = HYPHENATED.iter().filter_map(move |(first, second)| {
+        let rest = letters.strip_prefix(first)?;
+        if rest.is_empty() || !second.starts_with(rest) { None } else { find_halves(first, second) }
+    });
+    (start..start + range).filter_map(|index| u16::try_from(index).ok()).chain(joined)
+}
+
+/// The words for which this one may have been read, heard or typed, the likeliest first, each with
+/// how far-fetched it is: 0 for one slip of the fingers.
+pub(crate) fn near(index: u16) -> Zeroizing<Vec<(u8, u16)>> {
+    let meant = word(index);
+    let letters: Zeroizing<Vec<char>> = Zeroizing::new(meant.chars().collect());
+    let sound = sound(meant);
+    let mut near = Zeroizing::new(Vec::with_capacity(WORDS));
+    for (other, (_, listed)) in (0_u16..).zip(LIST) {
+        let stem = stem(meant, listed);
+        let is_stem = stem >= 4 && stem + 4 >= meant.len().max(listed.len());
+        let slips = match listed.len().abs_diff(meant.len()) {
+            0..=3 => slips(&letters, listed),
+            _ => usize::MAX,
+        };
+        let far = match slips {
+            _ if other == index => continue,
+            0 | 1 => 0,
+            2 | 3 if sound == self::sound(listed) => 1,
+            2 if meant.len().min(listed.len()) >= 5 => 2,
+            _ if is_stem => 3,
+            _ => continue,
+        };
+        near.push((far, other));
+    }
+    near.sort_unstable();
+    near
+}
+
+/// With how many letters both begin.
+fn stem(one: &str, other: &str) -> usize {
+    one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count()
+}
+
+/// A spelling in which words that sound alike are alike: vowels count only at the beginning, and
+/// letters for one sound are one letter.
+fn sound(word: &str) -> Zeroizing<String> {
+    let mut heard = Zeroizing::new(String::with_capacity(LONGEST));
+    let mut letters = word.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let next = letters.peek().copied();
+        let one = match (letter, next) {
+            ('p', Some('h')) => 'f',
+            ('k' | 'g', Some('n')) if heard.is_empty() => continue,
+            ('w', Some('r')) if heard.is_empty() => continue,
+            ('c', Some('e' | 'i' | 'y')) | ('z', _) => 's',
+            ('c' | 'q' | 'k', _) => 'k',
+            ('d', _) => 't',
+            ('v', _) => 'f',
+            ('b', _) => 'p',
+            ('g' | 'j', _) => 'j',
+            ('h' | '-', _) => continue,
+            ('a' | 'e' | 'i' | 'o' | 'u' | 'y' | 'w', _) if heard.is_empty() => 'a',
+            ('a' | 'e' | 'i' | 'o' | 'u' | 'y' | 'w', _) => continue,
+            (other, _) => other,
+        };
+        if !heard.ends_with(one) {
+            heard.push(one);
+        }
+    }
+    heard
+}
+
 /// The words that typing slips turn into `typed`: those with the fewest slips, at most three words,
 /// and none with more slips than a third of the letters (one at least, three at most).
 ///
@@ -166,6 +245,42 @@ mod tests {
             ("xx", "abacus", 6),
         ] {
             assert_eq!(slips(&typed.chars().collect::<Vec<_>>(), listed), count, "{typed}");
+        }
+    }
+
+    #[test]
+    fn words_are_found_by_their_beginning() {
+        let begin = |letters: &str| beginning_with(letters).map(word).collect::<Vec<_>>();
+        assert_eq!(begin("abac"), ["abacus"]);
+        assert_eq!(begin("dropd"), ["drop-down"]);
+        assert_eq!(begin("drop-"), ["drop-down"]);
+        assert_eq!(begin("yo-"), ["yo-yo"]);
+        assert_eq!(begin("yoy"), ["yoyo", "yo-yo"]);
+        assert_eq!(begin("tsh"), ["t-shirt"]);
+        assert!(begin("qb").is_empty() && begin("abacusx").is_empty());
+        assert_eq!(begin("").len(), WORDS);
+        for (_, listed) in LIST {
+            assert!(begin(listed).contains(listed), "{listed}");
+        }
+    }
+
+    #[test]
+    fn near_words_are_those_of_one_slip_one_sound_or_one_stem() {
+        let near = |text: &str| {
+            let index = find(text).unwrap_or_default();
+            near(index).iter().map(|(far, index)| (*far, word(*index))).collect::<Vec<_>>()
+        };
+        assert!(near("giddiness").iter().all(|(_, other)| *other != "giddiness"));
+        assert!(near("yoyo").contains(&(0, "yo-yo")));
+        assert!(near("bolt").contains(&(0, "colt")) && near("bolt").contains(&(0, "blot")));
+        assert!(near("abide").contains(&(3, "abiding")), "{:?}", near("abide"));
+        assert_eq!(sound("phony"), sound("funny"));
+        assert_eq!(sound("knight").as_str(), sound("night").as_str());
+        // Whoever took one for the other can have done so either way.
+        for (index, (_, listed)) in (0_u16..).zip(LIST).step_by(97) {
+            for (far, other) in super::near(index).iter().filter(|(far, _)| *far < 2) {
+                assert!(super::near(*other).contains(&(*far, index)), "{listed} and {}", word(*other));
+            }
         }
     }
 

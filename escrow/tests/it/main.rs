@@ -8,5 +8,6 @@ mod hostile;
 mod redaction;
 mod select;
 mod signers;
+mod slip;
 mod snapshot;
 mod support;
