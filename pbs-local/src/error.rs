@@ -105,6 +105,16 @@ pub enum Error {
         /// Datastore, and namespace if there is one.
         store: String,
     },
+    /// A datastore that is closed, or only to be read.
+    #[error("datastore '{store}' is in {mode} maintenance mode: {message}")]
+    Maintenance {
+        /// The datastore's name.
+        store: String,
+        /// `offline` or `read-only`.
+        mode: &'static str,
+        /// The administrator's words.
+        message: String,
+    },
     /// *Own*: the folder that was given cannot be read as a datastore.
     #[error("no datastore at \"{}\" - {cause}", path.display())]
     NoDatastore {

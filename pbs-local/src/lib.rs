@@ -7,7 +7,8 @@
 //! # SYNOPSIS
 //!
 //! ```text
-//! pbs-local [--root DIR] [--token-sha256 ID=HEX]... [--certificate-sha256 FP] COMMAND ...
+//! pbs-local [--root DIR] [--token-sha256 ID=HEX]... [--certificate-sha256 FP]
+//!           [--without-rights ID]... [--maintenance MODE[:MESSAGE]] COMMAND ...
 //! ```
 //!
 //! # DESCRIPTION
@@ -44,6 +45,10 @@
 //! * `--certificate-sha256 FP`: plays a server with this certificate, unknown to the system:
 //!   `PBS_FINGERPRINT` must name it, or the connection fails as it does with the client (and on a
 //!   terminal the client's question is asked).
+//! * `--without-rights ID`: may be repeated. This user or token comes in and may do nothing: the
+//!   client's texts for a role that is missing, on the token or on its user.
+//! * `--maintenance MODE[:MESSAGE]`: plays a datastore in maintenance. `offline` refuses everything,
+//!   `read-only` refuses backups and new namespaces.
 //!
 //! # COMMANDS
 //!
@@ -118,7 +123,8 @@ use crate::{
     arguments::{Asked, Verb},
     command::{Context, backup, key, list, restore, status},
     log::{Log, to_stderr},
-    server::{Server, Token},
+    repository::AuthId,
+    server::{Maintenance, Server, Token},
 };
 
 /// Runs one command line, without the program's own name, and tells how it ended.
@@ -191,6 +197,15 @@ fn own_options(words: &[OsString]) -> Result<(Option<PathBuf>, Server, &[OsStrin
                 let token = Token::parse(&text);
                 server.tokens.push(token.ok_or_else(|| refused("expected user@realm!token=<64 hex digits>"))?);
             }
+            "--without-rights" => {
+                let auth_id = AuthId::parse(&text);
+                server.without_rights.push(auth_id.ok_or_else(|| refused("expected user@realm[!token]"))?);
+            }
+            "--maintenance" => {
+                let maintenance = Maintenance::parse(&text);
+                server.maintenance =
+                    Some(maintenance.ok_or_else(|| refused("expected offline[:MESSAGE] or read-only[:MESSAGE]"))?);
+            }
             _ => {
                 let certificate = Fingerprint::from_str(&text.to_ascii_lowercase());
                 server.certificate = Some(certificate.map_err(|error| refused(&error.to_string()))?);
@@ -201,4 +216,5 @@ fn own_options(words: &[OsString]) -> Result<(Option<PathBuf>, Server, &[OsStrin
     Ok((root, server, rest))
 }
 
-const OWN_OPTIONS: [&str; 3] = ["--root", "--token-sha256", "--certificate-sha256"];
+const OWN_OPTIONS: [&str; 5] =
+    ["--root", "--token-sha256", "--certificate-sha256", "--without-rights", "--maintenance"];

@@ -28,6 +28,36 @@ use crate::{
 pub(crate) struct Server {
     pub(crate) tokens: Vec<Token>,
     pub(crate) certificate: Option<Fingerprint>,
+    /// Who comes in, and may do nothing with any datastore.
+    pub(crate) without_rights: Vec<AuthId>,
+    pub(crate) maintenance: Option<Maintenance>,
+}
+
+/// For whom the datastores are closed, and what the administrator wrote beside it.
+#[derive(Debug)]
+pub(crate) struct Maintenance {
+    offline: bool,
+    message: String,
+}
+
+impl Maintenance {
+    /// Reads `offline[:message]` or `read-only[:message]`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (mode, message) = text.split_once(':').unwrap_or((text, ""));
+        let offline = match mode {
+            "offline" => true,
+            "read-only" => false,
+            _ => return None,
+        };
+        Some(Self { offline, message: message.to_owned() })
+    }
+}
+
+/// What is going to be done with a datastore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    Read,
+    Write,
 }
 
 /// A token that may come in: its id, and the SHA-256 of its secret.
@@ -89,6 +119,26 @@ impl<'a> Session<'a> {
         let token = self.server.tokens.iter().find(|token| token.auth_id == auth_id).ok_or(Error::UnknownToken)?;
         let given = Sha256::digest(secret.as_slice());
         if bool::from(given.as_slice().ct_eq(&token.secret_sha256)) { Ok(()) } else { Err(Error::WrongSecret) }
+    }
+
+    /// Whether who was let in may do anything with the datastore. The server looks at this before it
+    /// opens one, and tells a datastore that is not there by the same words.
+    pub(crate) fn has_rights(&self) -> bool {
+        let named = matches!(self.repository, Repository::Named { .. });
+        !named || !self.server.without_rights.contains(&self.repository.auth_id())
+    }
+
+    /// What the server says of a datastore in maintenance.
+    pub(crate) fn is_open_for(&self, what: Use) -> Result<(), Error> {
+        match (&self.repository, &self.server.maintenance) {
+            (Repository::Named { store, .. }, Some(Maintenance { offline, message }))
+                if *offline || what == Use::Write =>
+            {
+                let mode = if *offline { "offline" } else { "read-only" };
+                Err(Error::Maintenance { store: store.clone(), mode, message: message.clone() })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_certificate(&self, certificate: &str) -> Result<(), Error> {

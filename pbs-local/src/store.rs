@@ -5,10 +5,26 @@ use std::path::Path;
 
 use pbs_format::datastore::{Datastore, DatastoreError, Group, Namespace, SnapshotRef};
 
-use crate::{arguments::Parsed, command::Context, error::Error, repository::Repository, server::Session};
+use crate::{
+    arguments::Parsed,
+    command::Context,
+    error::Error,
+    repository::Repository,
+    server::{Session, Use},
+};
 
-/// The datastore of a session. `missing` is what the server says if a named one is not there.
-pub(crate) fn open(context: &Context<'_>, session: &Session<'_>, missing: Error) -> Result<Datastore, Error> {
+/// The datastore of a session. `missing` is what the server says if a named one is not there, or not
+/// for this token.
+pub(crate) fn open(
+    context: &Context<'_>,
+    session: &Session<'_>,
+    what: Use,
+    missing: Error,
+) -> Result<Datastore, Error> {
+    if !session.has_rights() {
+        return Err(missing);
+    }
+    session.is_open_for(what)?;
     let folder = session.repository.folder(context.root)?;
     Datastore::open(&folder).map_err(|error| {
         if matches!(session.repository, Repository::Named { .. }) && !folder.exists() {

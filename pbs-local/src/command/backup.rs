@@ -34,6 +34,7 @@ use crate::{
     human,
     log::Log,
     repository::{Repository, is_safe},
+    server::Use,
     store,
     wording::manifest_error,
 };
@@ -100,7 +101,7 @@ pub(crate) fn run(context: &Context<'_>) -> Result<(), Error> {
 
     session.request()?;
     let missing = Error::Denied { privileges: "Datastore.Backup", store: session.repository.store() };
-    let store = store::open(context, &session, missing)?;
+    let store = store::open(context, &session, Use::Write, missing)?;
     if !store.namespace_path(&namespace).is_dir() {
         return Err(Error::NotFound);
     }

@@ -13,7 +13,9 @@ use serde_json::{Map, Value, json};
 use super::{Context, print};
 use crate::{
     error::Error,
-    human, store,
+    human,
+    server::Use,
+    store,
     table::{Format, table},
 };
 
@@ -27,7 +29,7 @@ pub(crate) fn snapshots(context: &Context<'_>) -> Result<(), Error> {
             Some(text.parse::<Group>().map_err(|_| Error::BadGroup { text: text.to_owned() })?)
         }
     };
-    let store = open(context)?;
+    let store = open(context, Use::Read)?;
     let groups = store.groups(&namespace).map_err(store::failed)?;
     let mut shown = Vec::new();
     for group in groups.into_iter().filter(|one| group.as_ref().is_none_or(|wanted| wanted == one)) {
@@ -61,7 +63,7 @@ pub(crate) fn files(context: &Context<'_>) -> Result<(), Error> {
     let namespace = store::namespace(context.parsed)?;
     let text = context.parsed.argument(0)?;
     let snapshot = text.parse().map_err(|_| Error::BadSnapshot { text: text.to_owned() })?;
-    let store = open(context)?;
+    let store = open(context, Use::Read)?;
     let claims = claims(&store, &namespace, &snapshot)?.ok_or(Error::NotFound)?;
     let files = claims.get("files").and_then(Value::as_array).cloned().unwrap_or_default();
     let format = Format::of(context.parsed.text("output-format")?);
@@ -82,7 +84,7 @@ pub(crate) fn files(context: &Context<'_>) -> Result<(), Error> {
 /// `list`: the groups.
 pub(crate) fn groups(context: &Context<'_>) -> Result<(), Error> {
     let namespace = store::namespace(context.parsed)?;
-    let store = open(context)?;
+    let store = open(context, Use::Read)?;
     let format = Format::of(context.parsed.text("output-format")?);
     let (mut json, mut rows) = (Vec::new(), Vec::new());
     for group in store.groups(&namespace).map_err(store::failed)? {
@@ -130,7 +132,7 @@ pub(crate) fn namespaces(context: &Context<'_>) -> Result<(), Error> {
             text.parse().map_err(|_| parsed.refused("ns", "value does not match the regex pattern"))?
         }
     };
-    let store = open(context)?;
+    let store = open(context, Use::Read)?;
     let all = store.namespaces().map_err(store::failed)?;
     let names: Vec<_> = all
         .into_iter()
@@ -150,7 +152,7 @@ pub(crate) fn create_namespace(context: &Context<'_>) -> Result<(), Error> {
     let text = parsed.argument(0)?;
     let namespace: Namespace =
         text.parse().map_err(|_| parsed.refused("ns", "value does not match the regex pattern"))?;
-    let store = open(context)?;
+    let store = open(context, Use::Write)?;
     let path = store.namespace_path(&namespace);
     std::fs::create_dir_all(&path).map_err(|cause| Error::Store { what: "creating", path, cause: cause.to_string() })
 }
@@ -168,11 +170,11 @@ pub(crate) fn create_datastore(context: &Context<'_>) -> Result<(), Error> {
     })
 }
 
-fn open(context: &Context<'_>) -> Result<Datastore, Error> {
+fn open(context: &Context<'_>, what: Use) -> Result<Datastore, Error> {
     let session = context.login()?;
     session.request()?;
     let missing = Error::Denied { privileges: "Datastore.Audit|Datastore.Backup", store: session.repository.store() };
-    store::open(context, &session, missing)
+    store::open(context, &session, what, missing)
 }
 
 /// The snapshots of a group; none if it went away meanwhile.

@@ -28,7 +28,7 @@ use crate::{
     crypt,
     error::Error,
     log::Log,
-    server::Session,
+    server::{Session, Use},
     store::{self, Named},
     wording::{Worded, blob_error, file_error, manifest_error},
 };
@@ -65,7 +65,7 @@ pub(crate) fn run(context: &Context<'_>) -> Result<(), Error> {
             session.request()?;
             let missing =
                 Error::Denied { privileges: "Datastore.Audit|Datastore.Backup", store: session.repository.store() };
-            let store = store::open(context, &session, missing)?;
+            let store = store::open(context, &session, Use::Read, missing)?;
             let snapshots = match store.snapshots(&namespace, &group) {
                 Err(error) if error.is_missing() => Vec::new(),
                 other => other.map_err(store::failed)?,
@@ -163,7 +163,7 @@ fn open_for_reading(context: &Context<'_>, session: &Session<'_>, namespace: &Na
     if !namespace.is_root() {
         name = format!("{name}/{namespace}");
     }
-    store::open(context, session, Error::NoPermissions { store: name })
+    store::open(context, session, Use::Read, Error::NoPermissions { store: name })
 }
 
 fn no_snapshot(error: Error, snapshot: &SnapshotRef) -> Error {

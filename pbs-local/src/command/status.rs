@@ -9,6 +9,7 @@ use crate::{
     environment,
     error::Error,
     repository::Repository,
+    server::Use,
     table::{Format, plain_table},
 };
 
@@ -16,6 +17,10 @@ use crate::{
 pub(crate) fn status(context: &Context<'_>) -> Result<(), Error> {
     let session = context.login()?;
     session.request()?;
+    if !session.has_rights() {
+        return Err(Error::StatusDenied);
+    }
+    session.is_open_for(Use::Read)?;
     let folder = session.repository.folder(context.root)?;
     let found = nix::sys::statvfs::statvfs(&folder).map_err(|errno| match &session.repository {
         Repository::Named { .. } => Error::StatusDenied,

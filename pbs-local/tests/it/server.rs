@@ -78,6 +78,52 @@ fn a_group_belongs_to_its_first_writer() {
 }
 
 #[test]
+fn who_has_no_rights_comes_in_and_gets_nowhere() {
+    let mut bench = with_tokens(&[(TOKEN, SECRET)]);
+    let conf = bench.write("a.conf", "a\n");
+    let spec = format!("a.conf:{conf}");
+    bench.run(&["backup", &spec, "--backup-id", "x"]).done();
+    bench.own.extend(["--without-rights".into(), "backup@pbs!other".into()]);
+    bench.line("snapshot list").done();
+    bench.own.extend(["--without-rights".into(), TOKEN.into()]);
+    bench.run(PROBE).failed("permission check failed");
+    let denied = "permission check failed - missing Datastore.Audit|Datastore.Backup on /datastore/store";
+    for line in ["snapshot list", "list", "snapshot files host/x/2023-11-14T22:13:20Z", "namespace list"] {
+        bench.line(line).failed(denied);
+    }
+    bench.line("restore host/x/2023-11-14T22:13:20Z a.conf -").failed("no permissions on /datastore/store");
+    bench.run(&["backup", &spec]).failed("permission check failed - missing Datastore.Backup on /datastore/store");
+    bench.line("version").done();
+    bench.set("PBS_REPOSITORY", bench.store());
+    bench.line("snapshot list").done();
+}
+
+#[test]
+fn a_datastore_in_maintenance_is_closed_or_only_to_be_read() {
+    let mut bench = with_tokens(&[(TOKEN, SECRET)]);
+    let conf = bench.write("a.conf", "a\n");
+    let spec = format!("a.conf:{conf}");
+    bench.run(&["backup", &spec, "--backup-id", "x"]).done();
+    let own = bench.own.len();
+    bench.own.extend(["--maintenance".into(), "read-only:new disks".into()]);
+    let read_only = "datastore 'store' is in read-only maintenance mode: new disks";
+    bench.run(PROBE).done();
+    bench.line("restore host/x a.conf -").done();
+    bench.run(&["backup", &spec]).failed(read_only);
+    bench.line("namespace create a").failed(read_only);
+    bench.own.truncate(own);
+    bench.own.extend(["--maintenance".into(), "offline".into()]);
+    let offline = "datastore 'store' is in offline maintenance mode: ";
+    for line in ["status", "snapshot list", "list", "restore host/x a.conf -", "namespace list"] {
+        bench.line(line).failed(offline);
+    }
+    bench.run(&["backup", &spec]).failed(offline);
+    bench.line("version").done();
+    bench.set("PBS_REPOSITORY", bench.store());
+    bench.line("snapshot list").done();
+}
+
+#[test]
 fn our_own_options_are_checked() {
     let bench = Bench::bare();
     for (words, error) in [
@@ -87,6 +133,8 @@ fn our_own_options_are_checked() {
         ),
         (&["--token-sha256", "backup@pbs!x"], "--token-sha256: expected user@realm!token=<64 hex digits>"),
         (&["--root"], "--root: its value is missing"),
+        (&["--without-rights", "nobody"], "--without-rights: expected user@realm[!token]"),
+        (&["--maintenance", "closed"], "--maintenance: expected offline[:MESSAGE] or read-only[:MESSAGE]"),
     ] {
         bench.run(words).failed(error);
     }
