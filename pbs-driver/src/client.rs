@@ -16,7 +16,7 @@ use nix::{
 use crate::{
     access::Access,
     certificate,
-    conversation::Conversation,
+    conversation::{Conversation, Means, Secrets},
     environment::Environment,
     error::DriverError,
     failure::Failure,
@@ -113,7 +113,7 @@ impl Client {
         &self,
         conversation: &Conversation,
         args: &[OsString],
-        secret: &str,
+        secrets: &Secrets<'_>,
     ) -> Result<(), DriverError> {
         let command = conversation.command;
         self.is_there(command)?;
@@ -129,19 +129,20 @@ impl Client {
                 prompt: self.limits.prompt,
                 whole: self.limits.conversation,
             },
-            secret,
+            secrets,
         );
         let failure = match ended {
-            Ok(Ending { exit: Exit::Code(0), complete: true, .. }) => return Ok(()),
-            Ok(Ending { exit: Exit::Code(0), .. }) => {
-                Failure::UnknownClient { why: "it ended without having asked for the passphrase".to_owned() }
-            }
-            Ok(Ending { exit: Exit::Code(_), said, .. }) => classify(&said, &[secret]),
-            Ok(Ending { exit: Exit::Signal(signal), .. }) => killed_by(signal),
-            Ok(Ending { exit: Exit::Lost, .. }) => Failure::Interrupted,
+            Ok(Ending { exit, said, complete }) => match conversation.means(exit, complete) {
+                Means::Done => return Ok(()),
+                Means::ItsWords => classify(&said, &secrets.all()),
+                Means::Killed => killed(exit),
+                Means::NotAsked => {
+                    Failure::UnknownClient { why: "it ended without having asked for the passphrase".to_owned() }
+                }
+            },
             Err(TalkError::NoPrompt { prompt, said }) => match said {
                 Some(said) if !said.is_empty() => Failure::UnknownClient {
-                    why: format!("it did not ask \"{prompt}\", but said: {}", scrub(&said, &[secret])),
+                    why: format!("it did not ask \"{prompt}\", but said: {}", scrub(&said, &secrets.all())),
                 },
                 _ => Failure::TimedOut { waiting_for: prompt.trim_end() },
             },
@@ -191,18 +192,24 @@ impl Client {
             stall: work.stall,
         };
         let finished = run(&job, stdout, watch).map_err(|error| self.broken_off(command, error))?;
+        let token = work.access.map(Access::expose_token);
         let failure = match finished.exit {
+            _ if finished.asked.is_some() => {
+                let failure = finished.asked.map_or(Failure::Interrupted, |question| (question.unasked)());
+                match work.access {
+                    Some(access) => certificate::completed(failure, access),
+                    None => failure,
+                }
+            }
             Exit::Code(0) => return Ok(finished),
             Exit::Code(_) => {
-                let token = work.access.map(Access::expose_token);
                 let failure = classify(&finished.stderr.text(), token.as_slice());
                 match work.access {
                     Some(access) => certificate::completed(failure, access),
                     None => failure,
                 }
             }
-            Exit::Signal(signal) => killed_by(signal),
-            Exit::Lost => Failure::Interrupted,
+            exit => killed(exit),
         };
         Err(DriverError::Client { command, failure })
     }
@@ -240,7 +247,8 @@ impl Client {
 
 /// Somebody's wish, or the program's own fault. (A program that cannot be executed ends by SIGABRT on
 /// a pty: portable-pty closes the descriptor by which the cause would have come back.)
-fn killed_by(signal: i32) -> Failure {
+fn killed(exit: Exit) -> Failure {
+    let Exit::Signal(signal) = exit else { return Failure::Interrupted };
     let own_fault = [
         Signal::SIGABRT,
         Signal::SIGBUS,

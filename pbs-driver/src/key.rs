@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     client::Client,
-    conversation::{Conversation, UNWRAP, WRAP},
+    conversation::{CREATE, Conversation, REWRAP, Secrets, UNWRAP, WRAP},
     error::DriverError,
     failure::Failure,
     private::read_whole,
@@ -26,7 +26,8 @@ use crate::{
 /// # Errors
 /// [`DriverError`]; the copy is then as it was, or gone with its folder.
 pub fn wrap(client: &Client, path: &Path, passphrase: &str) -> Result<(), DriverError> {
-    change(client, path, passphrase, &WRAP, "scrypt", Protection::None, Protection::Scrypt)
+    let secrets = Secrets { new: Some(passphrase), ..Secrets::default() };
+    change(client, path, &secrets, &WRAP, Protection::None, Protection::Scrypt)
 }
 
 /// Takes the passphrase off the protected copy at `path`.
@@ -34,7 +35,32 @@ pub fn wrap(client: &Client, path: &Path, passphrase: &str) -> Result<(), Driver
 /// # Errors
 /// [`DriverError`], with [`Failure::WrongPassphrase`] for the wrong words.
 pub fn unwrap(client: &Client, path: &Path, passphrase: &str) -> Result<(), DriverError> {
-    change(client, path, passphrase, &UNWRAP, "none", Protection::Scrypt, Protection::None)
+    let secrets = Secrets { old: Some(passphrase), ..Secrets::default() };
+    change(client, path, &secrets, &UNWRAP, Protection::Scrypt, Protection::None)
+}
+
+/// Puts the copy at `path`, protected by `old`, under `new` (scrypt).
+///
+/// # Errors
+/// As [`wrap`] and [`unwrap`].
+pub fn rewrap(client: &Client, path: &Path, old: &str, new: &str) -> Result<(), DriverError> {
+    let secrets = Secrets { old: Some(old), new: Some(new) };
+    change(client, path, &secrets, &REWRAP, Protection::Scrypt, Protection::Scrypt)
+}
+
+/// Has the client make a key of its own at `path`, a new file in the private folder, under the
+/// passphrase (scrypt). For trying a client out: nothing is ever backed up with such a key.
+///
+/// # Errors
+/// [`DriverError`], [`Failure::TargetExists`] if something is there.
+pub fn create(client: &Client, path: &Path, passphrase: &str) -> Result<(), DriverError> {
+    let secrets = Secrets { new: Some(passphrase), ..Secrets::default() };
+    let args = ["key".into(), "create".into(), path.into(), "--kdf".into(), "scrypt".into()];
+    hold(client, path, &secrets, &CREATE, &args)?;
+    match protection(&read(path, "after")?) {
+        Some(Protection::Scrypt) => Ok(()),
+        _ => Err(DriverError::KeyFile { when: "after", what: NOT_PROTECTED_SO }),
+    }
 }
 
 /// [`wrap`] on a copy that is made for this and gone afterwards: unprotected file in, protected out.
@@ -75,38 +101,62 @@ fn on_a_copy(
 fn change(
     client: &Client,
     path: &Path,
-    passphrase: &str,
+    secrets: &Secrets<'_>,
     conversation: &Conversation,
-    kdf: &str,
     from: Protection,
     to: Protection,
 ) -> Result<(), DriverError> {
-    // The client's line editor would act on these (client.md: TAB, 0x03, 0x04, 0x7f), or end the answer.
-    if passphrase.is_empty() || passphrase.len() > MAX_PASSPHRASE || passphrase.chars().any(char::is_control) {
-        return Err(DriverError::Passphrase);
-    }
-    if !path.is_absolute() || !client.private().contains(path) {
-        return Err(DriverError::NotACopy { path: path.to_owned() });
-    }
+    guard(client, path, secrets)?;
     let before = read(path, "before")?;
     if protection(&before) != Some(from) {
-        return Err(DriverError::KeyFile { when: "before", what: "is not protected in the way it should be" });
+        return Err(DriverError::KeyFile { when: "before", what: NOT_PROTECTED_SO });
     }
-    let args: [OsString; 5] = ["key".into(), "change-passphrase".into(), path.into(), "--kdf".into(), kdf.into()];
+    let kdf = match to {
+        Protection::None => "none",
+        Protection::Scrypt => "scrypt",
+    };
+    let args = ["key".into(), "change-passphrase".into(), path.into(), "--kdf".into(), kdf.into()];
+    hold(client, path, secrets, conversation, &args)?;
+    let after = read(path, "after")?;
+    if protection(&after) != Some(to) {
+        return Err(DriverError::KeyFile { when: "after", what: NOT_PROTECTED_SO });
+    }
+    if after.created() != before.created() || before.fingerprint().is_some_and(|old| after.fingerprint() != Some(old)) {
+        return Err(DriverError::KeyFile { when: "after", what: "is not the same key's" });
+    }
+    Ok(())
+}
+
+/// Holds the conversation, anew if a byte was lost on the way.
+fn hold(
+    client: &Client,
+    path: &Path,
+    secrets: &Secrets<'_>,
+    conversation: &Conversation,
+    args: &[OsString; 5],
+) -> Result<(), DriverError> {
+    guard(client, path, secrets)?;
     let mut attempt = 1;
-    while let Err(error) = client.converse(conversation, &args, passphrase) {
+    while let Err(error) = client.converse(conversation, args, secrets) {
         let again = error.failure() == Some(&Failure::PassphrasesDiffer) && attempt < ATTEMPTS;
         if !again {
             return Err(error);
         }
         attempt += 1;
     }
-    let after = read(path, "after")?;
-    if protection(&after) != Some(to) {
-        return Err(DriverError::KeyFile { when: "after", what: "is not protected in the way it should be" });
+    Ok(())
+}
+
+/// What may be typed, and where the client may write.
+fn guard(client: &Client, path: &Path, secrets: &Secrets<'_>) -> Result<(), DriverError> {
+    // The client's line editor would act on these (client.md: TAB, 0x03, 0x04, 0x7f), or end the answer.
+    let cannot_be_typed =
+        |secret: &&str| secret.is_empty() || secret.len() > MAX_PASSPHRASE || secret.chars().any(char::is_control);
+    if secrets.all().iter().any(cannot_be_typed) {
+        return Err(DriverError::Passphrase);
     }
-    if after.created() != before.created() || before.fingerprint().is_some_and(|old| after.fingerprint() != Some(old)) {
-        return Err(DriverError::KeyFile { when: "after", what: "is not the same key's" });
+    if !path.is_absolute() || !client.private().contains(path) {
+        return Err(DriverError::NotACopy { path: path.to_owned() });
     }
     Ok(())
 }
@@ -129,6 +179,7 @@ fn protection(file: &KeyFile) -> Option<Protection> {
     }
 }
 
+const NOT_PROTECTED_SO: &str = "is not protected in the way it should be";
 const COPY: &str = "copy.json";
 const ATTEMPTS: u32 = 3;
 /// A line of the client's terminal takes 4095 bytes; 3000 were seen to work.

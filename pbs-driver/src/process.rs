@@ -30,6 +30,7 @@ use nix::{
 };
 
 use crate::{
+    conversation::{Question, left_open},
     environment::Environment,
     group::{Exit, Group, Reap},
 };
@@ -70,6 +71,8 @@ pub(crate) struct Finished {
     pub(crate) exit: Exit,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Capture,
+    /// It asked somebody something, and was ended for it: there is nobody to answer.
+    pub(crate) asked: Option<&'static Question>,
 }
 
 /// Why a run was ended, or never began.
@@ -113,13 +116,19 @@ pub(crate) fn run(
     let mut sign = Signs { at: Instant::now(), looked: None, written: 0, read: 0 };
     let mut buffer = vec![0; BUFFER];
     let mut draining: Option<Instant> = None;
-    let exit = loop {
+    let (exit, asked) = loop {
         let ready = wait(out.as_ref().map(AsFd::as_fd), err.as_ref().map(AsFd::as_fd)).map_err(RunError::Pipe)?;
         // stderr first: what the client says about the key is there before the first byte of data.
         if ready.err {
             match read(err.as_mut(), &mut buffer).map_err(RunError::Pipe)? {
                 0 => err = None,
-                n => stderr.push(&buffer[..n]),
+                n => {
+                    stderr.push(&buffer[..n]);
+                    // The rest of a line that began earlier stands in what was kept.
+                    if let Some(question) = left_open(stderr.end()) {
+                        break (group.end(), Some(question));
+                    }
+                }
             }
         } else if ready.out {
             match read(out.as_mut(), &mut buffer).map_err(RunError::Pipe)? {
@@ -135,7 +144,7 @@ pub(crate) fn run(
                 || Instant::now() >= until && !ready.any()
                 || Instant::now() >= until + DRAIN
             {
-                break group.end();
+                break (group.end(), None);
             }
             continue;
         }
@@ -162,7 +171,7 @@ pub(crate) fn run(
         Target::Keep(_, bytes) => bytes,
         Target::None | Target::Stream(_) => Vec::new(),
     };
-    Ok(Finished { exit, stdout, stderr })
+    Ok(Finished { exit, stdout, stderr, asked })
 }
 
 /// Runs `start` in a thread of its own, so that a program on a dead disk costs no more than the
@@ -189,6 +198,12 @@ impl Capture {
             self.tail.drain(..self.tail.len() - TAIL);
             self.gap = true;
         }
+    }
+
+    /// The last bytes of it.
+    fn end(&self) -> &[u8] {
+        let whole = if self.tail.is_empty() { &self.head } else { &self.tail };
+        &whole[whole.len().saturating_sub(MAX_QUESTION)..]
     }
 
     /// All that was kept, with a line break where something is missing.
@@ -267,9 +282,9 @@ impl Signs {
     }
 }
 
-struct Ready {
-    out: bool,
-    err: bool,
+pub(crate) struct Ready {
+    pub(crate) out: bool,
+    pub(crate) err: bool,
 }
 
 impl Ready {
@@ -278,10 +293,10 @@ impl Ready {
     }
 }
 
-type Started = (Group, Option<ChildStdout>, Option<ChildStderr>);
+pub(crate) type Started = (Group, Option<ChildStdout>, Option<ChildStderr>);
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that starts a child by pipes")]
-fn spawn(job: &Job<'_>, stdout: Stdio) -> Result<Started, RunError> {
+pub(crate) fn spawn(job: &Job<'_>, stdout: Stdio) -> Result<Started, RunError> {
     let mut command = Command::new(job.program);
     command
         .args(job.args)
@@ -300,7 +315,7 @@ fn spawn(job: &Job<'_>, stdout: Stdio) -> Result<Started, RunError> {
 }
 
 /// Which of the two has something (an end counts), after a tick at most.
-fn wait(out: Option<BorrowedFd<'_>>, err: Option<BorrowedFd<'_>>) -> io::Result<Ready> {
+pub(crate) fn wait(out: Option<BorrowedFd<'_>>, err: Option<BorrowedFd<'_>>) -> io::Result<Ready> {
     let mut fds: Vec<PollFd<'_>> =
         [err, out].into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
     if fds.is_empty() {
@@ -319,7 +334,7 @@ fn wait(out: Option<BorrowedFd<'_>>, err: Option<BorrowedFd<'_>>) -> io::Result<
     Ok(Ready { out, err })
 }
 
-fn read(pipe: Option<&mut impl Read>, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn read(pipe: Option<&mut impl Read>, buffer: &mut [u8]) -> io::Result<usize> {
     let Some(pipe) = pipe else { return Ok(0) };
     loop {
         match pipe.read(buffer) {
@@ -329,9 +344,11 @@ fn read(pipe: Option<&mut impl Read>, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-const BUFFER: usize = 64 * 1024;
+pub(crate) const BUFFER: usize = 64 * 1024;
 const HEAD: usize = 64 * 1024;
 const TAIL: usize = 96 * 1024;
+/// A question has a user's name in it at most.
+const MAX_QUESTION: usize = 512;
 /// Between two looks at a child that is silent.
 const TICK: Duration = Duration::from_millis(20);
 /// Between two looks at its counters.

@@ -27,7 +27,7 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system}
 use zeroize::Zeroizing;
 
 use crate::{
-    conversation::{Conversation, QUESTIONS, Step, Terminal},
+    conversation::{Conversation, QUESTIONS, Secrets, Step, Terminal},
     environment::Environment,
     group::{Exit, Group, Reap},
     process::{RunError, within},
@@ -74,13 +74,10 @@ pub(crate) enum TalkError {
 }
 
 /// Holds it from the first prompt to the end of the child.
-pub(crate) fn talk(talk: &Talk<'_>, secret: &str) -> Result<Ending, TalkError> {
+pub(crate) fn talk(talk: &Talk<'_>, secrets: &Secrets<'_>) -> Result<Ending, TalkError> {
     let began = Instant::now();
     let mut terminal = open(talk)?;
     let whole = began + talk.whole;
-    let mut answer = Zeroizing::new(Vec::with_capacity(secret.len() + 1));
-    answer.extend_from_slice(secret.as_bytes());
-    answer.push(b'\r');
     for (number, step) in talk.conversation.steps.iter().enumerate() {
         let until = whole.min(Instant::now() + talk.prompt);
         if terminal.await_prompt(step, until, number == 0)? == Awaited::Ended {
@@ -89,6 +86,10 @@ pub(crate) fn talk(talk: &Talk<'_>, secret: &str) -> Result<Ending, TalkError> {
         if terminal.await_terminal(step, until)? == Awaited::Ended {
             return Ok(terminal.ending(number > 0, false));
         }
+        let secret = secrets.answer(step.send).ok_or_else(|| broken("nothing to answer with"))?;
+        let mut answer = Zeroizing::new(Vec::with_capacity(secret.len() + 1));
+        answer.extend_from_slice(secret.as_bytes());
+        answer.push(b'\r');
         terminal.shown.clear();
         terminal.writer.write_all(&answer).map_err(|error| TalkError::Run(RunError::Pipe(error)))?;
     }
@@ -229,8 +230,13 @@ impl Shown {
     }
 
     /// Behind the end of the answer's line: before it, a terminal that was not as it should be may
-    /// have shown the answer itself.
+    /// have shown the answer itself. (An answer that was cut short has no end of line: stars alone, and
+    /// then the error.)
     fn after_answer(&self) -> &[u8] {
+        let stars = self.0.iter().take_while(|byte| **byte == b'*').count();
+        if self.0[stars..].starts_with(b"Error: ") {
+            return &self.0[stars..];
+        }
         match self.0.iter().position(|byte| *byte == b'\n') {
             Some(end) => &self.0[end + 1..],
             None => &[],
@@ -242,8 +248,9 @@ impl Shown {
         QUESTIONS
             .iter()
             .filter_map(|question| {
-                let found = self.0.windows(question.len()).position(|window| window == question.as_bytes());
-                found.map(|place| (place, *question))
+                let prompt = question.prompt;
+                let found = self.0.windows(prompt.len()).position(|window| window == prompt.as_bytes());
+                found.map(|place| (place, prompt))
             })
             .min()
             .map(|(_, question)| question)

@@ -4,6 +4,7 @@
 
 mod certificate;
 mod conformance;
+mod conversations;
 mod environment;
 mod hostile;
 mod key;
