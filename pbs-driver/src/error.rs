@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf};
 
+use pbs_format::witness::WitnessError;
 use tenwords_protocol::fingerprint::Fingerprint;
 use thiserror::Error;
 
@@ -63,6 +64,26 @@ pub enum DriverError {
     /// A restore that had to be refused was not.
     #[error("the client restored an archive without a key")]
     NotRefused,
+    /// What came is not what was signed: damaged, or the server handed the client another list.
+    #[error("what came for {archive} is not what the snapshot's signed list names")]
+    NotSigned {
+        /// The file's name on the server.
+        archive: String,
+        /// In what way.
+        #[source]
+        source: WitnessError,
+    },
+    /// A restore failed, and what it had written could not be removed.
+    #[error("what was restored to {} could not be removed again ({cause}): do not use it", .path.display())]
+    Left {
+        /// Where it lies.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+        /// Why the restore failed.
+        #[source]
+        why: Box<DriverError>,
+    },
     /// A passphrase with a byte that means something else to the client's terminal, or too long.
     #[error("the passphrase cannot be typed: it is empty, too long, or holds a control character")]
     Passphrase,
@@ -94,6 +115,7 @@ impl DriverError {
     pub fn failure(&self) -> Option<&Failure> {
         match self {
             Self::Client { failure, .. } => Some(failure),
+            Self::Left { why, .. } => why.failure(),
             _ => None,
         }
     }
@@ -104,6 +126,11 @@ impl DriverError {
         match self {
             Self::Client { failure, .. } => Some(failure.next_step()),
             Self::Private(error) => Some(error.remedy()),
+            Self::NotSigned { .. } => Some(
+                "do not use what this server sends: restore an older snapshot, and ask who can write to the server \
+                 (a backup that another program than proxmox-backup-client made cannot be told from its content either)",
+            ),
+            Self::Left { why, .. } => why.next_step(),
             _ => None,
         }
     }

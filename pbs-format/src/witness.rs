@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// Bytes up to which an archive is cut in all sizes in its first reading.
-pub const AT_ONCE: u64 = 64 << 20;
+pub const AT_ONCE: u64 = 16 << 20;
 
 /// Why a stream is not the entry's archive.
 #[derive(Debug, Error, PartialEq, Eq)]

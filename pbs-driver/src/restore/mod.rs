@@ -2,23 +2,39 @@
 //!
 //! Each restore names an unprotected key file and the fingerprint of the key in it, and ends well
 //! only if the client said that it used this key: given an unsigned plaintext snapshot it would
-//! restore that without a word (`transcripts/hostile-pbs.txt` 2). That sentence is one wall of two;
-//! the other is the manifest, verified natively by whoever calls this, before and after.
+//! restore that without a word (`transcripts/hostile-pbs.txt` 2). That sentence is one wall; another is
+//! the list of files, verified natively by whoever calls this, before and after. The third is here:
+//! an archive's bytes are held against the *signed entry* while they pass ([`tree`], [`file()`]), so that
+//! a list that only the client was shown changes nothing.
+//!
+//! | what | comes by | held against the signed entry |
+//! | --- | --- | --- |
+//! | file archive | `restore … -`, unpacked by us | length and every chunk's keyed digest |
+//! | image | `restore … -`, written by us with holes | the same |
+//! | blob | `restore … -` | whether it can have the length at all: the entry's checksum is over the encoded file |
+//! | split archive (`.mpxar`) | the client's own hands (it pipes none) | nothing; the output says so |
 //!
 //! Nothing is ever overwritten: a tree goes into a folder that is new or empty, a file is made anew
-//! (0600, whatever the umask) and removed again if the restore fails.
+//! (0600, whatever the umask). A restore that fails leaves the target as it was.
+
+mod target;
+mod unpack;
+mod witnessed;
 
 use std::{
     ffi::OsString,
-    fs::{self, File, OpenOptions},
     io::{self, Write},
     ops::ControlFlow,
-    os::unix::fs::OpenOptionsExt,
     path::Path,
     time::Duration,
 };
 
-use pbs_format::datastore::{FileKind, FileName, SnapshotRef};
+use pbs_format::{
+    blob,
+    datastore::{FileKind, FileName, SnapshotRef},
+    manifest::{CryptMode, FileEntry},
+    witness,
+};
 use tenwords_protocol::fingerprint::{Fingerprint, ShortFingerprint};
 
 use crate::{
@@ -30,6 +46,7 @@ use crate::{
     scrub::scrub,
     snapshot::namespace,
 };
+use target::Target;
 
 /// What to restore, and under which key.
 #[derive(Debug, Clone, Copy)]
@@ -39,8 +56,9 @@ pub struct Request<'a> {
     /// Of which snapshot: always one by its time, never "the newest of a group", which the client
     /// would choose for itself.
     pub snapshot: &'a SnapshotRef,
-    /// Which file, by its name on the server.
-    pub archive: &'a FileName,
+    /// Which file: its entry in the snapshot's verified list of files. What is not in the list has
+    /// no entry and cannot be asked for.
+    pub signed: &'a FileEntry,
     /// An unprotected key file.
     pub key_file: &'a Path,
     /// The key in it.
@@ -52,8 +70,13 @@ pub struct Request<'a> {
 pub struct Progress {
     /// Since its start.
     pub elapsed: Duration,
-    /// Bytes that the client has written so far, by the kernel's count: the data, and a little more.
-    pub written: u64,
+    /// Bytes of the archive that have come. (Of a blob or a split archive, which go past us: those
+    /// that the client has written by the kernel's count, the data and a little more.) Begins again
+    /// if a stream has to be read a second time to be judged.
+    pub received: u64,
+    /// Bytes that there are, by the signed entry; of a blob as it is stored, of a split archive those
+    /// of its list of entries alone.
+    pub total: u64,
 }
 
 /// A restore that ended well under our key.
@@ -66,70 +89,99 @@ pub struct RestoreOutput {
 /// Told of the progress a few times a second; `Break` ends the restore as interrupted.
 pub type Observer<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
 
-/// Restores a file archive (`….pxar.didx`) into a folder that does not exist yet or is empty.
+/// Restores a file archive (`….pxar.didx`) into a folder that does not exist yet or is empty, which
+/// it is again if that fails. A split archive, asked for by its `….mpxar.didx`, is restored by the
+/// client itself.
 ///
 /// # Errors
-/// [`DriverError`]. What lies at the target after a failure is partial, and after
-/// [`DriverError::NotUnderOurKey`] somebody else's: the caller removes it.
+/// [`DriverError`]; [`DriverError::NotSigned`] if what came is not the archive that was signed.
 pub fn tree(
     client: &Client,
     request: &Request<'_>,
     target: &Path,
     observer: Observer<'_>,
 ) -> Result<RestoreOutput, DriverError> {
-    if kind(request.archive) != Kind::Tree {
-        return Err(wrong_kind(request.archive, "a file archive"));
+    let split = witness::is_split(request.signed);
+    if split && request.archive().archive().ends_with(".ppxar") || !split && kind(request.archive()) != Kind::Tree {
+        return Err(wrong_kind(request.archive(), "a file archive"));
     }
-    absolute(target)?;
-    match fs::read_dir(target).map(|mut entries| entries.next().is_none()) {
-        Ok(true) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(target).is_err() => {}
-        Ok(false) => return Err(target_exists()),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(target_exists()),
-        Err(source) => return Err(DriverError::Io { doing: "looking into", path: target.to_owned(), source }),
+    absolute(request.key_file)?;
+    let target = Target::folder(target)?;
+    let result = match split {
+        true => by_the_client(client, request, &target, observer),
+        false => unpack::tree(client, request, &target, observer),
+    };
+    match result {
+        Ok(output) => {
+            target.keep();
+            Ok(output)
+        }
+        Err(error) => Err(target.give_up(error)),
     }
-    let stderr = restore(client, request, target.into(), Stdout::Keep(0), observer)?;
-    under_our_key(request, &stderr)
 }
 
 /// Restores a blob or an image into a new file (0600), which is removed again if that fails.
 ///
 /// # Errors
-/// [`DriverError`]; [`Failure::TargetExists`] if something is there.
+/// [`DriverError`]; [`Failure::TargetExists`] if something is there, [`DriverError::NotSigned`] if
+/// what came is not what was signed.
 pub fn file(
     client: &Client,
     request: &Request<'_>,
     target: &Path,
     observer: Observer<'_>,
 ) -> Result<RestoreOutput, DriverError> {
-    if kind(request.archive) == Kind::Tree {
-        return Err(wrong_kind(request.archive, "a blob or an image"));
+    if request.archive().kind() == FileKind::Dynamic {
+        return Err(wrong_kind(request.archive(), "a blob or an image"));
     }
-    absolute(target)?;
-    let made = new_file(target)?;
+    absolute(request.key_file)?;
     // Into a file of ours, not by the client: it would make one that everybody may read (client.md).
-    let result = restore(client, request, "-".into(), Stdout::File(made), observer)
-        .and_then(|stderr| under_our_key(request, &stderr));
-    if result.is_err() {
-        // The error at hand matters more than one about the rest of it.
-        let _ = fs::remove_file(target);
+    let (target, made) = Target::file(target)?;
+    let result = match request.archive().kind() {
+        FileKind::Fixed => unpack::image(client, request, &target, made, observer),
+        FileKind::Blob | FileKind::Dynamic => unpack::blob(client, request, &target, made, observer),
+    };
+    match result {
+        Ok(output) => {
+            target.keep();
+            Ok(output)
+        }
+        Err(error) => Err(target.give_up(error)),
     }
-    result
+}
+
+/// A split archive, which the client does not pipe and whose cuts do not follow from its content.
+fn by_the_client(
+    client: &Client,
+    request: &Request<'_>,
+    target: &Target,
+    observer: Observer<'_>,
+) -> Result<RestoreOutput, DriverError> {
+    let stderr = restore(client, request, target.path().into(), Stdout::Keep(0), observer)?;
+    let mut output = under_our_key(request, &stderr)?;
+    output.said.push(format!(
+        "{} is a split archive: the client restored it, and only its list of files, not its content, was held \
+         against the signature",
+        request.archive().archive()
+    ));
+    Ok(output)
 }
 
 /// Restores a small blob into memory.
 ///
 /// # Errors
-/// [`DriverError`]; a blob of more than `max` bytes is an error.
+/// [`DriverError`]; a blob of more than `max` bytes, or that cannot have the signed length, is an
+/// error.
 pub fn bytes(client: &Client, request: &Request<'_>, max: usize) -> Result<Vec<u8>, DriverError> {
     let mut bytes = Vec::new();
     stream(client, request, &mut BoundedWriter { bytes: &mut bytes, max }, &mut |_| ControlFlow::Continue(()))?;
+    can_be(request, bytes.len() as u64)?;
     Ok(bytes)
 }
 
 /// Restores any archive to a receiver: a file archive as the raw pxar stream, whose length is the
 /// archive's size in the list of files. Not one byte is passed on before the client has said that it
-/// uses our key.
+/// uses our key. That is all it promises: the bytes are not held against the signed entry.
 ///
 /// # Errors
 /// [`DriverError`]. What the receiver has by then is partial.
@@ -203,6 +255,12 @@ pub fn without_key(
     }
 }
 
+impl Request<'_> {
+    fn archive(&self) -> &FileName {
+        &self.signed.filename
+    }
+}
+
 #[derive(PartialEq, Eq)]
 enum Kind {
     Tree,
@@ -217,6 +275,10 @@ fn kind(archive: &FileName) -> Kind {
 /// puts the same one back, whole otherwise (`formats.md` §6.1).
 fn given_name(archive: &FileName) -> OsString {
     let short = archive.archive();
+    if let (FileKind::Dynamic, Some(name)) = (archive.kind(), short.strip_suffix(".mpxar")) {
+        // The clients that know split archives find both halves by this (`formats.md` §8.8).
+        return format!("{name}.pxar").into();
+    }
     let comes_back = match archive.kind() {
         FileKind::Dynamic => short.ends_with(".pxar"),
         FileKind::Fixed => short.ends_with(".img"),
@@ -253,8 +315,9 @@ fn restore(
     absolute(request.key_file)?;
     // No --crypt-mode: with a key file it may not be `none`, and the rest is the same (formats.md §11.3).
     let key = ["--keyfile".into(), request.key_file.into()];
-    let args = arguments(request.access, request.snapshot, given_name(request.archive), target, key);
-    let mut watch = |moment: Moment| observer(Progress { elapsed: moment.elapsed, written: moment.written });
+    let args = arguments(request.access, request.snapshot, given_name(request.archive()), target, key);
+    let total = request.signed.size;
+    let mut watch = |moment: Moment| observer(Progress { elapsed: moment.elapsed, received: moment.written, total });
     let finished = client.work(&work(client, request.access, &args), stdout, &mut watch)?;
     Ok(finished.stderr)
 }
@@ -284,23 +347,26 @@ fn under_our_key(request: &Request<'_>, stderr: &Capture) -> Result<RestoreOutpu
     Ok(RestoreOutput { said })
 }
 
-fn new_file(target: &Path) -> Result<File, DriverError> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(target).map_err(|source| {
-        if source.kind() == io::ErrorKind::AlreadyExists {
-            return target_exists();
-        }
-        DriverError::Io { doing: "making", path: target.to_owned(), source }
-    })
+/// Whether a blob of this length can be the one that was signed. Its file has a header and the
+/// content, compressed if that is shorter; that is all its entry's length says, and the checksum,
+/// which is over the file, says nothing of the content.
+fn can_be(request: &Request<'_>, length: u64) -> Result<(), DriverError> {
+    let header = match request.signed.crypt_mode {
+        CryptMode::Encrypt if request.archive().as_str() != WRAPPED_KEY => blob::ENCRYPTED_HEADER,
+        _ => blob::HEADER,
+    } as u64;
+    let signed = request.signed.size;
+    if signed < header || length.saturating_add(header) < signed {
+        let source = witness::WitnessError::TooShort { signed: signed.saturating_sub(header), found: length };
+        return Err(DriverError::NotSigned { archive: request.archive().to_string(), source });
+    }
+    Ok(())
 }
 
 /// The target and the key file are words on a command line: a full path is never an option, and means
 /// the same wherever the child starts.
 fn absolute(path: &Path) -> Result<(), DriverError> {
     if path.is_absolute() { Ok(()) } else { Err(DriverError::Relative { path: path.to_owned() }) }
-}
-
-fn target_exists() -> DriverError {
-    DriverError::Client { command: COMMAND, failure: Failure::TargetExists }
 }
 
 fn wrong_kind(archive: &FileName, wanted: &'static str) -> DriverError {
@@ -327,4 +393,6 @@ impl Write for BoundedWriter<'_> {
 }
 
 const COMMAND: &str = "restore";
+/// The one blob that is not encrypted in an encrypted snapshot.
+const WRAPPED_KEY: &str = "rsa-encrypted.key.blob";
 const MAX_SAID: usize = 200;
