@@ -39,7 +39,7 @@ use crate::{
     record::Record,
     settings::Configuration,
     show::harmless,
-    sources,
+    sources::{self, BoxSources, State},
     terminal::{Screen, Terminal},
     words,
 };
@@ -218,33 +218,58 @@ impl Material {
     /// Reads the live keys, tokens and small files. With a client, each source is asked whether it
     /// works, and what does not is a warning: a ceremony must be possible while PBS is down.
     pub(crate) fn gather(configuration: &Configuration, probe: Option<&Client>) -> Outcome<Self> {
-        let configured = &configuration.settings.sources;
-        if configured.is_empty() {
-            return Err(Stop::new(Code::Preflight, "there is nothing to escrow: no source is configured").remedy(
-                format!("add a [[source]] to {} (`tenwords-agent --help` shows one)", configuration.path.display()),
-            ));
-        }
-        let (mut keys, mut warnings) = (BTreeMap::new(), Vec::new());
-        let (mut facts, mut secrets, mut restore_paths) = (Vec::new(), Secrets::default(), Vec::new());
-        for source in configured {
-            let live = LiveKey::read(source)?;
-            let fingerprint = live.fingerprint();
-            let token = sources::read_token(&source.token_file)?;
-            let fact = sources::facts(source, fingerprint)?;
-            if let Some(client) = probe
-                && let Err(error) = source_status::probe(client, &sources::access(&fact, &token)?)
-            {
-                let why = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                warnings.push(format!("source {} does not answer as configured: {error}: {why}", source.id));
+        let BoxSources { sources, former, notes: mut warnings } = sources::of_box(configuration)?;
+        let mut keys = BTreeMap::new();
+        let mut add = |key: LiveKey| {
+            keys.entry(key.fingerprint()).or_insert_with(|| Key::Live(Box::new(key)));
+        };
+        let mut secrets = Secrets::default();
+        let (mut facts, mut paths) = (Vec::new(), Vec::new());
+        for source in sources {
+            // What makes a connection is read first: a source without its secret is not escrowed.
+            let token = if matches!(source.state, State::InUse { .. }) { Some(source.secret()?) } else { None };
+            match source.state {
+                State::InUse { fact, key, restore_paths } => {
+                    let Some(token) = token else { continue };
+                    if let Some(client) = probe
+                        && let Err(error) = source_status::probe(client, &sources::access(&fact, &token)?)
+                    {
+                        let why = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                        warnings.push(format!("source {} does not answer as configured: {error}: {why}", fact.id));
+                    }
+                    paths.extend(restore_paths);
+                    secrets.tokens.insert(fact.id.clone(), token);
+                    facts.push(fact);
+                    add(*key);
+                }
+                State::Unencrypted => warnings.push(format!(
+                    "storage {} is NOT ENCRYPTED: its backups need no key and are not part of the escrow",
+                    source.id
+                )),
+                State::NotUsed { why, key } => {
+                    let its_key = if key.is_some() { "only its key is escrowed" } else { "it has no key to escrow" };
+                    warnings.push(format!("storage {} is passed over: {why}; {its_key}", source.id));
+                    key.into_iter().for_each(|key| add(*key));
+                }
+                State::Broken(stop) => return Err(stop),
             }
-            restore_paths.extend(sources::restore_paths(source)?);
-            facts.push(fact);
-            secrets.tokens.insert(source.id.clone(), token);
-            keys.entry(fingerprint).or_insert_with(|| Key::Live(Box::new(live)));
+        }
+        former.into_iter().for_each(add);
+        if facts.is_empty() {
+            let passed_over = warnings.iter().map(|warning| format!("; {warning}")).collect::<String>();
+            return Err(Stop::new(
+                Code::Preflight,
+                format!("there is nothing to escrow: no source is configured{passed_over}"),
+            )
+            .remedy(format!(
+                "give PVE a pbs: storage with an encryption key, or add a [[source]] to {} (`tenwords-agent --help` \
+                 shows one)",
+                configuration.path.display()
+            )));
         }
         secrets.files = small_files(configuration, &mut warnings)?;
         let operators = enroll::pinned_operators(configuration)?;
-        let trust = Trust { sources: facts, operators, restore_paths };
+        let trust = Trust { sources: facts, operators, restore_paths: paths };
         Ok(Self { keys, trust, secrets, warnings })
     }
 
@@ -279,6 +304,10 @@ impl Material {
         terminal.say("\nTo be escrowed:")?;
         for source in &self.trust.sources {
             terminal.say(&format!("  source {:<12} key {}", source.id, source.key_fingerprint.short()))?;
+        }
+        let used = |key: &Fingerprint| self.trust.sources.iter().any(|source| source.key_fingerprint == *key);
+        for key in self.keys.keys().filter(|key| !used(key)) {
+            terminal.say(&format!("  key    {} (no source backs up with it now)", key.short()))?;
         }
         for file in &self.secrets.files {
             terminal.say(&format!("  file   {} ({} bytes)", file.path, file.data.len()))?;

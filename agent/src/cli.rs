@@ -40,6 +40,16 @@ pub(crate) enum Command {
     ///
     /// Exit code 0 if it is, 1 if not.
     Status,
+    /// Say what lies on the backup servers, what is backed up, and what is left out
+    ///
+    /// For each source: server, key, groups with their newest snapshot, and the keys that snapshots
+    /// need; a key that no key file of this box holds is named. Then the backup jobs, the guests that no
+    /// job covers, and the disks that are in no backup. Asks each server for its room and one list of
+    /// snapshots; fetches nothing else and changes nothing.
+    ///
+    /// Exit code 0 if every source answered, else that of the first that did not: 15 unreachable,
+    /// 16 not authorised, 10 anything else. The rest is told all the same.
+    Inventory,
     /// Bring a lost box back on this machine, with a ticket and the ten words
     ///
     /// Can be run again at any point: nothing that exists is overwritten, and a folder that an
@@ -97,16 +107,25 @@ pub(crate) struct Recover {
 }
 
 const AFTER: &str = "\
-Configuration (every line has a default but the sources):
+Sources are the pbs: storages of /etc/pve/storage.cfg that take backups and have a key file
+(priv/storage/<id>.enc), by themselves, and what the configuration adds:
+
+Configuration (every line has a default):
   state   = \"/var/lib/tenwords-agent\"
   runtime = \"/run/tenwords-agent\"             # a tmpfs folder, 0700
   client  = \"/usr/bin/proxmox-backup-client\"
-  [[source]]
-  id = \"pbs\"
+  files   = [\"/etc/hosts\"]                    # small files to escrow, in place of the usual ones
+  [pve]                                       # where Proxmox VE is
+  etc = \"/etc/pve\"
+  pct = \"/usr/sbin/pct\"
+  qmrestore = \"/usr/sbin/qmrestore\"
+  pvesm = \"/usr/sbin/pvesm\"
+  [[source]]                                  # a key outside storage.cfg
+  id = \"pbs\"                                  # not the name of a storage
   repository = \"backup@pbs!box1@pbs.example:8007:store\"
   namespace = \"tenants/a\"                      # if not the root
   certificate = \"08:4e:…:28\"                   # or \"web-pki\"
-  key_file = \"/etc/pve/priv/storage/pbs.enc\"
+  key_file = \"/etc/tenwords/pbs.enc\"
   token_file = \"/etc/tenwords/pbs.token\"       # the token's secret, 0600
   restore_paths = { \"host/box1/data.pxar\" = \"/srv/data\" }
 

@@ -1,6 +1,9 @@
 //! The live key files: read, hashed before and after, never touched.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use pbs_format::key::{EncryptionKey, Kdf, KeyFile};
 use tenwords_protocol::{fingerprint::Fingerprint, hash::Sha256};
@@ -9,7 +12,6 @@ use zeroize::Zeroizing;
 use crate::{
     durable,
     exit::{Code, OrStop as _, Outcome, Stop},
-    settings::SourceSettings,
     words::is_private,
 };
 
@@ -25,35 +27,33 @@ pub(crate) struct LiveKey {
 }
 
 impl LiveKey {
-    pub(crate) fn read(source: &SourceSettings) -> Outcome<Self> {
-        let path = source.key_file.clone();
+    /// The key file of the source `id`.
+    pub(crate) fn read(id: &str, path: &Path) -> Outcome<Self> {
         let shown = path.display().to_string();
-        let bytes = match durable::read_limited(&path, LIMIT) {
+        let bytes = match durable::read_limited(path, LIMIT) {
             Ok(bytes) => Zeroizing::new(bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Stop::new(Code::Preflight, format!("source {}: there is no key file {shown}", source.id)).remedy(
+                return Err(Stop::new(Code::Preflight, format!("source {id}: there is no key file {shown}")).remedy(
                     "name the key that this source's backups are encrypted with; without one there is nothing to escrow",
                 ));
             }
             Err(error) => {
-                return Err(
-                    Stop::new(Code::Preflight, format!("source {}: cannot read {shown}", source.id)).because(error)
-                );
+                return Err(Stop::new(Code::Preflight, format!("source {id}: cannot read {shown}")).because(error));
             }
         };
-        let unreadable = || format!("source {}: {shown} is not a PBS key file", source.id);
+        let unreadable = || format!("source {id}: {shown} is not a PBS key file");
         let file = KeyFile::parse(&bytes).or_stop(Code::Preflight, unreadable)?;
         if !matches!(file.kdf(), Kdf::None) {
-            return Err(Stop::new(Code::Preflight, format!("source {}: {shown} has a passphrase", source.id)).remedy(
+            return Err(Stop::new(Code::Preflight, format!("source {id}: {shown} has a passphrase")).remedy(
                 "PVE backs up unattended and never passes one: name the key file that the backups use \
                  (`proxmox-backup-client key change-passphrase --kdf none` takes a passphrase off a copy)",
             ));
         }
         let key = file.open(None).or_stop(Code::Preflight, unreadable)?;
-        if !is_private(&path).or_stop(Code::Preflight, unreadable)? {
+        if !is_private(path).or_stop(Code::Preflight, unreadable)? {
             tracing::warn!(path = %shown, "others than its owner may read this key file; `chmod 600` it");
         }
-        Ok(Self { before: Sha256::of(&bytes), path, file, key })
+        Ok(Self { before: Sha256::of(&bytes), path: path.to_owned(), file, key })
     }
 
     pub(crate) fn fingerprint(&self) -> Fingerprint {

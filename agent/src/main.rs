@@ -8,6 +8,7 @@ mod exit;
 mod hub;
 mod identity;
 mod interrupt;
+mod inventory;
 mod keys;
 mod lock;
 mod openers;
@@ -86,6 +87,11 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
             result(cli.json, &status, || status.tell())?;
             Ok(if status.protected() { ExitCode::SUCCESS } else { Code::Unprotected.into() })
         }
+        Command::Inventory => {
+            let taken = inventory::take(&configuration)?;
+            result(cli.json, &taken.inventory, || taken.tell())?;
+            Ok(taken.failed.map_or(ExitCode::SUCCESS, Into::into))
+        }
         Command::Recover(args) => {
             let _lock = StateLock::take(&configuration)?;
             let report = recover::run(&configuration, args, || ticket(&args.ticket), cli.json)?;
@@ -99,7 +105,7 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
 fn result(json: bool, value: &impl serde::Serialize, tell: impl FnOnce()) -> Outcome<ExitCode> {
     if json {
         let text = serde_json::to_string(value).or_stop(Code::Internal, || "cannot write the result".into())?;
-        println!("{text}");
+        println!("{}", show::ascii(&text));
     } else {
         tell();
     }
@@ -111,7 +117,7 @@ fn tell(stop: &Stop, json: bool) {
     if json {
         let text =
             json!({"v": 1, "error": stop.what, "causes": causes, "remedy": stop.remedy, "exit_code": stop.code as u8});
-        println!("{text}");
+        println!("{}", show::ascii(&text.to_string()));
         return;
     }
     eprintln!("tenwords-agent: {stop}");

@@ -1,5 +1,7 @@
 //! Text from elsewhere, made harmless before a person sees it.
 
+use std::fmt::Write as _;
+
 /// Without control and bidirectional characters, and at most `limit` characters long.
 pub(crate) fn harmless(text: &str, limit: usize) -> String {
     let mut shown = String::new();
@@ -11,6 +13,23 @@ pub(crate) fn harmless(text: &str, limit: usize) -> String {
         let hidden = c.is_control()
             || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
         shown.push(if hidden { '\u{fffd}' } else { c });
+    }
+    shown
+}
+
+/// A JSON text that says the same in ASCII alone. Names from elsewhere stand in it, and a terminal obeys
+/// some characters beyond ASCII too (C1 controls, bidirectional ones), which JSON need not escape.
+pub(crate) fn ascii(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() && c != '\u{7f}' {
+            shown.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String cannot fail.
+                let _ = write!(shown, "\\u{unit:04x}");
+            }
+        }
     }
     shown
 }
@@ -41,6 +60,15 @@ mod tests {
         let shown = harmless(hostile, 100);
         assert!(!shown.chars().any(|c| c.is_control() || c == '\u{202e}'), "{shown:?}");
         assert_eq!(harmless(&"x".repeat(10_000_000), 64).chars().count(), 65);
+    }
+
+    #[test]
+    fn s71_json_says_the_same_without_a_character_that_a_terminal_obeys() -> Result<(), serde_json::Error> {
+        let hostile = "ct\u{1b}[2J\u{202e}1\u{7f}\u{9b}x\n\u{1f4a9}\u{e4}\"\\";
+        let shown = ascii(&serde_json::to_string(hostile)?);
+        assert!(shown.bytes().all(|b| (0x20..0x7f).contains(&b)), "{shown:?}");
+        assert_eq!(serde_json::from_str::<String>(&shown)?, hostile);
+        Ok(())
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Where a box backs up to: from its configuration into the root, and from the root to a connection.
 
+mod of_box;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -25,6 +27,8 @@ use crate::{
     settings::{Settings, SourceSettings},
 };
 
+pub(crate) use of_box::{BoxSource, BoxSources, Place, State, node, of_box};
+
 const TOKEN_LIMIT: u64 = 4 << 10;
 
 /// The client named in the settings, with its private folder.
@@ -46,18 +50,40 @@ pub(crate) fn client(settings: &Settings) -> Outcome<Client> {
 
 /// The facts that the root keeps of a configured source.
 pub(crate) fn facts(source: &SourceSettings, key_fingerprint: Fingerprint) -> Outcome<Source> {
-    let repository = repository(source)?;
-    let odd = || format!("source {}: `{}` has a part that cannot be kept", source.id, source.repository);
+    let text = source.namespace.as_ref().map(ToString::to_string).unwrap_or_default();
+    let namespace =
+        text.parse().or_stop(Code::Usage, || format!("source {}: its namespace is not understood", source.id))?;
+    let (repository, pin) = (repository(source)?, certificate(source)?);
+    fact(&source.id, &repository, &namespace, pin, key_fingerprint, KeptIn::Settings)
+}
+
+/// The same of a source wherever it is kept.
+fn fact(
+    id: &Name,
+    repository: &Repository,
+    namespace: &Namespace,
+    pin: Pin,
+    key_fingerprint: Fingerprint,
+    kept_in: KeptIn,
+) -> Outcome<Source> {
+    let odd = || format!("source {id}: `{repository}` has a part that cannot be kept");
+    let namespace = match namespace.is_root() {
+        true => None,
+        false => Some(namespace.to_string().parse().or_stop(Code::Usage, odd)?),
+    };
     Ok(Source {
-        id: source.id.clone(),
+        id: id.clone(),
         server: repository.host().name().parse().or_stop(Code::Usage, odd)?,
         port: repository.port().try_into().or_stop(Code::Usage, odd)?,
         datastore: repository.datastore().parse().or_stop(Code::Usage, odd)?,
-        namespace: source.namespace.clone(),
-        certificate: certificate(source)?,
+        namespace,
+        certificate: match pin {
+            Pin::Pinned(fingerprint) => Certificate::Pinned(fingerprint),
+            Pin::WebPki => Certificate::WebPki,
+        },
         auth_id: repository.auth_id().to_string().parse().or_stop(Code::Usage, odd)?,
         key_fingerprint,
-        kept_in: KeptIn::Settings,
+        kept_in,
     })
 }
 
@@ -118,10 +144,10 @@ fn repository(source: &SourceSettings) -> Outcome<Repository> {
     })
 }
 
-fn certificate(source: &SourceSettings) -> Outcome<Certificate> {
+fn certificate(source: &SourceSettings) -> Outcome<Pin> {
     match source.certificate.as_str() {
-        "web-pki" => Ok(Certificate::WebPki),
-        pin => pin.to_ascii_lowercase().parse().map(Certificate::Pinned).or_stop(Code::Usage, || {
+        "web-pki" => Ok(Pin::WebPki),
+        pin => pin.to_ascii_lowercase().parse().map(Pin::Pinned).or_stop(Code::Usage, || {
             format!("source {}: certificate is neither \"web-pki\" nor a SHA-256 fingerprint with colons", source.id)
         }),
     }

@@ -8,10 +8,10 @@ use tenwords_protocol::{fingerprint::Fingerprint, time::Timestamp, v1::V1};
 use crate::{
     exit::{Code, Outcome},
     identity::Identity,
-    keys::LiveKey,
     record::Record,
     settings::Configuration,
     show::harmless,
+    sources::{self, State},
 };
 
 /// What is known, and what is to be mended.
@@ -25,6 +25,8 @@ pub(crate) struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     escrow: Option<Escrow>,
     problems: Vec<Problem>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -40,9 +42,10 @@ struct Escrow {
 #[derive(Debug, Serialize)]
 struct Problem {
     what: String,
-    remedy: &'static str,
+    remedy: String,
 }
 
+const MEND_KEY: &str = "put the key file back, or mend the configuration";
 const CEREMONY: &str = "run `tenwords-agent escrow create` with the customer at the console";
 
 /// Looks at the live keys, the record and the hub's newest header. No fact known is never good news.
@@ -53,36 +56,52 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
     })?;
     let record = Record::load(configuration)?;
     let mut problems = Vec::new();
-    let mut problem = |what: String, remedy| problems.push(Problem { what, remedy });
-    if configuration.settings.sources.is_empty() {
-        problem("no source is configured".into(), "add a [[source]] to the configuration");
-    }
-    for source in &configuration.settings.sources {
-        match LiveKey::read(source) {
-            Ok(key) => {
-                let escrowed = record.as_ref().is_some_and(|record| record.keys.contains(&key.fingerprint()));
-                if !escrowed {
-                    problem(
-                        format!("key {} of source {} is not escrowed", key.fingerprint().short(), source.id),
-                        CEREMONY,
-                    );
+    let mut problem = |what: String, remedy: String| problems.push(Problem { what, remedy });
+    let mut notes = Vec::new();
+    match sources::of_box(configuration) {
+        Err(stop) => problem(stop.what, stop.remedy.unwrap_or_else(|| MEND_KEY.into())),
+        Ok(found) => {
+            if !found.sources.iter().any(|source| matches!(source.state, State::InUse { .. } | State::Broken(_))) {
+                problem(
+                    "no source is configured".into(),
+                    "give PVE a pbs: storage with an encryption key, or add a [[source]] to the configuration".into(),
+                );
+            }
+            notes.extend(found.notes);
+            let mut keys: Vec<(String, Fingerprint)> = Vec::new();
+            for source in found.sources {
+                keys.extend(source.key().map(|key| (format!("source {}", source.id), key.fingerprint())));
+                match source.state {
+                    State::InUse { .. } => {}
+                    State::Unencrypted => notes.push(format!(
+                        "storage {} is NOT ENCRYPTED: its backups need no key and are not part of the escrow",
+                        source.id
+                    )),
+                    State::NotUsed { why, .. } => notes.push(format!("storage {} is passed over: {why}", source.id)),
+                    State::Broken(stop) => problem(stop.what, stop.remedy.unwrap_or_else(|| MEND_KEY.into())),
                 }
             }
-            Err(stop) => problem(stop.what, "put the key file back, or mend the configuration"),
+            keys.extend(found.former.iter().map(|key| ("a former key file".to_owned(), key.fingerprint())));
+            for (whose, key) in keys {
+                if !record.as_ref().is_some_and(|record| record.keys.contains(&key)) {
+                    problem(format!("key {} of {whose} is not escrowed", key.short()), CEREMONY.into());
+                }
+            }
         }
     }
     match &record {
-        None => problem("no ceremony has been held".into(), CEREMONY),
+        None => problem("no ceremony has been held".into(), CEREMONY.into()),
         Some(record) => match identity.connect(configuration)?.newest(identity.box_id) {
             Ok(Some(newest)) if newest.header.parts() == record.parts && newest.number == record.number => {}
             Ok(Some(newest)) => problem(
                 format!("the hub's newest version is {}, this box's is {}", newest.number, record.number),
-                "ask the operator who has stored the other one; then hold a new ceremony",
+                "ask the operator who has stored the other one; then hold a new ceremony".into(),
             ),
-            Ok(None) => problem("the hub has lost this box's escrow".into(), CEREMONY),
-            Err(error) => {
-                problem(format!("the hub was not asked: {error}"), "check the network and the hub, then ask again")
-            }
+            Ok(None) => problem("the hub has lost this box's escrow".into(), CEREMONY.into()),
+            Err(error) => problem(
+                format!("the hub was not asked: {error}"),
+                "check the network and the hub, then ask again".into(),
+            ),
         },
     }
     Ok(Status {
@@ -100,6 +119,7 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
             keys: record.keys,
         }),
         problems,
+        notes,
     })
 }
 
@@ -120,7 +140,10 @@ impl Status {
             }
         }
         for Problem { what, remedy } in &self.problems {
-            println!("  - {what}\n    what to do: {remedy}");
+            println!("  - {}\n    what to do: {}", harmless(what, 400), harmless(remedy, 400));
+        }
+        for note in &self.notes {
+            println!("  note: {}", harmless(note, 400));
         }
     }
 }

@@ -17,7 +17,9 @@
 //! Only what is current counts: sections of snapshots, pending changes and special ones do not. What a
 //! container mounts by raw `lxc.mount` lines is not looked at.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs, io};
+
+use super::{error::PveError, node::Node};
 
 /// What counts for backups in a guest's configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,6 +58,69 @@ pub enum LeftOut {
     Unused,
     /// PVE cannot parse the line.
     Unreadable,
+}
+
+/// What a guest is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A container.
+    Container,
+    /// A virtual machine.
+    Machine,
+}
+
+/// A guest of one of the cluster's nodes.
+#[derive(Debug)]
+pub struct Placed {
+    /// Its number.
+    pub vmid: u32,
+    /// What it is.
+    pub kind: Kind,
+    /// The node on which it lives.
+    pub node: String,
+    /// Its configuration, or why that could not be read.
+    pub config: Result<GuestConfig, PveError>,
+}
+
+/// Every guest of every node, by number: one listing for each node and kind, one file for each guest.
+///
+/// # Errors
+/// As [`Node::readable`]; [`PveError::Io`] for a folder that cannot be listed.
+pub fn all(node: &Node) -> Result<Vec<Placed>, PveError> {
+    node.readable()?;
+    let mut guests = Vec::new();
+    for name in names(node, "nodes")? {
+        for (kind, folder) in [(Kind::Container, "lxc"), (Kind::Machine, "qemu-server")] {
+            for file in names(node, &format!("nodes/{name}/{folder}"))? {
+                let Some(vmid) = file.strip_suffix(".conf").and_then(super::jobs::number) else { continue };
+                let config = match node.read(&format!("nodes/{name}/{folder}/{file}")) {
+                    // It was removed or has moved to another node meanwhile.
+                    Ok(None) => continue,
+                    Ok(Some(text)) => Ok(match kind {
+                        Kind::Container => GuestConfig::of_container(&text),
+                        Kind::Machine => GuestConfig::of_machine(&text),
+                    }),
+                    Err(error) => Err(error),
+                };
+                guests.push(Placed { vmid, kind, node: name.clone(), config });
+            }
+        }
+    }
+    guests.sort_by_key(|guest| guest.vmid);
+    // One that moved between two listings is seen twice.
+    guests.dedup_by_key(|guest| guest.vmid);
+    Ok(guests)
+}
+
+/// The names in a folder of the cluster file system; none if there is no such folder.
+fn names(node: &Node, folder: &str) -> Result<Vec<String>, PveError> {
+    let path = node.file(folder);
+    let listed = fs::read_dir(&path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    match listed {
+        Ok(entries) => Ok(entries.into_iter().filter_map(|entry| entry.file_name().into_string().ok()).collect()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(Vec::new()),
+        Err(source) => Err(PveError::Io { doing: "listing", path, source }),
+    }
 }
 
 impl GuestConfig {

@@ -301,7 +301,7 @@ fn list(text: &str) -> Option<BTreeSet<u32>> {
 }
 
 /// A guest's number: 100 to 999999999.
-fn number(word: &str) -> Option<u32> {
+pub(super) fn number(word: &str) -> Option<u32> {
     let fine = (3..=9).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_digit()) && !word.starts_with('0');
     fine.then(|| word.parse().ok()).flatten()
 }

@@ -1,0 +1,102 @@
+//! `inventory`: what this box has on its backup servers, what it backs up, and what it leaves out.
+//!
+//! Each source is asked two questions, in turn: its room, and its list of snapshots. No manifest, no
+//! chunk and no key is fetched, and nothing is written. What is asked how often, and how it grows:
+//! `docs/inventory.md`.
+
+mod ask;
+mod guests;
+mod tell;
+
+use std::collections::BTreeSet;
+
+use pbs_driver::version;
+use tenwords_escrow::root::KeptIn;
+use tenwords_protocol::{
+    bounded::{List, Text},
+    fingerprint::Fingerprint,
+    inventory::{Inventory, SourceState},
+    time::Timestamp,
+    v1::V1,
+};
+
+use crate::{
+    exit::{Code, Outcome},
+    interrupt,
+    keys::LiveKey,
+    settings::Configuration,
+    sources,
+};
+
+/// The inventory, and how the command that took it ends.
+pub(crate) struct Taken {
+    pub(crate) inventory: Inventory,
+    /// Of the first source that gave no answer.
+    pub(crate) failed: Option<Code>,
+}
+
+/// Asks every source that there is something to ask, and reads PVE's files.
+///
+/// # Errors
+/// The sources cannot even be listed, or somebody ends the command. That a source gives no answer is none.
+pub(crate) fn take(configuration: &Configuration) -> Outcome<Taken> {
+    let made_at = Timestamp::now();
+    let mut problems: Vec<String> = Vec::new();
+    let found = sources::of_box(configuration)?;
+    let client = sources::client(&configuration.settings);
+    let client_version = match &client {
+        Ok(client) => version::client(client).map_err(|error| error.to_string()),
+        Err(stop) => Err(stop.to_string()),
+    };
+    let held: BTreeSet<Fingerprint> = found.keys().map(LiveKey::fingerprint).collect();
+    let (mut entries, mut failed) = (Vec::new(), None);
+    problems.extend(found.notes);
+    for source in &found.sources {
+        interrupt::check()?;
+        match ask::entry(source, client.as_ref(), &held) {
+            Ok((entry, code)) => {
+                failed = failed.or(code);
+                entries.push((entry, source.kept_in));
+            }
+            Err(why) => problems.push(why),
+        }
+    }
+    interrupt::check()?;
+    let storages: BTreeSet<&str> = entries
+        .iter()
+        .filter(|(entry, kept_in)| *kept_in == KeptIn::StorageCfg && entry.state == SourceState::InUse)
+        .map(|(entry, _)| entry.id.as_str())
+        .collect();
+    let node = sources::node(&configuration.settings)?;
+    let work = node.as_ref().map(|node| guests::look(node, &storages, &mut problems)).unwrap_or_default();
+    let name = node.as_ref().and_then(|node| node.name().map_err(|error| problems.push(error.to_string())).ok());
+    problems.extend(client_version.as_ref().err().map(|why| format!("the client does not say its version: {why}")));
+    let (sources, too_many) = List::cut(entries.into_iter().map(|(entry, _)| entry));
+    if too_many > 0 {
+        problems.push(format!("{too_many} sources are left out: there are more than the inventory takes"));
+    }
+    let (jobs, jobs_left_out) = List::cut(work.jobs);
+    let (guests, guests_left_out) = List::cut(work.guests);
+    let inventory = Inventory {
+        v: V1,
+        made_at,
+        agent_version: Text::cut(env!("CARGO_PKG_VERSION")),
+        client_version: client_version.ok().map(|version| Text::cut(&version.to_string())),
+        node: name.map(|name| Text::cut(&name)),
+        sources,
+        jobs,
+        jobs_left_out,
+        guests,
+        guests_left_out,
+        problems: List::cut(problems.iter().map(|problem| Text::cut(problem))).0,
+    };
+    Ok(Taken { inventory, failed })
+}
+
+impl Taken {
+    pub(crate) fn tell(&self) {
+        for line in tell::lines(&self.inventory) {
+            println!("{line}");
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Everything where this box's backups may lie: the `pbs:` storages of PVE, then the `[[source]]`
+//! entries, each with its key and what it is to the box.
+//!
+//! One reading of it serves the ceremony, `status` and `inventory`, so that they cannot disagree.
+//! Nothing here connects, and nothing here writes.
+
+use std::path::PathBuf;
+
+use pbs_driver::{
+    Access, Certificate as Pin, Repository,
+    pve::{Node, PbsStorage, PveError, State as PveState, StorageCfg, secrets, storage::KeyMark},
+    repository::Namespace,
+};
+use tenwords_escrow::{
+    root::{KeptIn, RestorePath, Source},
+    secret::TokenSecret,
+};
+use tenwords_protocol::{directive::Name, fingerprint::Fingerprint};
+use zeroize::Zeroizing;
+
+use super::{certificate, fact, read_token, repository, restore_paths};
+use crate::{
+    exit::{Code, OrStop as _, Outcome, Stop},
+    keys::LiveKey,
+    settings::{Configuration, Settings, SourceSettings},
+};
+
+/// All of it.
+pub(crate) struct BoxSources {
+    /// Storages in the order of `storage.cfg`, then the entries of the configuration.
+    pub(crate) sources: Vec<BoxSource>,
+    /// Keys that no source backs up with now, and that snapshots may still need: `<id>.enc.old`.
+    pub(crate) former: Vec<LiveKey>,
+    /// What a person should know and nothing hangs on.
+    pub(crate) notes: Vec<String>,
+}
+
+/// One place where backups may lie.
+pub(crate) struct BoxSource {
+    pub(crate) id: String,
+    /// Where it is; `None` if that is not understood, which `state` then says.
+    pub(crate) place: Option<Place>,
+    pub(crate) kept_in: KeptIn,
+    pub(crate) state: State,
+    secret: Secret,
+}
+
+/// Where, as whom, and whose certificate counts.
+pub(crate) struct Place {
+    pub(crate) repository: Repository,
+    pub(crate) namespace: Namespace,
+    pub(crate) certificate: Pin,
+}
+
+/// What a source is to the box.
+pub(crate) enum State {
+    /// Its key goes under the words, and it into the root.
+    InUse { fact: Source, key: Box<LiveKey>, restore_paths: Vec<RestorePath> },
+    /// It takes backups that anybody can read.
+    Unencrypted,
+    /// Switched off, or not for backups. Its key goes under the words too: snapshots may need it.
+    NotUsed { why: String, key: Option<Box<LiveKey>> },
+    /// No ceremony is held until this is mended.
+    Broken(Stop),
+}
+
+enum Secret {
+    File(PathBuf),
+    Storage(Node, pbs_driver::pve::StorageId),
+    None,
+}
+
+/// This node's Proxmox VE; `None` on a machine without.
+pub(crate) fn node(settings: &Settings) -> Outcome<Option<Node>> {
+    let node = Node::new(settings.pve_paths())
+        .or_stop(Code::Usage, || "the configuration does not say where Proxmox VE is".to_owned())?;
+    Ok((node.state() != PveState::NotPve).then_some(node))
+}
+
+/// Reads all of it. A machine without Proxmox VE has no storages.
+///
+/// # Errors
+/// `/etc/pve` is there and cannot be read; or one id names both a storage and a `[[source]]`.
+pub(crate) fn of_box(configuration: &Configuration) -> Outcome<BoxSources> {
+    let mut found = BoxSources { sources: Vec::new(), former: Vec::new(), notes: Vec::new() };
+    if let Some(node) = node(&configuration.settings)? {
+        let cfg = StorageCfg::read(&node).map_err(|error| stop_of(&error, "the storages of PVE cannot be read"))?;
+        for storage in cfg.pbs() {
+            match storage {
+                Ok(storage) => found.add_storage(&node, &storage),
+                Err(error) => found.sources.push(not_understood(&error)),
+            }
+        }
+    }
+    for settings in &configuration.settings.sources {
+        if found.sources.iter().any(|source| source.id == settings.id.as_str()) {
+            return Err(Stop::new(
+                Code::Usage,
+                format!("{} is both a storage in storage.cfg and a [[source]] of the configuration", settings.id),
+            )
+            .remedy(format!(
+                "storages of PVE are sources by themselves: take the [[source]] out of {}, or give it another id",
+                configuration.path.display()
+            )));
+        }
+        found.sources.push(of_settings(settings));
+    }
+    Ok(found)
+}
+
+// === impl BoxSources ===
+
+impl BoxSources {
+    /// Every key that this box has a file of.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &LiveKey> {
+        self.sources.iter().filter_map(BoxSource::key).chain(&self.former)
+    }
+
+    fn add_storage(&mut self, node: &Node, storage: &PbsStorage) {
+        let id = storage.id.to_string();
+        let current = node.file(&format!("priv/storage/{id}.enc"));
+        let former = node.file(&format!("priv/storage/{id}.enc.old"));
+        if former.exists() {
+            match LiveKey::read(&id, &former) {
+                Ok(key) => self.former.push(key),
+                Err(stop) => self.notes.push(format!("{} (the former key is not escrowed)", stop.what)),
+            }
+        }
+        let unused = if storage.disabled {
+            Some("it is disabled".to_owned())
+        } else if storage
+            .content
+            .as_ref()
+            .is_some_and(|content| !content.split(',').any(|word| word.trim() == "backup"))
+        {
+            Some("it is not for backups (content)".to_owned())
+        } else {
+            None
+        };
+        let key = if current.exists() || current.is_symlink() { Some(LiveKey::read(&id, &current)) } else { None };
+        let state = match (unused, key) {
+            (Some(why), None) => State::NotUsed { why, key: None },
+            (Some(why), Some(Ok(key))) => State::NotUsed { why, key: Some(Box::new(key)) },
+            (Some(why), Some(Err(stop))) => State::NotUsed { why: format!("{why}; {}", stop.what), key: None },
+            (None, key) => state_of(storage, &current, key).unwrap_or_else(State::Broken),
+        };
+        if storage.encryption_key.is_none() && matches!(state, State::InUse { .. }) {
+            self.notes.push(format!(
+                "storage {id} encrypts, and storage.cfg does not say so: were its key file lost, backups would go on \
+                 unencrypted (`pvesm set {id} --encryption-key {}` says it)",
+                current.display()
+            ));
+        }
+        self.sources.push(BoxSource {
+            id,
+            place: Some(Place {
+                repository: storage.repository.clone(),
+                namespace: storage.namespace.clone(),
+                certificate: storage.certificate(),
+            }),
+            kept_in: KeptIn::StorageCfg,
+            state,
+            secret: Secret::Storage(node.clone(), storage.id.clone()),
+        });
+    }
+}
+
+/// A storage that takes backups: what decides is the key file, as it does for PVE.
+fn state_of(storage: &PbsStorage, path: &std::path::Path, key: Option<Outcome<LiveKey>>) -> Outcome<State> {
+    let id = &storage.id;
+    let Some(key) = key else {
+        let Some(mark) = storage.encryption_key else { return Ok(State::Unencrypted) };
+        let named = match mark {
+            KeyMark::Fingerprint(fingerprint) => format!(" with key {}", fingerprint.short()),
+            KeyMark::Unnamed => String::new(),
+        };
+        return Err(Stop::new(
+            Code::Preflight,
+            format!("storage {id} is to encrypt{named}, and its key file {} is gone", path.display()),
+        )
+        .remedy(format!(
+            "put the key file back (from the paper key, another node's copy, or a recovery); backups to {id} fail \
+             until then"
+        )));
+    };
+    let key = key?;
+    if let Some(KeyMark::Fingerprint(stated)) = storage.encryption_key
+        && stated != key.fingerprint()
+    {
+        return Err(other_key(id.as_str(), stated, key.fingerprint(), path));
+    }
+    let name: Name = id.as_str().parse().or_stop(Code::Preflight, || {
+        format!("storage {id}: its name is too long for the escrow, which takes 64 characters")
+    })?;
+    let fact = fact(
+        &name,
+        &storage.repository,
+        &storage.namespace,
+        storage.certificate(),
+        key.fingerprint(),
+        KeptIn::StorageCfg,
+    )?;
+    Ok(State::InUse { fact, key: Box::new(key), restore_paths: Vec::new() })
+}
+
+fn other_key(id: &str, stated: Fingerprint, found: Fingerprint, path: &std::path::Path) -> Stop {
+    Stop::new(
+        Code::Preflight,
+        format!(
+            "storage {id}: storage.cfg names key {}, and {} holds key {}",
+            stated.short(),
+            path.display(),
+            found.short()
+        ),
+    )
+    .remedy(format!(
+        "find out which of the two the backups use (`proxmox-backup-client snapshot list` names it); put that key file \
+         in place, or say the right one with `pvesm set {id} --encryption-key <file>`"
+    ))
+}
+
+/// A stanza that PVE may know and we do not understand is named, never passed over.
+fn not_understood(error: &PveError) -> BoxSource {
+    let id = match error {
+        PveError::Storage { id, .. } => id.clone(),
+        _ => "?".to_owned(),
+    };
+    BoxSource {
+        place: None,
+        kept_in: KeptIn::StorageCfg,
+        state: State::Broken(stop_of(error, &format!("storage {id} is not understood"))),
+        secret: Secret::None,
+        id,
+    }
+}
+
+fn of_settings(settings: &SourceSettings) -> BoxSource {
+    let place = || -> Outcome<Place> {
+        let text = settings.namespace.as_ref().map(ToString::to_string).unwrap_or_default();
+        let odd = || format!("source {}: its namespace is not understood", settings.id);
+        Ok(Place {
+            repository: repository(settings)?,
+            namespace: text.parse().or_stop(Code::Usage, odd)?,
+            certificate: certificate(settings)?,
+        })
+    };
+    let (place, state) = match place() {
+        Ok(place) => {
+            let state = in_settings(settings, &place).unwrap_or_else(State::Broken);
+            (Some(place), state)
+        }
+        Err(stop) => (None, State::Broken(stop)),
+    };
+    BoxSource {
+        id: settings.id.to_string(),
+        place,
+        kept_in: KeptIn::Settings,
+        state,
+        secret: Secret::File(settings.token_file.clone()),
+    }
+}
+
+fn in_settings(settings: &SourceSettings, place: &Place) -> Outcome<State> {
+    let key = LiveKey::read(settings.id.as_str(), &settings.key_file)?;
+    let Place { repository, namespace, certificate } = place;
+    Ok(State::InUse {
+        fact: fact(&settings.id, repository, namespace, *certificate, key.fingerprint(), KeptIn::Settings)?,
+        key: Box::new(key),
+        restore_paths: restore_paths(settings)?,
+    })
+}
+
+fn stop_of(error: &PveError, what: &str) -> Stop {
+    Stop::new(Code::Preflight, format!("{what}: {error}")).remedy(error.next_step())
+}
+
+// === impl BoxSource ===
+
+impl BoxSource {
+    /// The key in its key file, used or not.
+    pub(crate) fn key(&self) -> Option<&LiveKey> {
+        match &self.state {
+            State::InUse { key, .. } => Some(key),
+            State::NotUsed { key, .. } => key.as_deref(),
+            State::Unencrypted | State::Broken(_) => None,
+        }
+    }
+
+    /// What it authenticates itself with.
+    pub(crate) fn secret(&self) -> Outcome<TokenSecret> {
+        let cannot = || format!("the password of storage {} cannot be used", self.id);
+        match &self.secret {
+            Secret::File(path) => read_token(path),
+            Secret::Storage(node, id) => match secrets::password(node, id) {
+                Ok(Some(secret)) => TokenSecret::new(secret).or_stop(Code::Preflight, cannot),
+                Ok(None) => Err(Stop::new(Code::Preflight, format!("storage {id} has no password file"))
+                    .remedy(format!("`pvesm set {id} --password` asks for the token's secret and keeps it"))),
+                Err(error) => Err(stop_of(&error, &cannot())),
+            },
+            Secret::None => Err(Stop::new(Code::Preflight, cannot())),
+        }
+    }
+
+    /// A connection to it.
+    pub(crate) fn access(&self) -> Outcome<Access> {
+        let unknown = || Stop::new(Code::Preflight, format!("where source {} is, is not understood", self.id));
+        let Place { repository, namespace, certificate } = self.place.as_ref().ok_or_else(unknown)?;
+        let secret = Zeroizing::new(self.secret()?.expose_text().to_owned());
+        Access::new(repository.clone(), namespace.clone(), secret, *certificate)
+            .or_stop(Code::Preflight, || format!("the secret of source {} cannot be used", self.id))
+    }
+}
+
+#[cfg(test)]
+mod tests;
