@@ -59,6 +59,17 @@ impl Environment {
         Ok(environment)
     }
 
+    /// For a program of PVE, whose children connect with what PVE gives them. The client inside
+    /// inherits the empty trust store of a pinned server; it may run as an unprivileged container's
+    /// user, who cannot look into our folder, so what stands for "no certificates" is the null device.
+    pub(crate) fn of_pve(folder: &Folder, pinned: bool) -> Result<Self, PrivateError> {
+        let mut environment = Self::offline(folder)?;
+        if pinned {
+            environment.0.extend([("SSL_CERT_FILE", "/dev/null".into()), ("SSL_CERT_DIR", "/dev/null".into())]);
+        }
+        Ok(environment)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, &OsStr)> {
         self.0.iter().map(|(name, value)| (*name, value.as_os_str()))
     }

@@ -7,6 +7,8 @@
 //! | see the Proxmox Backup Server storages in `storage.cfg` | [`storage`] |
 //! | read or put key and password files | [`secrets`] |
 //! | bring a storage with its key and token onto a node | [`install`] |
+//! | know which guest numbers are taken, and find a free one | [`guests`] |
+//! | restore a guest by `pct restore` or `qmrestore` | [`restore`], [`progress`], [`guest_failure`], [`leftover`] |
 //! | ask PVE itself which storages it sees, and how much room they have | [`pvesm`] |
 //!
 //! # What holds here
@@ -21,14 +23,20 @@
 
 pub mod error;
 pub mod guest_config;
+pub mod guest_failure;
+pub mod guests;
 pub mod install;
 pub mod jobs;
+pub mod leftover;
 mod lock;
 pub mod node;
+pub mod progress;
 pub mod pvesm;
+pub mod restore;
 pub mod secrets;
 pub mod sections;
 pub mod storage;
+mod worker;
 mod write;
 
 pub use error::PveError;

@@ -1,0 +1,478 @@
+//! What a failed `pct restore` or `qmrestore` means, named by what the person can do next.
+//!
+//! One table from PVE's last words to a failure. The texts are from the sources of the versions that
+//! `docs/findings/pve-restore.md` names; none was recorded on a real node. Where the client or
+//! `pbs-restore` failed inside, their own words are in the output, and the client's table
+//! ([`crate::failure::classify`]) reads them.
+
+use std::path::PathBuf;
+
+use tenwords_protocol::fingerprint::{Fingerprint, ShortFingerprint};
+use thiserror::Error;
+
+use super::error::PveError;
+use crate::{
+    failure::{Failure, classify},
+    scrub::scrub,
+};
+
+/// Why a guest was not restored. `Display` says what; [`Self::next_step`] what to do.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum GuestFailure {
+    /// The backup is not one that PVE restores this way.
+    #[error("Proxmox VE cannot restore this backup: {why}")]
+    Backup {
+        /// PVE's words.
+        why: String,
+    },
+    /// `proxmox-backup-client` or `pbs-restore` failed inside.
+    #[error("reading the backup failed: {0}")]
+    Client(Failure),
+    /// The number is taken. Nothing was touched.
+    #[error("the number {vmid} is taken{}", .by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default())]
+    Exists {
+        /// The number.
+        vmid: u32,
+        /// What has it, where that is known.
+        by: Option<String>,
+    },
+    /// It was asked to stop, or killed.
+    #[error("it was interrupted")]
+    Interrupted,
+    /// `storage.cfg` says that the storage has a key, and the key file is not there.
+    #[error("the storage's key file is not there: {said}")]
+    KeyMissing {
+        /// PVE's words, with the key's fingerprint.
+        said: String,
+    },
+    /// Another program works on this guest, or a former one died over it.
+    #[error("the guest is locked: {said}")]
+    Locked {
+        /// PVE's words.
+        said: String,
+    },
+    /// PVE does not find `proxmox-backup-client`.
+    #[error("Proxmox VE does not find proxmox-backup-client")]
+    NoClient,
+    /// PVE's program is not there.
+    #[error("there is no program {}", .program.display())]
+    NoProgram {
+        /// Where it was looked for.
+        program: PathBuf,
+    },
+    /// The cluster has no quorum.
+    #[error("the cluster has no quorum")]
+    NoQuorum,
+    /// A right is missing.
+    #[error("a right is missing: {said}")]
+    NoRights {
+        /// PVE's words.
+        said: String,
+    },
+    /// Only root may.
+    #[error("only root may restore guests")]
+    NotRoot,
+    /// The guest was restored, but not under the key that it should have been.
+    #[error("the backup was not read under key {expected}")]
+    NotUnderOurKey {
+        /// The key that it should have been.
+        expected: Fingerprint,
+        /// Those that the client named.
+        seen: Vec<ShortFingerprint>,
+    },
+    /// The guest that is there is protected.
+    #[error("the guest is protected against removal")]
+    Protected,
+    /// On our own side of `/etc/pve`.
+    #[error(transparent)]
+    Pve(#[from] PveError),
+    /// The guest that is there runs.
+    #[error("the guest is running")]
+    Running,
+    /// No room on the target.
+    #[error("there is no room left on the target storage")]
+    StorageFull,
+    /// There is no such storage.
+    #[error("there is no storage {storage}")]
+    StorageMissing {
+        /// Its name.
+        storage: String,
+    },
+    /// The storage is there and cannot take or give this.
+    #[error("the storage cannot be used: {why}")]
+    StorageUnusable {
+        /// PVE's words, or ours.
+        why: String,
+    },
+    /// A deadline of ours went by.
+    #[error("it did not finish in time, while waiting for {waiting_for}")]
+    TimedOut {
+        /// What had not come.
+        waiting_for: &'static str,
+    },
+    /// A text that is in no table.
+    #[error("it said: {text}")]
+    Unknown {
+        /// Its last words, scrubbed.
+        text: String,
+    },
+}
+
+impl GuestFailure {
+    /// Whether PVE says this only before it makes anything, so that what has the number now is not ours.
+    #[must_use]
+    pub fn is_before_anything(&self) -> bool {
+        matches!(
+            self,
+            Self::Exists { .. }
+                | Self::Locked { .. }
+                | Self::NoQuorum
+                | Self::NoRights { .. }
+                | Self::NotRoot
+                | Self::Protected
+                | Self::Running
+        )
+    }
+
+    /// What the person can do next.
+    #[must_use]
+    pub fn next_step(&self) -> &'static str {
+        match self {
+            Self::Backup { .. } => "take another snapshot of this guest, or restore its archives into folders",
+            Self::Client(failure) => failure.next_step(),
+            Self::Exists { .. } => "choose a free number; replacing a guest takes an order",
+            Self::Interrupted => "clean up what is left behind, then run the same command again",
+            Self::KeyMissing { .. } => "put the storage's key file in its place first",
+            Self::Locked { .. } => "see whether another task works on this guest; if none does, unlock it",
+            Self::NoClient => "install the package proxmox-backup-client",
+            Self::NoProgram { .. } => "install Proxmox VE's packages, or give the program's path",
+            Self::NoQuorum => "bring the cluster's other nodes back, or see `pvecm status`",
+            Self::NoRights { .. } | Self::NotRoot => "run this as root",
+            Self::NotUnderOurKey { .. } => "do not start this guest: its backup did not prove itself; remove it",
+            Self::Protected => "choose a free number",
+            Self::Pve(error) => error.next_step(),
+            Self::Running => "choose a free number",
+            Self::StorageFull => "make room on the target storage, or choose another one",
+            Self::StorageMissing { .. } => "choose a storage that `pvesm status` shows",
+            Self::StorageUnusable { .. } => "choose a storage that is active and takes disks of guests",
+            Self::TimedOut { .. } => {
+                "see whether the server answers and the target storage is not overloaded, then try again"
+            }
+            Self::Unknown { .. } => "read what the program said; if it does not help, report it",
+        }
+    }
+}
+
+/// Names the failure in what the program said: `task` is what its task printed, `said` its own last
+/// words. Nothing that holds a part of one of the `secrets` gets into the result.
+pub(crate) fn name(vmid: u32, task: &[u8], said: &[u8], secrets: &[&str]) -> GuestFailure {
+    let text = String::from_utf8_lossy(said);
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    // What PVE dies of comes last; warnings of Perl may stand before it, and a text of several lines is
+    // one text.
+    let whole = lines.join(" ");
+    for candidate in lines.iter().rev().copied().chain([whole.as_str()]) {
+        if let Some(failure) = row(vmid, candidate, task, secrets) {
+            return failure;
+        }
+    }
+    GuestFailure::Unknown { text: scrub(whole.as_bytes(), secrets) }
+}
+
+fn row(vmid: u32, line: &str, task: &[u8], secrets: &[&str]) -> Option<GuestFailure> {
+    let text = without_complaint(line);
+    let shown = || scrub(text.as_bytes(), secrets);
+    if let Some(failure) = of_a_child(text, task, secrets) {
+        return Some(failure);
+    }
+    let (_, means) = TABLE.iter().find(|(shape, _)| shape.fits(text))?;
+    Some(match means {
+        Means::Backup => GuestFailure::Backup { why: shown() },
+        Means::Exists => GuestFailure::Exists { vmid, by: Some(shown()) },
+        Means::Interrupted => GuestFailure::Interrupted,
+        Means::KeyMissing => GuestFailure::KeyMissing { said: shown() },
+        Means::Locked => GuestFailure::Locked { said: shown() },
+        Means::NoClient => GuestFailure::NoClient,
+        Means::NoQuorum => GuestFailure::NoQuorum,
+        Means::NoRights => GuestFailure::NoRights { said: shown() },
+        Means::NotRoot => GuestFailure::NotRoot,
+        Means::Protected => GuestFailure::Protected,
+        Means::Running => GuestFailure::Running,
+        Means::StorageMissing => {
+            let storage =
+                text.strip_prefix("storage '").and_then(|rest| rest.split_once('\'')).map_or("", |(id, _)| id);
+            GuestFailure::StorageMissing { storage: scrub(storage.as_bytes(), secrets) }
+        }
+        Means::StorageUnusable if is_full(text) => GuestFailure::StorageFull,
+        Means::StorageUnusable => GuestFailure::StorageUnusable { why: shown() },
+    })
+}
+
+/// The failure of a program that PVE ran, if that is what the text tells.
+fn of_a_child(text: &str, task: &[u8], secrets: &[&str]) -> Option<GuestFailure> {
+    let command = text.strip_prefix("command '").and_then(|rest| rest.rsplit_once("' failed: "));
+    // Of itself a child is not interrupted: somebody has told the whole group.
+    if command.is_some_and(|(_, why)| why.starts_with("got signal") || INTERRUPTED.contains(&why.trim())) {
+        return Some(GuestFailure::Interrupted);
+    }
+    let failure = match command {
+        Some((command, _)) if has_word(command, "/usr/bin/proxmox-backup-client") => classify(task, secrets),
+        Some((command, _)) if command.starts_with("/usr/bin/pbs-restore ") => of_pbs_restore(task, secrets)?,
+        Some((command, _)) if TARGET_TOOLS.iter().any(|tool| command.starts_with(tool)) => {
+            let task = String::from_utf8_lossy(task);
+            return Some(if is_full(&task) {
+                GuestFailure::StorageFull
+            } else {
+                GuestFailure::StorageUnusable { why: scrub(text.as_bytes(), secrets) }
+            });
+        }
+        Some(_) => return None,
+        None => classify(text.strip_prefix("proxmox-backup-client failed: ")?.as_bytes(), secrets),
+    };
+    Some(match failure {
+        Failure::DiskFull => GuestFailure::StorageFull,
+        failure => GuestFailure::Client(failure),
+    })
+}
+
+/// `pbs-restore` stands on the client's own library: behind its own words come the client's.
+fn of_pbs_restore(task: &[u8], secrets: &[&str]) -> Option<Failure> {
+    let task = String::from_utf8_lossy(task);
+    let mut lines = task.lines().rev();
+    if task.lines().any(|line| line.starts_with("blk_pwrite failed at offset ") && is_full(line)) {
+        return Some(Failure::DiskFull);
+    }
+    let found = lines.find_map(|line| {
+        line.strip_prefix("restore failed (connection error): ").or_else(|| line.strip_prefix("restore failed: "))
+    });
+    let Some(why) = found else {
+        let last = task.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        return Some(Failure::Unknown { text: scrub(last.as_bytes(), secrets) });
+    };
+    Some(classify(format!("Error: {why}").as_bytes(), secrets))
+}
+
+/// PVE's words before the words of what went wrong.
+fn without_complaint(line: &str) -> &str {
+    let rest = ["unable to restore CT ", "unable to restore VM "].iter().find_map(|start| line.strip_prefix(start));
+    let rest = rest.map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+    rest.and_then(|rest| rest.strip_prefix(" - ")).unwrap_or(line)
+}
+
+fn has_word(command: &str, word: &str) -> bool {
+    command.split(' ').any(|found| found == word)
+}
+
+fn is_full(text: &str) -> bool {
+    FULL.iter().any(|words| text.contains(words))
+}
+
+/// How a text looks.
+enum Shape {
+    Is(&'static str),
+    Starts(&'static str),
+    Ends(&'static str),
+    /// Begins with the first and has the second somewhere.
+    Has(&'static str, &'static str),
+}
+
+impl Shape {
+    fn fits(&self, text: &str) -> bool {
+        match self {
+            Self::Is(whole) => text == *whole,
+            Self::Starts(start) => text.starts_with(start),
+            Self::Ends(end) => text.ends_with(end),
+            Self::Has(start, middle) => text.strip_prefix(start).is_some_and(|rest| rest.contains(middle)),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Means {
+    Backup,
+    Exists,
+    Interrupted,
+    KeyMissing,
+    Locked,
+    NoClient,
+    NoQuorum,
+    NoRights,
+    NotRoot,
+    Protected,
+    Running,
+    StorageMissing,
+    StorageUnusable,
+}
+
+/// Names in these texts are our own (numbers, storages, volume ids), so a text may be looked into.
+const TABLE: &[(Shape, Means)] = &[
+    // PVE::Cluster, PVE::AbstractConfig, PVE::Tools
+    (Shape::Has("CT ", " already exists on node '"), Means::Exists),
+    (Shape::Has("VM ", " already exists on node '"), Means::Exists),
+    (Shape::Starts("CT is locked ("), Means::Locked),
+    (Shape::Starts("VM is locked ("), Means::Locked),
+    (Shape::Starts("can't lock file '"), Means::Locked),
+    (Shape::Is("cluster not ready - no quorum?"), Means::NoQuorum),
+    (Shape::Ends("no quorum!"), Means::NoQuorum),
+    (Shape::Ends("protection mode enabled"), Means::Protected),
+    (Shape::Is("can't overwrite running container"), Means::Running),
+    (Shape::Is("vm is running"), Means::Running),
+    (Shape::Starts("403 Permission check failed"), Means::NoRights),
+    (Shape::Is("please run as root"), Means::NotRoot),
+    (Shape::Is("received interrupt"), Means::Interrupted),
+    (Shape::Is("interrupted by signal"), Means::Interrupted),
+    // PVE::Storage and its plugins
+    (Shape::Has("storage '", "' does not exist"), Means::StorageMissing),
+    (Shape::Has("storage '", "' is disabled"), Means::StorageUnusable),
+    (Shape::Has("storage '", "' is not available on node '"), Means::StorageUnusable),
+    (Shape::Has("storage '", "' is not online"), Means::StorageUnusable),
+    (Shape::Has("storage: storage '", "' does not support container directories"), Means::StorageUnusable),
+    (Shape::Has("400 Parameter verification failed. storage: ", "storage '"), Means::StorageUnusable),
+    (Shape::Starts("connection check for storage '"), Means::StorageUnusable),
+    (Shape::Starts("unable to activate storage '"), Means::StorageUnusable),
+    (Shape::Starts("unable to allocate an image name for VM "), Means::StorageUnusable),
+    (Shape::Starts("unable to create image: "), Means::StorageUnusable),
+    (Shape::Starts("unable to create subvol '"), Means::StorageUnusable),
+    (Shape::Starts("Content type 'images' is not available on storage '"), Means::StorageUnusable),
+    (Shape::Starts("content type 'rootdir' is not available or configured on storage '"), Means::StorageUnusable),
+    (Shape::Starts("zfs error: "), Means::StorageUnusable),
+    (Shape::Starts("lvcreate '"), Means::StorageUnusable),
+    (Shape::Starts("mkdir "), Means::StorageUnusable),
+    (Shape::Has("encryption configured ('", "') but no encryption key file found!"), Means::KeyMissing),
+    (Shape::Starts("executable not found '/usr/bin/proxmox-backup-client'!"), Means::NoClient),
+    // The backup itself
+    (Shape::Starts("unable to parse PBS volume name '"), Means::Backup),
+    (Shape::Starts("unable to parse volume ID '"), Means::Backup),
+    (Shape::Starts("unable to use volume "), Means::Backup),
+    (Shape::Starts("got unexpected backup format '"), Means::Backup),
+    (Shape::Starts("got unexpected vtype '"), Means::Backup),
+    (Shape::Starts("archive does not contain data for drive '"), Means::Backup),
+    (Shape::Starts("backup does not look like a qemu-server backup"), Means::Backup),
+    (Shape::Starts("unable to parse file size in 'index.json'"), Means::Backup),
+    (Shape::Starts("unable to detect disk size - please specify "), Means::Backup),
+    (Shape::Starts("rootfs configuration could not be recovered"), Means::Backup),
+    (Shape::Starts("restoring rootfs to "), Means::Backup),
+];
+
+const INTERRUPTED: [&str; 3] = ["received interrupt", "interrupted by signal", "got timeout"];
+/// What makes volumes and file systems.
+const TARGET_TOOLS: [&str; 7] =
+    ["/usr/bin/qemu-img ", "mkfs.ext4 ", "zfs ", "/sbin/lvcreate ", "/sbin/vgs ", "rbd ", "/usr/bin/rbd "];
+/// A storage without room, as kernel, ZFS and LVM say it.
+const FULL: [&str; 6] = [
+    "No space left on device",
+    "out of space",
+    "Disk quota exceeded",
+    "not enough free space",
+    "insufficient free space",
+    "Insufficient free space",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(task: &str, said: &str) -> String {
+        let failure = name(900, task.as_bytes(), said.as_bytes(), &["a-secret-token-of-ours"]);
+        assert!(!failure.next_step().is_empty());
+        let text = format!("{failure:?}");
+        text.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn every_text_of_the_sources_has_its_name() {
+        let client = "unable to restore CT 900 - command '/usr/bin/proxmox-backup-client restore '--crypt-mode=encrypt' \
+                      '--keyfd=9' ct/100/2026-01-01T00:00:00Z root.pxar /var/lib/lxc/900/rootfs --allow-existing-dirs \
+                      --repository u@pbs@h:store' failed: exit code 255\n";
+        let disk = "command '/usr/bin/pbs-restore --repository u@pbs@h:store vm/1/2026-01-01T00:00:00Z \
+                    drive-scsi0.img.fidx /dev/x --verbose' failed: exit code 255\n";
+        for (task, said, expected) in [
+            ("", "CT 900 already exists on node 'pve1'\n", "Exists"),
+            ("", "unable to restore VM 900 - VM 900 already exists on node 'pve1'\n", "Exists"),
+            ("", "unable to restore CT 900 - CT is locked (backup)\n", "Locked"),
+            (
+                "",
+                "unable to restore VM 900 - can't lock file '/var/lock/qemu-server/lock-900.conf' - got timeout\n",
+                "Locked",
+            ),
+            (
+                "",
+                "trying to acquire lock...\ncan't lock file '/run/lock/lxc/pve-config-900.lock' - got timeout\n",
+                "Locked",
+            ),
+            ("", "please run as root\n", "NotRoot"),
+            ("", "cluster not ready - no quorum?\n", "NoQuorum"),
+            ("", "403 Permission check failed (/storage/local, Datastore.AllocateSpace)\n", "NoRights"),
+            ("", "unable to restore CT 900 - protection mode enabled\n", "Protected"),
+            ("", "can't overwrite running container\n", "Running"),
+            ("", "unable to restore VM 900 - vm is running\n", "Running"),
+            ("", "storage 'nope' does not exist\n", "StorageMissing"),
+            ("", "storage 'x' is disabled\n", "StorageUnusable"),
+            (
+                "",
+                "400 Parameter verification failed.\nstorage: storage 'pbs' does not support container directories\n\
+                 pct restore <vmid> <ostemplate> [OPTIONS]\n",
+                "StorageUnusable",
+            ),
+            ("", "Content type 'images' is not available on storage 'local'\n", "StorageUnusable"),
+            ("", "unable to restore CT 900 - zfs error: cannot create 'rpool/x': out of space\n", "StorageFull"),
+            (
+                "qemu-img: /x: No space left on device\n",
+                "unable to restore CT 900 - unable to create image: qemu-img: /x: No space left on device\n",
+                "StorageFull",
+            ),
+            (
+                "",
+                "unable to restore CT 900 - encryption configured ('aa:bb') but no encryption key file found!\n",
+                "KeyMissing",
+            ),
+            (
+                "",
+                "executable not found '/usr/bin/proxmox-backup-client'! Proxmox backup client not installed?\n",
+                "NoClient",
+            ),
+            ("", "unable to parse PBS volume name 'backup/ct/a_b/x'\n", "Backup"),
+            ("", "backup does not look like a qemu-server backup (missing 'qemu-server.conf' file)\n", "Backup"),
+            ("Error: snapshot ct/100/2026-01-01T00:00:00Z does not exist.\n", client, "Client"),
+            ("", "unable to restore CT 900 - received interrupt\n", "Interrupted"),
+            ("", "interrupted by signal\n", "Interrupted"),
+            ("", &client.replace("exit code 255", "got signal 15"), "Interrupted"),
+            ("", &client.replace("exit code 255", "received interrupt"), "Interrupted"),
+            ("restore failed: write_data_callback failed (-28)\n", disk, "Client"),
+            (
+                "blk_pwrite failed at offset 4194304 length 4194304 (-28) - No space left on device\n\
+                 restore failed: write_data_callback failed (-28)\n",
+                disk,
+                "StorageFull",
+            ),
+            ("", "perl: warning: Setting locale failed.\nCT 900 already exists on node 'pve1'\n", "Exists"),
+            ("", "something that nobody has seen\n", "Unknown"),
+            ("", "", "Unknown"),
+        ] {
+            assert_eq!(named(task, said), expected, "{said}");
+        }
+    }
+
+    #[test]
+    fn the_clients_words_inside_are_read_by_the_clients_table() {
+        let said = "command '/usr/bin/pbs-restore x' failed: exit code 255";
+        let task = "restore failed (connection error): wrong key - manifest's key 1a:8d:27:c9:81:68:f6:3b does not \
+                    match provided key 2a:8d:27:c9:81:68:f6:3b\n";
+        let failure = name(900, task.as_bytes(), said.as_bytes(), &[]);
+        assert!(matches!(failure, GuestFailure::Client(Failure::WrongKey { .. })), "{failure:?}");
+        let said = "command 'lxc-usernsexec -m u:0:100000:65536 -- /usr/bin/proxmox-backup-client restore x' failed: exit code 255";
+        let failure = name(900, b"Error: snapshot ct/1/2026-01-01T00:00:00Z does not exist.\n", said.as_bytes(), &[]);
+        assert!(matches!(failure, GuestFailure::Client(Failure::NotFound { .. })), "{failure:?}");
+    }
+
+    #[test]
+    fn no_secret_and_no_escape_gets_out() {
+        for said in ["oh: a-secret-token-of-ours\n", "storage 'a-secret-token-of-ours' does not exist\n"] {
+            let failure = name(900, b"", said.as_bytes(), &["a-secret-token-of-ours"]);
+            assert!(!format!("{failure:?}{failure}").contains("secret-token"), "{failure:?}");
+        }
+        let failure = name(900, b"", "x\u{1b}[2J\u{202e}y".as_bytes(), &[]);
+        assert!(!failure.to_string().contains(['\u{1b}', '\u{202e}']), "{failure}");
+    }
+}
