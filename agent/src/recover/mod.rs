@@ -17,7 +17,7 @@ mod target;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use pbs_driver::{Client, PrivateDir, pve::Node};
+use pbs_driver::{Client, pve::Node};
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use tenwords_escrow::{code::RecoveryCode, gate::GatedKey, root::Root, select::date};
 use tenwords_protocol::{fingerprint::Fingerprint, ticket::Ticket, v1::V1};
@@ -26,7 +26,7 @@ use self::{
     claim::Claimed,
     install::ToInstall,
     open::OpenedEscrow,
-    plan::{Keyring, Plan},
+    plan::{Keyring, Plan, Planner},
     report::{Closure, Escrow, Missing, Report, Stopwatch},
     target::TargetFolder,
 };
@@ -70,7 +70,7 @@ pub(crate) fn run(
     }
     failures.into_outcome("before the words")?;
     let client = client?;
-    let node = pve::node(configuration)?;
+    let node = sources::node(&configuration.settings)?;
     watch.lap("preflight");
 
     say("2 Claiming …");
@@ -131,7 +131,10 @@ pub(crate) fn run(
     interrupt::check()?;
 
     say("6 The plan:");
-    let plan = Plan::make(&client, &keyring, &connected, &facts.trust, directive.as_ref(), lost_at, &into);
+    let ground = pve::ground(node.as_ref(), rehearsal)?;
+    let planner =
+        Planner { client: &client, keyring: &keyring, trust: &facts.trust, ground: &ground, into: &into, lost_at };
+    let plan = planner.plan(&connected, directive.as_ref());
     plan.lines().iter().for_each(|line| say(&format!("  {line}")));
     has_room(&plan, &into)?;
     watch.lap("plan and gate");
@@ -144,19 +147,19 @@ pub(crate) fn run(
         notes.push("a rehearsal puts no key, token or source in place".to_owned());
     } else {
         say("7 Putting keys, tokens and sources in place …");
-        installed = install_sources(configuration, client.private(), node.as_ref(), root, opened.escrow.keys());
+        installed = install_sources(configuration, node.as_ref(), root, opened.escrow.keys());
         if let Err(stop) = enroll::pin_operators(configuration, &facts.trust.operators) {
             notes.push(format!("the operators' keys could not be pinned on this machine: {stop}"));
         }
     }
-    missing.extend(installed.missing);
-    notes.extend(installed.notes);
+    missing.append(&mut installed.missing);
+    notes.append(&mut installed.notes);
     watch.lap("install");
 
     say("8 Restoring …");
-    let (restored, failed) = restore::run(&client, &keyring, &plan);
+    let done = restore::run(&client, &keyring, node.as_ref(), &installed, &plan);
     missing.extend(plan.missing);
-    missing.extend(failed);
+    missing.extend(done.missing);
     notes.extend(plan.notes);
     watch.lap("restore");
     drop(keyring);
@@ -201,7 +204,8 @@ pub(crate) fn run(
         rehearsal,
         interrupted: interrupt::is_ending(),
         escrow,
-        restored,
+        guests: done.guests,
+        restored: done.archives,
         missing,
         installed: installed.paths,
         recovered_files,
@@ -228,7 +232,6 @@ fn has_room(plan: &Plan<'_>, into: &Path) -> Outcome<()> {
 
 fn install_sources(
     configuration: &Configuration,
-    private: &PrivateDir,
     node: Option<&Node>,
     root: &Root,
     keys: &BTreeMap<Fingerprint, Arc<GatedKey>>,
@@ -247,7 +250,7 @@ fn install_sources(
             })
         })
         .collect();
-    install::install(configuration, private, node, &items)
+    install::install(configuration, node, &items)
 }
 
 // === 9: close ===

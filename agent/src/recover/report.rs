@@ -21,6 +21,8 @@ pub(crate) struct Report {
     pub(crate) interrupted: bool,
     /// Which escrow was opened.
     pub(crate) escrow: Escrow,
+    /// Guests that are there again, stopped.
+    pub(crate) guests: Vec<RestoredGuest>,
     pub(crate) restored: Vec<Restored>,
     pub(crate) missing: Vec<Missing>,
     pub(crate) installed: Vec<PathBuf>,
@@ -54,6 +56,26 @@ pub(crate) struct Restored {
     pub(crate) bytes: u64,
     pub(crate) milliseconds: u128,
     /// What the client said while it restored: what it could not set, above all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) said: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct RestoredGuest {
+    pub(crate) source: String,
+    pub(crate) snapshot: String,
+    /// `ct` or `vm`.
+    pub(crate) kind: &'static str,
+    pub(crate) vmid: u32,
+    /// Where its volumes are; absent if its own configuration says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) storage: Option<String>,
+    /// Its configuration on this node.
+    pub(crate) config: PathBuf,
+    /// Of its archives, as signed.
+    pub(crate) bytes: u64,
+    pub(crate) milliseconds: u128,
+    /// What PVE's programs said while they restored.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) said: Vec<String>,
 }
@@ -126,14 +148,27 @@ impl Report {
 
     pub(crate) fn tell(&self) {
         println!();
-        let bytes = self.restored.iter().map(|item| item.bytes).sum();
+        let of_guests = self.guests.iter().map(|guest| guest.bytes);
+        let bytes = self.restored.iter().map(|item| item.bytes).chain(of_guests).sum();
         let word = match (self.interrupted, self.missing.is_empty(), self.rehearsal) {
             (true, ..) => "INTERRUPTED",
             (false, false, _) => "NOT ALL is back",
             (false, true, true) => "Rehearsed",
             (false, true, false) => "Recovered",
         };
-        println!("{word}: box {} ({}), {} archives, {}.", self.box_name, self.box_id, self.restored.len(), size(bytes));
+        let guests = match self.guests.len() {
+            0 => String::new(),
+            n => format!("{n} guests, "),
+        };
+        let archives = self.restored.len();
+        println!("{word}: box {} ({}), {guests}{archives} archives, {}.", self.box_name, self.box_id, size(bytes));
+        for guest in &self.guests {
+            let RestoredGuest { source, snapshot, kind, vmid, bytes, said, .. } = guest;
+            println!("  {source} {snapshot} -> {kind} {vmid}, stopped ({})", size(*bytes));
+            for line in said {
+                println!("    {}", harmless(line, 400));
+            }
+        }
         for item in &self.restored {
             let Restored { source, snapshot, archive, target, said, .. } = item;
             println!("  {source} {snapshot} {archive} -> {} ({})", target.display(), size(item.bytes));

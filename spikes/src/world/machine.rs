@@ -44,7 +44,19 @@ impl Machine {
     pub fn new(world: &World, name: &str, client: &Path) -> Result<Self> {
         let folder = world.make(name)?;
         let (state, runtime) = (folder.join("state"), world.private().join(name));
-        let text = format!("state = {}\nruntime = {}\nclient = {}\n", quoted(&state), quoted(&runtime), quoted(client));
+        // Whatever Proxmox VE the machine has on which this runs is not this machine's.
+        let programs = ["pct", "qmrestore", "pvesm"].map(|name| {
+            let path = folder.join("usr/sbin").join(name);
+            format!("{name} = {}\n", quoted(&path))
+        });
+        let text = format!(
+            "state = {}\nruntime = {}\nclient = {}\n[pve]\netc = {}\n{}",
+            quoted(&state),
+            quoted(&runtime),
+            quoted(client),
+            quoted(&folder.join("etc/pve")),
+            programs.concat()
+        );
         fs::create_dir(folder.join("etc")).context("making etc")?;
         let machine = Self {
             runtime,

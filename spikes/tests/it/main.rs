@@ -6,6 +6,7 @@ mod ceremony;
 mod consumption;
 mod hostile;
 mod hub;
+mod inventory;
 mod manners;
 mod preflight;
 mod recovery;

@@ -1,15 +1,12 @@
 //! A storage of PVE, back into `storage.cfg` with its key and its token.
 //!
-//! The driver's [`pve::install`] decides the order and the door, finds everything that speaks
+//! The driver's [`place`] decides the order, finds everything that speaks
 //! against it before the first write, and does nothing where all is in place.
 
-use pbs_driver::{
-    PrivateDir,
-    pve::{
-        Node, PbsStorage, PveError, StorageId,
-        install::{Door, Wanted, install},
-        secrets::Put,
-    },
+use pbs_driver::pve::{
+    Node, PbsStorage, PveError, StorageId,
+    install::{Wanted, place},
+    secrets::Put,
 };
 use tenwords_escrow::root::{Certificate, Source};
 
@@ -21,7 +18,7 @@ use crate::{
 };
 
 /// Puts this source into `storage.cfg`, or says why not.
-pub(super) fn put(installed: &mut Installed, private: &PrivateDir, node: &Node, item: &ToInstall<'_>) {
+pub(super) fn put(installed: &mut Installed, node: &Node, item: &ToInstall<'_>) {
     let id = &item.source.id;
     let (stanza, token) = match (stanza(item.source), item.token) {
         (Ok(stanza), Some(token)) => (stanza, token),
@@ -34,7 +31,7 @@ pub(super) fn put(installed: &mut Installed, private: &PrivateDir, node: &Node, 
     };
     let key = item.key.expose_key_file();
     let wanted = Wanted { storage: &stanza, key: Some(&key), secret: token.expose_text() };
-    match install(node, private, &wanted) {
+    match place(node, &wanted) {
         Ok(done) => {
             let places = [
                 (done.stanza == Put::Written, "storage.cfg".to_owned()),
@@ -48,7 +45,7 @@ pub(super) fn put(installed: &mut Installed, private: &PrivateDir, node: &Node, 
                     installed.paths.push(path);
                 }
             }
-            if done.door == Door::None && installed.paths.len() == before {
+            if installed.paths.len() == before {
                 installed.notes.push(format!("storage {id} is in place already, with the right key"));
             }
             installed.storages.push(id.clone());

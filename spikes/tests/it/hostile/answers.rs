@@ -211,7 +211,7 @@ fn s69_a_directive_that_says_where_from_or_where_to_is_refused_whole() -> Result
         "ct/999: no snapshot",
         "the escrow lists no path for root.pxar",
         "archive other.pxar",
-        "guests by pct and qmrestore it cannot restore yet",
+        "it cannot become a guest here: there is no Proxmox VE on this machine",
     ] {
         ensure!(told.contains(sentence), "`{sentence}` is not said:\n{told}");
     }

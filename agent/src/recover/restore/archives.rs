@@ -1,38 +1,31 @@
-//! Restores the plan's archives through the client, and looks at the manifest once more after.
+//! The plan's archives, through the client into files and folders.
 
-use std::{
-    fs,
-    io::{self, IsTerminal as _},
-    ops::ControlFlow,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{fs, io, ops::ControlFlow, path::Path, time::Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use pbs_driver::{Client, restore};
-use pbs_format::datastore::{FileKind, FileName};
+use pbs_format::datastore::FileKind;
 
-use super::{
-    plan::{self, Keyring, Plan, Work, chain},
-    report::{Missing, Restored},
+use super::progress::Progress;
+use crate::{
+    durable, interrupt,
+    recover::{
+        plan::{Keyring, Piece, Plan, Work, chain},
+        report::{Missing, Restored},
+    },
 };
-use crate::{durable, interrupt, show::size};
-
-/// Without a terminal, a plain line so often.
-const PLAIN: Duration = Duration::from_secs(10);
 
 /// What came back and what did not. One failure does not stop the others.
-pub(crate) fn run(client: &Client, keyring: &Keyring<'_>, plan: &Plan<'_>) -> (Vec<Restored>, Vec<Missing>) {
+pub(super) fn run(client: &Client, keyring: &Keyring<'_>, plan: &Plan<'_>) -> (Vec<Restored>, Vec<Missing>) {
     let (mut restored, mut missing) = (Vec::new(), Vec::new());
     for work in &plan.work {
         let mut done = Vec::new();
-        for (archive, target) in &work.archives {
-            match one(client, keyring, work, archive, target) {
+        for piece in &work.archives {
+            match one(client, keyring, work, piece) {
                 Ok((item, before)) => done.push((item, before)),
-                Err(why) => missing.push(why.missing(work, archive, target)),
+                Err(why) => missing.push(why.missing(work, piece)),
             }
         }
-        match unchanged(client, keyring, work) {
+        match keyring.unchanged(client, work.access, &work.snapshot) {
             Ok(()) => restored.extend(done.into_iter().map(|(item, _)| item)),
             // What was restored under a list that is another one now is not the plan's. Only what
             // this very work has put in place is removed.
@@ -65,8 +58,9 @@ enum Why {
 }
 
 impl Why {
-    fn missing(self, work: &Work<'_>, archive: &FileName, target: &Path) -> Missing {
-        let what = format!("{} {} {}", work.source.id, work.snapshot.snapshot(), archive.archive());
+    fn missing(self, work: &Work<'_>, piece: &Piece) -> Missing {
+        let what = format!("{} {} {}", work.source.id, work.snapshot.snapshot(), piece.name);
+        let target = &piece.target;
         match self {
             Self::Occupied => Missing {
                 what,
@@ -87,16 +81,12 @@ impl Why {
     }
 }
 
-fn one(
-    client: &Client,
-    keyring: &Keyring<'_>,
-    work: &Work<'_>,
-    archive: &FileName,
-    target: &Path,
-) -> Result<(Restored, Before), Why> {
+fn one(client: &Client, keyring: &Keyring<'_>, work: &Work<'_>, piece: &Piece) -> Result<(Restored, Before), Why> {
     if interrupt::is_ending() {
         return Err(Why::Failed("interrupted before it began".to_owned()));
     }
+    let Piece { file: archive, name, bytes, target } = piece;
+    let bytes = *bytes;
     let before = Before::look(target)?;
     if let Some(parent) = target.parent() {
         durable::folder(parent, 0o700)
@@ -106,11 +96,11 @@ fn one(
     let gone = || Why::Failed("its key or its signed entry is gone".to_owned());
     let key_file = keyring.key_file(key).ok_or_else(gone)?;
     let entry = work.snapshot.archive(archive.as_str()).ok_or_else(gone)?;
-    let bytes = entry.entry().size;
-    let request = restore::Request { access: work.access, snapshot: work.snapshot.snapshot(), archive, key_file, key };
-    let mut progress = Progress::new(archive.archive(), bytes);
+    let signed = entry.entry();
+    let request = restore::Request { access: work.access, snapshot: work.snapshot.snapshot(), signed, key_file, key };
+    let mut progress = Progress::new(name, bytes);
     let mut observe = |moment: restore::Progress| {
-        progress.at(moment.written);
+        progress.at(moment.received);
         if interrupt::is_ending() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let began = Instant::now();
@@ -133,8 +123,8 @@ fn one(
     let restored = Restored {
         source: work.source.id.to_string(),
         snapshot: work.snapshot.snapshot().to_string(),
-        archive: archive.archive().to_owned(),
-        target: target.to_owned(),
+        archive: name.clone(),
+        target: target.clone(),
         bytes,
         milliseconds: began.elapsed().as_millis(),
         said: output.said,
@@ -164,26 +154,6 @@ impl Before {
     }
 }
 
-/// Looks at the signed list of files once more. This shows a snapshot that was replaced; it does
-/// not show a server that handed the client another list, signed under the same key, in between.
-fn unchanged(client: &Client, keyring: &Keyring<'_>, work: &Work<'_>) -> Result<(), String> {
-    let key = work.snapshot.key();
-    let key_file = keyring.key_file(key.fingerprint()).ok_or("its key file is gone")?;
-    let again = plan::gate(client, work.access, work.snapshot.snapshot(), key, key_file);
-    let again = again.map_err(|error| error.to_string())?;
-    let entries = |snapshot: &tenwords_escrow::gate::GatedSnapshot| {
-        snapshot
-            .archives()
-            .map(|archive| (archive.server_name().to_owned(), archive.entry().size, archive.entry().csum))
-            .collect::<Vec<_>>()
-    };
-    if entries(&again) == entries(&work.snapshot) {
-        Ok(())
-    } else {
-        Err("its signed list of files is another one now".into())
-    }
-}
-
 /// Removes what this run has put at `target`, which was free before; says so if it cannot.
 fn removed(target: &Path, before: Before) -> String {
     let remove = |path: &Path| match fs::symlink_metadata(path) {
@@ -200,46 +170,6 @@ fn removed(target: &Path, before: Before) -> String {
     match result {
         Ok(()) => String::new(),
         Err(error) => format!("; what it left at {} could NOT be removed ({error}), do not use it", target.display()),
-    }
-}
-
-struct Progress {
-    name: String,
-    total: u64,
-    bar: Option<ProgressBar>,
-    told: Instant,
-}
-
-impl Progress {
-    fn new(name: &str, total: u64) -> Self {
-        let bar = io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new(total);
-            if let Ok(style) = ProgressStyle::with_template(
-                "  {msg:24!} {bar:24} {bytes:>11} of {total_bytes} {bytes_per_sec:>12} {eta:>4} left",
-            ) {
-                bar.set_style(style);
-            }
-            bar.set_message(name.to_owned());
-            bar
-        });
-        Self { name: name.to_owned(), total, bar, told: Instant::now() }
-    }
-
-    fn at(&mut self, written: u64) {
-        match &self.bar {
-            Some(bar) => bar.set_position(written.min(self.total)),
-            None if self.told.elapsed() >= PLAIN => {
-                self.told = Instant::now();
-                eprintln!("{}: {} of {}", self.name, size(written.min(self.total)), size(self.total));
-            }
-            None => {}
-        }
-    }
-
-    fn end(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
     }
 }
 

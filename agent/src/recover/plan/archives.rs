@@ -1,0 +1,123 @@
+//! Archives into folders: of groups that are no guests, of guests where no guest can be made of them,
+//! and where a directive asks for it.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use pbs_driver::{Access, repository::Namespace};
+use pbs_format::datastore::{FileName, Group};
+use tenwords_escrow::{
+    gate::{GatedArchive, GatedSnapshot},
+    root::Source,
+};
+
+use super::{ASK_OPERATOR, Plan, Planner};
+use crate::recover::connect::Connected;
+
+/// One gated snapshot with its archives and their targets.
+pub(crate) struct Work<'a> {
+    pub(crate) source: &'a Source,
+    pub(crate) access: &'a Access,
+    pub(crate) snapshot: GatedSnapshot,
+    pub(crate) archives: Vec<Piece>,
+}
+
+/// One archive, and where it goes.
+pub(crate) struct Piece {
+    /// The signed file by its name on the server.
+    pub(crate) file: FileName,
+    /// As a person says it, `root.pxar`.
+    pub(crate) name: String,
+    /// As signed; of a split archive, both halves.
+    pub(crate) bytes: u64,
+    pub(crate) target: PathBuf,
+}
+
+/// The one archive that a directive names, to this place or a new folder.
+pub(super) struct Only<'d> {
+    pub(super) name: &'d str,
+    pub(super) target: Option<PathBuf>,
+}
+
+impl Planner<'_> {
+    /// Adds a snapshot's archives, each to a target of its own.
+    pub(super) fn archives<'a>(
+        &self,
+        plan: &mut Plan<'a>,
+        source: &'a Connected<'a>,
+        snapshot: GatedSnapshot,
+        only: Option<Only<'_>>,
+        what: &str,
+    ) {
+        let group: &Group = snapshot.snapshot().group();
+        let mut folder = self.into.join(source.source.id.as_str());
+        if *source.access.namespace() != own_namespace(source.source) {
+            folder.extend(source.access.namespace().components().map(|name| format!("ns-{name}")));
+        }
+        let folder = folder.join(format!("{}-{}", group.backup_type(), group.id()));
+        let mut archives: Vec<Piece> = Vec::new();
+        let mut names = BTreeSet::new();
+        for (archive, name, bytes) in pieces(&snapshot) {
+            let (target, chosen) = match &only {
+                None => (None, true),
+                Some(only) => {
+                    (only.target.clone(), [name.as_str(), archive.name(), archive.server_name()].contains(&only.name))
+                }
+            };
+            // `x.pxar.didx` and `x.pxar.blob` would share a target: the second keeps its server name.
+            let free = if names.insert(name.clone()) { name.as_str() } else { archive.server_name() };
+            let target = target.unwrap_or_else(|| folder.join(free));
+            let mut taken = plan.work.iter().flat_map(|work| &work.archives);
+            if chosen && taken.any(|piece| piece.target == target) {
+                plan.not(
+                    format!("{what} {name}"),
+                    format!("{} is already the target of another snapshot of this plan", target.display()),
+                    ASK_OPERATOR,
+                    false,
+                );
+            } else if chosen {
+                archives.push(Piece { file: archive.entry().filename.clone(), name, bytes, target });
+            }
+        }
+        if let Some(only) = &only
+            && archives.is_empty()
+        {
+            plan.not(what, format!("the snapshot has no free archive {}", only.name), ASK_OPERATOR, false);
+        }
+        if !archives.is_empty() {
+            plan.work.push(Work { source: source.source, access: &source.access, snapshot, archives });
+        }
+    }
+}
+
+/// What of a snapshot is restored: every signed file but the catalog; the two halves of a split
+/// archive (`x.mpxar`, `x.ppxar`) are one, `x.pxar`, and are asked for by the first.
+pub(super) fn pieces(snapshot: &GatedSnapshot) -> impl Iterator<Item = (GatedArchive<'_>, String, u64)> {
+    let half = |archive: &GatedArchive<'_>, from: &str, to: &str| {
+        let stem = archive.server_name().strip_suffix(from)?.to_owned();
+        snapshot.archive(&format!("{stem}{to}"))
+    };
+    snapshot.archives().filter(|archive| archive.server_name() != CATALOG).filter_map(move |archive| {
+        if half(&archive, PAYLOAD, METADATA).is_some() {
+            return None;
+        }
+        let bytes = archive.entry().size;
+        match half(&archive, METADATA, PAYLOAD) {
+            Some(payload) => {
+                let name = archive.name().replace(".mpxar", ".pxar");
+                Some((archive, name, bytes.saturating_add(payload.entry().size)))
+            }
+            None => Some((archive, archive.name().to_owned(), bytes)),
+        }
+    })
+}
+
+/// The namespace that the root names for a source.
+pub(super) fn own_namespace(source: &Source) -> Namespace {
+    let text = source.namespace.as_ref().map(ToString::to_string).unwrap_or_default();
+    text.parse().unwrap_or_else(|_| Namespace::root())
+}
+
+/// A listing for search, which no restore needs.
+const CATALOG: &str = "catalog.pcat1.didx";
+const METADATA: &str = ".mpxar.didx";
+const PAYLOAD: &str = ".ppxar.didx";

@@ -1,0 +1,316 @@
+//! Guests into guests: what can be one on this machine, and under which number.
+//!
+//! A guest goes to a free number: the directive's, else its own. A number that is taken is not given
+//! away; only an order could replace what is there. What cannot become a guest here goes into folders,
+//! archive by archive, and the plan says why.
+
+use std::collections::BTreeMap;
+
+use pbs_driver::{
+    Access,
+    pve::{
+        Node, StorageCfg,
+        guest_config::{Disk, GuestConfig, Kind},
+    },
+    restore,
+};
+use pbs_format::datastore::BackupType;
+use tenwords_escrow::{
+    gate::GatedSnapshot,
+    root::{KeptIn, Source},
+};
+use tenwords_protocol::directive::{AsGuest, Name, Wanted};
+
+use super::{
+    ASK_OPERATOR, Plan, Planner,
+    archives::{own_namespace, pieces},
+    chain, groups, newest,
+};
+use crate::recover::connect::Connected;
+
+/// What guests could be restored onto.
+#[derive(Default)]
+pub(crate) struct Ground<'n> {
+    /// Nothing: no guest can be made here, and why.
+    pub(crate) node: Option<&'n Node>,
+    pub(crate) why_not: &'static str,
+    /// Every number in use in the cluster, and by what.
+    pub(crate) taken: BTreeMap<u32, String>,
+    pub(crate) storages: Option<StorageCfg>,
+    /// This node's name.
+    pub(crate) name: String,
+}
+
+/// One gated snapshot that becomes a guest.
+pub(crate) struct GuestWork<'a> {
+    pub(crate) source: &'a Source,
+    pub(crate) access: &'a Access,
+    pub(crate) snapshot: GatedSnapshot,
+    pub(crate) kind: Kind,
+    pub(crate) vmid: u32,
+    /// The storage for its volumes; `None` leaves that to the guest's own configuration.
+    pub(crate) storage: Option<Name>,
+}
+
+/// A group's own kind and number.
+type Number = (Kind, u32);
+
+impl GuestWork<'_> {
+    /// Of all its archives but the catalog, as signed.
+    pub(crate) fn bytes(&self) -> u64 {
+        pieces(&self.snapshot).fold(0, |sum, (_, _, bytes)| bytes.saturating_add(sum))
+    }
+
+    /// For a person.
+    pub(crate) fn target(&self) -> String {
+        let what = match self.kind {
+            Kind::Container => "container",
+            Kind::Machine => "virtual machine",
+        };
+        let storage = self.storage.as_ref().map_or(String::new(), |storage| format!(" on storage {storage}"));
+        format!("{what} {}{storage}", self.vmid)
+    }
+}
+
+impl Planner<'_> {
+    /// The guest that a group could become here.
+    pub(super) fn guest(&self, source: &Connected<'_>, group: &str) -> Option<Number> {
+        self.impossible(source).is_none().then(|| number(group)).flatten()
+    }
+
+    /// Why nothing of this source can become a guest here.
+    fn impossible(&self, source: &Connected<'_>) -> Option<String> {
+        let id = &source.source.id;
+        if self.ground.node.is_none() {
+            return Some(self.ground.why_not.to_owned());
+        }
+        if source.source.kept_in != KeptIn::StorageCfg {
+            return Some(format!("source {id} is no storage of Proxmox VE"));
+        }
+        if *source.access.namespace() != own_namespace(source.source) {
+            return Some(format!("the storage {id} is for another namespace"));
+        }
+        None
+    }
+
+    /// Every guest of every source, once: from where its newest snapshot is. Told are the groups that
+    /// must go into folders although they are guests.
+    pub(super) fn guests<'a>(
+        &self,
+        plan: &mut Plan<'a>,
+        connected: &'a [Connected<'a>],
+    ) -> Vec<(&'a Connected<'a>, String)> {
+        let mut guests: BTreeMap<Number, Vec<(&'a Connected<'a>, String)>> = BTreeMap::new();
+        for source in connected {
+            for group in groups(source) {
+                if let Some(number) = self.guest(source, &group) {
+                    guests.entry(number).or_default().push((source, group));
+                } else if number(&group).is_some()
+                    && let Some(why) = self.impossible(source)
+                {
+                    plan.note_once(format!("{why}: guests of source {} go into folders", source.source.id));
+                }
+            }
+        }
+        let mut as_archives = Vec::new();
+        for (number, mut places) in guests {
+            places.sort_by_key(|(source, group)| {
+                std::cmp::Reverse(newest(source, group, self.lost_at).map(|snapshot| snapshot.time()))
+            });
+            let before = plan.missing.len();
+            let mut done = None;
+            for (source, group) in &places {
+                let Some(snapshot) = self.choose(plan, source, group, Wanted::Newest) else { continue };
+                if let Some(why) = self.other_key(source, &snapshot) {
+                    plan.notes.push(format!(
+                        "{} {}: {why}: it goes into folders",
+                        source.source.id,
+                        snapshot.snapshot()
+                    ));
+                    as_archives.push((*source, group.clone()));
+                } else {
+                    self.add(plan, source, snapshot, number, number.1, None);
+                }
+                done = Some(source.source.id.clone());
+                break;
+            }
+            if let Some(done) = done {
+                // What another source has of it, good or not, is not needed.
+                for missing in plan.missing.drain(before..).collect::<Vec<_>>() {
+                    if missing.what.starts_with(&format!("{done} ")) {
+                        plan.missing.push(missing);
+                    } else {
+                        plan.notes.push(format!("{}: {}; it comes from {done}", missing.what, missing.why));
+                    }
+                }
+            }
+        }
+        as_archives
+    }
+
+    /// What a directive asks for as a guest.
+    pub(super) fn as_guest<'a>(
+        &self,
+        plan: &mut Plan<'a>,
+        source: &'a Connected<'a>,
+        group: &str,
+        wanted: Wanted,
+        target: &AsGuest,
+    ) {
+        let what = format!("{} {group}", source.source.id);
+        let Some(number) = number(group) else {
+            return plan.not(what, "it is no guest's backup", ASK_OPERATOR, false);
+        };
+        if let Some(why) = self.impossible(source) {
+            return plan.not(what, format!("it cannot become a guest here: {why}"), TO_FOLDERS, false);
+        }
+        let Some(snapshot) = self.choose(plan, source, group, wanted) else { return };
+        if let Some(why) = self.other_key(source, &snapshot) {
+            return plan.not(what, why, TO_FOLDERS, false);
+        }
+        let vmid = target.vmid.map_or(number.1, std::num::NonZeroU32::get);
+        self.add(plan, source, snapshot, number, vmid, target.storage.clone());
+    }
+
+    /// A storage of PVE has one key file; an older snapshot may need another key.
+    fn other_key(&self, source: &Connected<'_>, snapshot: &GatedSnapshot) -> Option<String> {
+        let (needed, installed) = (snapshot.key().fingerprint(), source.source.key_fingerprint);
+        (needed != installed).then(|| {
+            format!(
+                "it needs key {}, and Proxmox VE gives its programs the storage's key {} only",
+                needed.short(),
+                installed.short()
+            )
+        })
+    }
+
+    fn add<'a>(
+        &self,
+        plan: &mut Plan<'a>,
+        source: &'a Connected<'a>,
+        snapshot: GatedSnapshot,
+        (kind, own): Number,
+        vmid: u32,
+        storage: Option<Name>,
+    ) {
+        let what = format!("{} {}", source.source.id, snapshot.snapshot());
+        if let Some(there) = self.ground.taken.get(&vmid) {
+            let why = format!("the number {vmid} is taken by {there}");
+            let remedy = "ask the operator for a directive that gives another number, or to order the replacement; \
+                          then run the same command again";
+            return plan.not(what, why, remedy, true);
+        }
+        if let Some(other) = plan.guests.iter().find(|other| other.vmid == vmid) {
+            let why = format!("{} of this plan becomes {vmid} already", other.snapshot.snapshot());
+            return plan.not(what, why, ASK_OPERATOR, false);
+        }
+        if !(100..=999_999_999).contains(&vmid) {
+            return plan.not(what, format!("{vmid} is no number that Proxmox VE gives a guest"), ASK_OPERATOR, false);
+        }
+        let storage = match self.storage(source, &snapshot, kind, storage) {
+            Ok(storage) => storage,
+            Err(why) => {
+                let remedy = "make the storage on this machine, or ask the operator for a directive that names one that \
+                              is here; then run the same command again";
+                return plan.not(what, why, remedy, false);
+            }
+        };
+        if vmid != own {
+            plan.notes.push(format!("{what} becomes {vmid} instead of {own}, as the directive says"));
+        }
+        plan.guests.push(GuestWork { source: source.source, access: &source.access, snapshot, kind, vmid, storage });
+    }
+
+    /// Where the volumes go: to the storage that was named, else to where they were. PVE takes one
+    /// storage for all of a container's volumes, and `local` if it is told none; a virtual machine's go
+    /// each to its own.
+    fn storage(
+        &self,
+        source: &Connected<'_>,
+        snapshot: &GatedSnapshot,
+        kind: Kind,
+        named: Option<Name>,
+    ) -> Result<Option<Name>, String> {
+        if let Some(named) = named {
+            return self.no_storage(named.as_str(), kind).map_or(Ok(Some(named)), Err);
+        }
+        let file = match kind {
+            Kind::Container => "pct.conf",
+            Kind::Machine => "qemu-server.conf",
+        };
+        let unreadable = |why: String| format!("its configuration {file} cannot be read: {why}");
+        let entry = snapshot.archive(file).ok_or_else(|| unreadable("the backup has none".to_owned()))?;
+        let key = snapshot.key().fingerprint();
+        let key_file = self.keyring.key_file(key).ok_or_else(|| unreadable("its key is gone".to_owned()))?;
+        let request = restore::Request {
+            access: &source.access,
+            snapshot: snapshot.snapshot(),
+            signed: entry.entry(),
+            key_file,
+            key,
+        };
+        let text = restore::bytes(self.client, &request, MAX_CONFIG).map_err(|error| unreadable(chain(&error)))?;
+        let config = match kind {
+            Kind::Container => GuestConfig::of_container(&text),
+            Kind::Machine => GuestConfig::of_machine(&text),
+        };
+        let of_disk = |disk: &Disk| disk.volume.split_once(':').map(|(storage, _)| storage.to_owned());
+        let (root, others): (Vec<&Disk>, Vec<&Disk>) = config.disks.iter().partition(|disk| disk.key == "rootfs");
+        match kind {
+            Kind::Container => {
+                let storage = root.first().and_then(|disk| of_disk(disk));
+                let storage = storage.ok_or_else(|| unreadable("it does not say where its root was".to_owned()))?;
+                if let Some(why) = self.no_storage(&storage, kind) {
+                    return Err(why);
+                }
+                storage.parse().map(Some).map_err(|_| format!("the storage {storage} cannot be named"))
+            }
+            Kind::Machine => {
+                let mut storages = others.into_iter().filter(|disk| disk.left_out.is_none()).filter_map(of_disk);
+                storages.find_map(|storage| self.no_storage(&storage, kind)).map_or(Ok(None), Err)
+            }
+        }
+    }
+
+    /// Why a guest's volumes cannot go to this storage.
+    fn no_storage(&self, storage: &str, kind: Kind) -> Option<String> {
+        let known = self.ground.storages.as_ref().and_then(|storages| storages.sections().find(storage));
+        let Some(section) = known else {
+            return Some(format!("there is no storage {storage} on this machine"));
+        };
+        if section.kind().eq_ignore_ascii_case("pbs") {
+            return Some(format!("the storage {storage} holds backups only"));
+        }
+        if section.get("disable").is_some() {
+            return Some(format!("the storage {storage} is switched off"));
+        }
+        let wanted = match kind {
+            Kind::Container => "rootdir",
+            Kind::Machine => "images",
+        };
+        // One without the property has its kind's default, which only PVE knows.
+        if section.get("content").flatten().is_some_and(|it| !it.split([',', ' ']).any(|word| word == wanted)) {
+            return Some(format!("the storage {storage} does not take {wanted}"));
+        }
+        let nodes = section.get("nodes").flatten();
+        let is_here = nodes.is_none_or(|nodes| nodes.split(',').any(|node| node.trim() == self.ground.name));
+        (!is_here).then(|| format!("the storage {storage} is not for this node"))
+    }
+}
+
+/// `ct/101` and `vm/102` are guests; anything else is none.
+fn number(group: &str) -> Option<Number> {
+    let (kind, id) = group.split_once('/')?;
+    let kind = match kind.parse().ok()? {
+        BackupType::Ct => Kind::Container,
+        BackupType::Vm => Kind::Machine,
+        BackupType::Host => return None,
+    };
+    let number = id.parse().ok()?;
+    (id == format!("{number}")).then_some((kind, number))
+}
+
+/// As large as pmxcfs lets a file be.
+const MAX_CONFIG: usize = 1 << 20;
+const TO_FOLDERS: &str =
+    "ask the operator for a directive that restores its archives into folders; then run the same command again";

@@ -1,0 +1,258 @@
+//! What will be restored, from where to where; shown and kept before anything is done.
+//!
+//! What the server lists only chooses. A snapshot enters the plan through the gate ([`proof`]): its
+//! manifest is fetched through the client and proves itself under one of the escrow's keys. What of
+//! it goes where is said by [`archives`] and [`guests`].
+
+mod archives;
+mod guests;
+mod proof;
+
+use std::{collections::BTreeSet, path::Path};
+
+use pbs_driver::{Client, snapshot::SnapshotInfo};
+use pbs_format::datastore::SnapshotRef;
+use tenwords_escrow::{gate::GatedSnapshot, root::Trust};
+use tenwords_protocol::{
+    directive::{Directive, Item, Place, Target, Wanted},
+    time::Timestamp,
+};
+
+use self::{archives::Only, proof::Unproven};
+pub(crate) use self::{
+    archives::{Piece, Work},
+    guests::{Ground, GuestWork},
+    proof::{Keyring, chain},
+};
+use super::{connect::Connected, report::Missing};
+use crate::{
+    show::{harmless, size},
+    sources,
+};
+
+/// A snapshot that fails the gate is passed over for the next older one, so many times.
+const TRIES: usize = 8;
+
+/// What to restore, and what not.
+#[derive(Default)]
+pub(crate) struct Plan<'a> {
+    pub(crate) work: Vec<Work<'a>>,
+    pub(crate) guests: Vec<GuestWork<'a>>,
+    pub(crate) missing: Vec<Missing>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// What a plan is made with.
+pub(crate) struct Planner<'p> {
+    pub(crate) client: &'p Client,
+    pub(crate) keyring: &'p Keyring<'p>,
+    pub(crate) trust: &'p Trust,
+    /// Where guests could go.
+    pub(crate) ground: &'p Ground<'p>,
+    /// Where archives go.
+    pub(crate) into: &'p Path,
+    /// What is newer is not chosen.
+    pub(crate) lost_at: Option<Timestamp>,
+}
+
+// === impl Plan ===
+
+impl Plan<'_> {
+    /// As lines for a person.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for guest in &self.guests {
+            lines.push(format!("{} {}", guest.source.id, guest.snapshot.snapshot()));
+            lines.push(format!("  -> {}", guest.target()));
+        }
+        for work in &self.work {
+            lines.push(format!("{} {}", work.source.id, work.snapshot.snapshot()));
+            for Piece { name, bytes, target, .. } in &work.archives {
+                lines.push(format!("  {name:<24} {:>12}  -> {}", size(*bytes), target.display()));
+            }
+        }
+        for Missing { what, why, .. } in &self.missing {
+            lines.push(format!("NOT: {what}: {why}"));
+        }
+        lines.extend(self.notes.iter().map(|note| format!("note: {note}")));
+        lines.into_iter().map(|line| harmless(&line, 400)).collect()
+    }
+
+    /// Bytes of all archives that go into folders, as their signed entries say.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.work.iter().flat_map(|work| &work.archives).fold(0, |sum, piece| piece.bytes.saturating_add(sum))
+    }
+
+    fn not(
+        &mut self,
+        what: impl Into<String>,
+        why: impl Into<String>,
+        remedy: impl Into<String>,
+        waits_for_order: bool,
+    ) {
+        self.missing.push(Missing {
+            what: harmless(&what.into(), 200),
+            why: harmless(&why.into(), 400),
+            remedy: remedy.into(),
+            waits_for_order,
+        });
+    }
+
+    /// Once for all guests that it is true of.
+    fn note_once(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+}
+
+// === impl Planner ===
+
+impl Planner<'_> {
+    /// Chooses by the directive, or the newest good snapshot of every group.
+    pub(crate) fn plan<'a>(&self, connected: &'a [Connected<'a>], directive: Option<&Directive>) -> Plan<'a> {
+        let mut plan = Plan::default();
+        match directive {
+            Some(directive) => {
+                for item in &directive.items {
+                    self.item(&mut plan, connected, item);
+                }
+            }
+            None => self.everything(&mut plan, connected),
+        }
+        plan
+    }
+
+    /// Guests first, each from where its newest snapshot is; then all that is no guest, or cannot be
+    /// one here.
+    fn everything<'a>(&self, plan: &mut Plan<'a>, connected: &'a [Connected<'a>]) {
+        let mut as_archives = self.guests(plan, connected);
+        for source in connected {
+            as_archives.extend(
+                groups(source)
+                    .into_iter()
+                    .filter(|group| self.guest(source, group).is_none())
+                    .map(|group| (source, group)),
+            );
+        }
+        for (source, group) in as_archives {
+            let what = format!("{} {group}", source.source.id);
+            if let Some(snapshot) = self.choose(plan, source, &group, Wanted::Newest) {
+                self.archives(plan, source, snapshot, None, &what);
+            }
+        }
+    }
+
+    fn item<'a>(&self, plan: &mut Plan<'a>, connected: &'a [Connected<'a>], item: &Item) {
+        let group = item.group.to_string();
+        let what = format!("{} {group}", item.source);
+        let Some(source) = connected.iter().find(|source| {
+            source.source.id == item.source
+                && item.namespace.as_ref().is_none_or(|ns| source.access.namespace().to_string() == ns.as_str())
+        }) else {
+            // A source that did not answer has been named with its cause already.
+            let why = "the directive names a source or namespace that the escrow does not know, or that did not answer";
+            return plan.not(what, why, ASK_OPERATOR, false);
+        };
+        match &item.target {
+            Target::Archive(archive) => {
+                let target = match archive.to {
+                    Place::NewFolder => None,
+                    Place::Original => {
+                        let path = sources::original_path(self.trust, &item.source, &item.group, &archive.archive);
+                        let Some(path) = path else {
+                            let why = format!("the escrow lists no path for {}", archive.archive);
+                            return plan.not(what, why, ASK_OPERATOR, false);
+                        };
+                        Some(path)
+                    }
+                };
+                if let Some(snapshot) = self.choose(plan, source, &group, item.snapshot) {
+                    let only = Only { name: archive.archive.as_str(), target };
+                    self.archives(plan, source, snapshot, Some(only), &what);
+                }
+            }
+            Target::Guest(guest) => self.as_guest(plan, source, &group, item.snapshot, guest),
+        }
+    }
+
+    /// The newest snapshot of a group, or the one wanted, that proves itself; why there is none goes
+    /// into the plan.
+    fn choose(
+        &self,
+        plan: &mut Plan<'_>,
+        source: &Connected<'_>,
+        group: &str,
+        wanted: Wanted,
+    ) -> Option<GatedSnapshot> {
+        let what = format!("{} {group}", source.source.id);
+        let mut candidates: Vec<&SnapshotInfo> =
+            source.snapshots.iter().filter(|info| info.snapshot.group().to_string() == group).collect();
+        candidates.sort_by_key(|info| std::cmp::Reverse(info.snapshot.time()));
+        if let Wanted::At(time) = wanted {
+            candidates.retain(|info| info.snapshot.time() == time);
+        }
+        if let Some(lost_at) = self.lost_at {
+            let newer = candidates.iter().filter(|info| info.snapshot.time() > lost_at).count();
+            if newer > 0 {
+                plan.note_once(format!(
+                    "{what}: {newer} snapshots are newer than the loss at {lost_at} and not chosen"
+                ));
+            }
+            candidates.retain(|info| info.snapshot.time() <= lost_at);
+        }
+        if candidates.is_empty() {
+            plan.not(what, format!("no snapshot ({wanted}) is there"), ASK_OPERATOR, false);
+            return None;
+        }
+        let mut refused = Vec::new();
+        let mut orderable = true;
+        for info in candidates.iter().take(TRIES) {
+            match self.keyring.prove(self.client, &source.access, info) {
+                Ok(snapshot) => {
+                    if !refused.is_empty() {
+                        plan.notes.push(format!(
+                            "{what}: {} newer snapshots did not prove themselves, an OLDER one is restored: {}",
+                            refused.len(),
+                            refused.join("; ")
+                        ));
+                    }
+                    return Some(snapshot);
+                }
+                // A server that does not answer says nothing about a snapshot: an older one is not
+                // taken in its place.
+                Err(Unproven::Driver(error)) => {
+                    let step = error.next_step().unwrap_or("see that the backup server answers");
+                    let remedy = format!("{step}; then run the same command again");
+                    plan.not(what, format!("{}: {}", info.snapshot.time(), chain(&error)), remedy, false);
+                    return None;
+                }
+                Err(why) => {
+                    orderable &= !matches!(why, Unproven::KeyMissing(_));
+                    refused.push(format!("{}: {}", info.snapshot.time(), chain(&why)));
+                }
+            }
+        }
+        let remedy = if orderable {
+            "only an operator's order for one exact snapshot lets an unproven one be restored; ask the operator"
+        } else {
+            "the words open other versions of the escrow too, which may hold that key: ask the operator for --version N"
+        };
+        plan.not(what, format!("no snapshot proved itself: {}", refused.join("; ")), remedy, orderable);
+        None
+    }
+}
+
+/// The groups of a source, each once.
+fn groups(source: &Connected<'_>) -> BTreeSet<String> {
+    source.snapshots.iter().map(|info| info.snapshot.group().to_string()).collect()
+}
+
+/// The newest snapshot of a group that was there when the box was lost.
+fn newest<'a>(source: &'a Connected<'_>, group: &str, lost_at: Option<Timestamp>) -> Option<&'a SnapshotRef> {
+    let of_group = source.snapshots.iter().map(|info| &info.snapshot).filter(|it| it.group().to_string() == group);
+    of_group.filter(|it| lost_at.is_none_or(|lost_at| it.time() <= lost_at)).max_by_key(|it| it.time())
+}
+
+const ASK_OPERATOR: &str =
+    "ask the operator to mend the directive; then run the same command again, with another --into";

@@ -1,0 +1,131 @@
+//! Whether a snapshot may be restored at all: its list of files through the client, judged natively.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use pbs_driver::{Access, Client, DriverError, Failure, Folder, restore, snapshot::SnapshotInfo};
+use pbs_format::datastore::SnapshotRef;
+use tenwords_escrow::gate::{GateError, GatedKey, GatedSnapshot};
+use tenwords_protocol::fingerprint::{Fingerprint, ShortFingerprint};
+use thiserror::Error;
+
+use crate::{
+    exit::{Code, OrStop as _, Outcome},
+    show::harmless,
+};
+
+/// The escrow's keys: opened, and as files for the client.
+pub(crate) struct Keyring<'a> {
+    keys: &'a BTreeMap<Fingerprint, Arc<GatedKey>>,
+    /// Holds the files; they go with it.
+    _folder: Folder,
+    files: BTreeMap<Fingerprint, PathBuf>,
+}
+
+impl<'a> Keyring<'a> {
+    /// Writes the key files into the client's private folder; they go with this value.
+    pub(crate) fn new(client: &Client, keys: &'a BTreeMap<Fingerprint, Arc<GatedKey>>) -> Outcome<Self> {
+        let cannot = || "cannot keep the opened keys in the private folder".to_owned();
+        let folder = client.private().folder().or_stop(Code::Preflight, cannot)?;
+        let mut files = BTreeMap::new();
+        for (fingerprint, key) in keys {
+            let name = format!("{}.enc", fingerprint.to_hex());
+            let path = folder.write(&name, &key.expose_key_file()).or_stop(Code::Preflight, cannot)?;
+            files.insert(*fingerprint, path);
+        }
+        Ok(Self { keys, _folder: folder, files })
+    }
+
+    pub(crate) fn key_file(&self, fingerprint: Fingerprint) -> Option<&Path> {
+        self.files.get(&fingerprint).map(PathBuf::as_path)
+    }
+
+    /// The gate for a snapshot that a server lists: by the key that it is said to need.
+    pub(super) fn prove(
+        &self,
+        client: &Client,
+        access: &Access,
+        info: &SnapshotInfo,
+    ) -> Result<GatedSnapshot, Unproven> {
+        let claimed = info.fingerprint.ok_or(Unproven::Plain)?;
+        let key = self.keys.get(&claimed).ok_or(Unproven::KeyMissing(claimed.shortened()))?;
+        let key_file = self.key_file(claimed).ok_or(Unproven::KeyMissing(claimed.shortened()))?;
+        gate(client, access, &info.snapshot, key, key_file)
+    }
+
+    /// Looks at the signed list of files of a snapshot once more. This shows a snapshot that was
+    /// replaced meanwhile.
+    pub(crate) fn unchanged(&self, client: &Client, access: &Access, before: &GatedSnapshot) -> Result<(), String> {
+        let key = before.key();
+        let key_file = self.key_file(key.fingerprint()).ok_or("its key file is gone")?;
+        let again = gate(client, access, before.snapshot(), key, key_file).map_err(|error| chain(&error))?;
+        let entries = |snapshot: &GatedSnapshot| {
+            snapshot
+                .archives()
+                .map(|archive| (archive.server_name().to_owned(), archive.entry().size, archive.entry().csum))
+                .collect::<Vec<_>>()
+        };
+        if entries(&again) == entries(before) {
+            Ok(())
+        } else {
+            Err("its signed list of files is another one now".into())
+        }
+    }
+}
+
+/// Why a snapshot is not restored.
+#[derive(Debug, Error)]
+pub(crate) enum Unproven {
+    /// Its list of files could not be had; nothing is known of it.
+    #[error("its list of files could not be fetched")]
+    Driver(#[source] DriverError),
+    /// The client refused its list of files.
+    #[error("the client refuses its list of files")]
+    Listed(#[source] DriverError),
+    /// It failed the gate.
+    #[error("it failed the gate")]
+    Gate(#[source] GateError),
+    /// It names a key that was not opened.
+    #[error("it needs key {0}, which this escrow does not hold")]
+    KeyMissing(ShortFingerprint),
+    /// It names no key.
+    #[error("it is not encrypted, or unfinished")]
+    Plain,
+}
+
+/// The manifest through the client, judged natively.
+fn gate(
+    client: &Client,
+    access: &Access,
+    wanted: &SnapshotRef,
+    key: &Arc<GatedKey>,
+    key_file: &Path,
+) -> Result<GatedSnapshot, Unproven> {
+    let manifest = restore::manifest(client, access, wanted, key_file).map_err(|error| match error.failure() {
+        // What the client itself finds wrong with a list of files is the list's fault.
+        Some(
+            Failure::Damaged { .. }
+            | Failure::MissingKey { .. }
+            | Failure::NotFound { .. }
+            | Failure::WrongKey { .. }
+            | Failure::WrongSignature,
+        ) => Unproven::Listed(error),
+        _ => Unproven::Driver(error),
+    })?;
+    GatedSnapshot::check(&manifest, key, wanted).map_err(Unproven::Gate)
+}
+
+/// An error with its causes, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    harmless(&text, 400)
+}

@@ -1,0 +1,139 @@
+//! The plan's guests, by PVE's own programs to free numbers.
+//!
+//! The snapshot has passed the gate when it entered the plan. After the restore its list of files is
+//! looked at again: PVE reads it several times by itself, and for disks its programs do not say under
+//! which key. A guest for which that second look fails is **not removed**: what proves that it is what
+//! this very run has made is the number that was free before, and that is not enough for a destruction
+//! that nobody has ordered. It is stopped (nothing here ever starts a guest), and it is named, with
+//! the command that removes it.
+
+use std::{ops::ControlFlow, time::Instant};
+
+use pbs_driver::{
+    Client,
+    pve::{
+        Node, StorageId,
+        guest_config::Kind,
+        progress::{GuestProgress, Step},
+        restore::{GuestError, GuestLimits, GuestRestore, restore},
+    },
+};
+
+use super::progress::Progress;
+use crate::{
+    interrupt,
+    recover::{
+        install::Installed,
+        plan::{GuestWork, Keyring, chain},
+        report::{Missing, RestoredGuest},
+    },
+};
+
+/// What guests are restored with.
+pub(super) struct Workshop<'w> {
+    pub(super) client: &'w Client,
+    pub(super) keyring: &'w Keyring<'w>,
+    pub(super) node: &'w Node,
+    pub(super) installed: &'w Installed,
+}
+
+impl Workshop<'_> {
+    /// One guest.
+    pub(super) fn restore(&self, work: &GuestWork<'_>) -> Result<RestoredGuest, Missing> {
+        let missing = |why: String, remedy: String| Missing {
+            what: format!("{} {} as {}", work.source.id, work.snapshot.snapshot(), work.target()),
+            why,
+            remedy,
+            waits_for_order: false,
+        };
+        if interrupt::is_ending() {
+            return Err(missing("interrupted before it began".into(), "run the same command again".into()));
+        }
+        if !self.installed.storages.contains(&work.source.id) {
+            let why = format!("its storage {} could not be put in place", work.source.id);
+            return Err(missing(why, "mend what is said of the storage; then run the same command again".into()));
+        }
+        let source: StorageId = work.source.id.as_str().parse().map_err(|error| {
+            missing(chain(&error), "rename the storage with the next ceremony; restore it by hand now".into())
+        })?;
+        let key = work.snapshot.key().fingerprint();
+        let request = GuestRestore {
+            node: self.node,
+            private: self.client.private(),
+            vmid: work.vmid,
+            source: &source,
+            snapshot: work.snapshot.snapshot(),
+            target: work.storage.as_ref().map(|storage| storage.as_str()),
+            unique: false,
+            key: Some(key),
+            limits: GuestLimits::default(),
+        };
+        let mut progress = Progress::new(&work.snapshot.snapshot().group().to_string(), work.bytes());
+        let mut observe = |moment: &GuestProgress| {
+            progress.at_step(&step(&moment.step), moment.written);
+            if interrupt::is_ending() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let began = Instant::now();
+        let result = restore(&request, &mut observe);
+        progress.end();
+        let output = result.map_err(|error| {
+            let mut why = chain(&error);
+            error.said.iter().for_each(|line| why.push_str(&format!("; {line}")));
+            missing(why, after_failure(&error))
+        })?;
+        if let Err(why) = self.keyring.unchanged(self.client, work.access, &work.snapshot) {
+            return Err(missing(
+                format!(
+                    "{} is there, and is NOT to be trusted: its backup could not be shown to be the same after the \
+                     restore: {why}",
+                    work.target()
+                ),
+                format!(
+                    "do not start it; remove it (`{} destroy {}`), see that the backup server answers and who writes to \
+                     it, then run the same command again",
+                    program(work.kind),
+                    work.vmid
+                ),
+            ));
+        }
+        Ok(RestoredGuest {
+            source: work.source.id.to_string(),
+            snapshot: work.snapshot.snapshot().to_string(),
+            kind: match work.kind {
+                Kind::Container => "ct",
+                Kind::Machine => "vm",
+            },
+            vmid: work.vmid,
+            storage: work.storage.as_ref().map(ToString::to_string),
+            config: output.config,
+            bytes: work.bytes(),
+            milliseconds: began.elapsed().as_millis(),
+            said: output.said,
+        })
+    }
+}
+
+/// What to do now, what is left behind included.
+fn after_failure(error: &GuestError) -> String {
+    let left = error.remedy();
+    let remove =
+        if left.is_empty() { String::new() } else { format!("; remove what it has left (`{}`)", left.join(" && ")) };
+    format!("{}{remove}; then run the same command again", error.next_step())
+}
+
+fn program(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Container => "pct",
+        Kind::Machine => "qm",
+    }
+}
+
+fn step(step: &Step) -> String {
+    match step {
+        Step::Configuration => "volumes are made".to_owned(),
+        Step::Tree => "files are extracted".to_owned(),
+        Step::Disk(number) => format!("disk {number}"),
+        Step::Merging => "the configuration is put together".to_owned(),
+        _ => "begun".to_owned(),
+    }
+}

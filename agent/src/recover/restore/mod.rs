@@ -1,0 +1,45 @@
+//! Step 8: restores what the plan has, guests first, and looks at each manifest once more after.
+
+mod archives;
+mod guests;
+mod progress;
+
+use pbs_driver::{Client, pve::Node};
+
+use super::{
+    install::Installed,
+    plan::{Keyring, Plan},
+    report::{Missing, Restored, RestoredGuest},
+};
+
+/// What came back and what did not. One failure does not stop the others.
+#[derive(Default)]
+pub(super) struct Done {
+    pub(super) guests: Vec<RestoredGuest>,
+    pub(super) archives: Vec<Restored>,
+    pub(super) missing: Vec<Missing>,
+}
+
+/// Restores.
+pub(super) fn run(
+    client: &Client,
+    keyring: &Keyring<'_>,
+    node: Option<&Node>,
+    installed: &Installed,
+    plan: &Plan<'_>,
+) -> Done {
+    let mut done = Done::default();
+    if let Some(node) = node {
+        let workshop = guests::Workshop { client, keyring, node, installed };
+        for guest in &plan.guests {
+            match workshop.restore(guest) {
+                Ok(guest) => done.guests.push(guest),
+                Err(missing) => done.missing.push(missing),
+            }
+        }
+    }
+    let (archives, missing) = archives::run(client, keyring, plan);
+    done.archives = archives;
+    done.missing.extend(missing);
+    done
+}
