@@ -71,6 +71,9 @@ impl Client {
     /// Where Debian's package puts it.
     pub const USUAL: &str = "/usr/bin/proxmox-backup-client";
 
+    /// The package that brings it, on Debian and on Proxmox VE.
+    pub const PACKAGE: &str = "proxmox-backup-client";
+
     /// The client at this path. Whether it is there is asked at each run, so that a message about a
     /// missing one comes where it matters.
     ///

@@ -6,7 +6,7 @@ use pbs_format::witness::WitnessError;
 use tenwords_protocol::fingerprint::Fingerprint;
 use thiserror::Error;
 
-use crate::{failure::Failure, private::PrivateError};
+use crate::{failure::Failure, private::PrivateError, repository::Repository};
 
 /// Each `Display` is its own level only; the causes follow as sources.
 #[derive(Debug, Error)]
@@ -132,6 +132,16 @@ impl DriverError {
             ),
             Self::Left { why, .. } => why.next_step(),
             _ => None,
+        }
+    }
+
+    /// The same with the names of the source that it is about.
+    #[must_use]
+    pub fn next_step_at(&self, source: &Repository) -> Option<String> {
+        match self {
+            Self::Client { failure, .. } => Some(failure.next_step_at(source)),
+            Self::Left { why, .. } => why.next_step_at(source),
+            _ => self.next_step().map(str::to_owned),
         }
     }
 

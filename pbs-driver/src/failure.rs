@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use tenwords_protocol::fingerprint::{Fingerprint, ShortFingerprint};
 use thiserror::Error;
 
+use crate::{client::Client, repository::Repository};
+
 pub use crate::texts::classify;
 
 /// What went wrong, by what can be done about it. `Display` says what; [`Self::next_step`] what to do.
@@ -22,10 +24,24 @@ pub enum Failure {
         /// The SHA-256 of the certificate that it showed, as [`crate::certificate`] saw it.
         presented: Option<Fingerprint>,
     },
+    /// Something on the server is in use by another task.
+    #[error("something else works on it on the server: {what}")]
+    Busy {
+        /// The server's words.
+        what: String,
+    },
     /// A chunk, blob or index on the server is missing or not what the manifest says.
-    #[error("the backup is damaged on the server: {what}")]
+    #[error("the backup is damaged on the server, {how}: {what}")]
     Damaged {
-        /// The client's words for it.
+        /// In what way.
+        how: Damage,
+        /// The client's words for it, the chunk's digest or the file's name in them.
+        what: String,
+    },
+    /// The server cannot get at the datastore: its disk is not there, or not as it was.
+    #[error("the server cannot open the datastore: {what}")]
+    DatastoreGone {
+        /// The server's words.
         what: String,
     },
     /// No room where the data goes.
@@ -51,7 +67,7 @@ pub enum Failure {
     /// The key file is under a passphrase, which a restore cannot be asked for.
     #[error("the key file is protected by a passphrase")]
     KeyProtected,
-    /// The datastore is closed for now. (Not recorded: the wording is from memory.)
+    /// The datastore is closed for now: offline, read-only, being removed, unmounted or refreshed.
     #[error("the datastore is in maintenance: {what}")]
     Maintenance {
         /// The server's words.
@@ -64,7 +80,7 @@ pub enum Failure {
         asked: ShortFingerprint,
     },
     /// There is no such program.
-    #[error("there is no program {}", .program.display())]
+    #[error("there is no program {} (the package {} brings it)", .program.display(), Client::PACKAGE)]
     NoClient {
         /// Where it was looked for.
         program: PathBuf,
@@ -134,6 +150,24 @@ pub enum Failure {
     /// The manifest was changed after the holder of the key had signed it.
     #[error("the backup's list of files does not carry the key's signature")]
     WrongSignature,
+}
+
+/// In what way a backup is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Damage {
+    /// The archive's own structure is not what a client writes.
+    #[error("an archive cannot be read")]
+    Archive,
+    /// A chunk's content is not what its name and checksum say.
+    #[error("a chunk is corrupt")]
+    CorruptChunk,
+    /// The manifest, an index or a blob is corrupt or not there.
+    #[error("a file of the snapshot is missing or corrupt")]
+    File,
+    /// A chunk is not there any more.
+    #[error("a chunk is missing")]
+    MissingChunk,
 }
 
 /// What the server has not.
@@ -230,20 +264,43 @@ impl Failure {
             Self::Certificate { .. } => {
                 "compare the fingerprint on the server (proxmox-backup-manager cert info); if the server was set up anew, this needs an order, never a yes"
             }
-            Self::Damaged { .. } => "take another snapshot, and run a verify job on the server",
+            Self::Busy { .. } => {
+                "wait for the other task on the server (backup, prune, garbage collection, sync), then try again"
+            }
+            Self::Damaged { how: Damage::MissingChunk, .. } => {
+                "take another snapshot; on the server run a verify job on the datastore, and find out what removed the chunk (a sync or a backup that brings it again heals it)"
+            }
+            Self::Damaged { .. } => {
+                "take another snapshot; on the server run a verify job on the datastore, and check its disk"
+            }
+            Self::DatastoreGone { .. } => {
+                "on the server, see that the datastore's disk is mounted (proxmox-backup-manager datastore list)"
+            }
             Self::DiskFull => "make room on the target's file system, or choose another target",
             Self::Interrupted => "run the same command again, with an empty target",
             Self::KeyFile { .. } | Self::KeyFileMismatch { .. } => "take another copy of the key file",
             Self::KeyProtected => "open the key file first; a restore takes an unprotected copy",
             Self::Maintenance { .. } => "wait for the end of the maintenance, or end it on the server",
-            Self::MissingKey { .. } | Self::WrongKey { .. } => "find the key with the fingerprint asked for",
+            Self::MissingKey { .. } | Self::WrongKey { .. } => {
+                "find the key file with the fingerprint asked for (proxmox-backup-client key show names a file's); an older version of the escrow may hold it"
+            }
             Self::NoClient { .. } => "install the package proxmox-backup-client, or give the program's path",
             Self::NotFound { .. } => "list what is there, and choose from that",
             Self::NotAuthorised { why } => match why {
-                Refusal::Role { .. } | Refusal::Owner => {
-                    "give user and token the role DatastoreBackup on the datastore, and check the datastore's name"
+                Refusal::Disabled => {
+                    "see on the server that neither the user nor the token is missing, disabled or expired (proxmox-backup-manager user list, user list-tokens)"
                 }
-                _ => "make a new secret for the token on the server",
+                Refusal::NoSecret => "give the token's secret; a user's password is never asked for here",
+                Refusal::Owner => {
+                    "give the group to this user or token (proxmox-backup-client change-owner), or use the token that made the backups"
+                }
+                Refusal::Role { .. } => {
+                    "give both the user and the token the role DatastoreBackup on the datastore (a token has only what its user has too), and check the datastore's name"
+                }
+                Refusal::Unstated => {
+                    "check the token's secret, and on the server that neither user nor token is missing, disabled or expired"
+                }
+                Refusal::WrongSecret => "make a new secret for the token on the server, and give it here",
             },
             Self::PassphrasesDiffer => "try again",
             Self::PassphraseTooShort => "use the ten words",
@@ -255,6 +312,53 @@ impl Failure {
             Self::Unreachable { .. } => "check network, name and port, and whether the server runs",
             Self::WrongPassphrase => "check the words and their order",
             Self::WrongSignature => "do not use this snapshot; somebody changed it on the server",
+        }
+    }
+
+    /// What the person can do next, with the names of the source that it is about.
+    #[must_use]
+    pub fn next_step_at(&self, source: &Repository) -> String {
+        let (who, user) = (source.auth_id(), source.auth_id().user());
+        let store = source.datastore();
+        let at = format!("{}:{}", source.host(), source.port());
+        match self {
+            Self::Certificate { expected: Some(_), presented: Some(shown) } => format!(
+                "on the server itself compare its fingerprint (proxmox-backup-manager cert info) with {shown}; if it is the same, the server was set up anew and its pin must be changed by an order, else somebody stands between here and {at}"
+            ),
+            Self::Certificate { .. } => {
+                format!("on the server compare its fingerprint (proxmox-backup-manager cert info) with what {at} shows")
+            }
+            Self::DatastoreGone { .. } | Self::Maintenance { .. } => {
+                format!("{}: datastore {store} on {}", self.next_step(), source.host())
+            }
+            Self::NotAuthorised { why: Refusal::WrongSecret | Refusal::Unstated } => match who.token() {
+                Some(token) => format!(
+                    "see on {} that the token {who} and its user {user} are enabled, or make it a new secret (proxmox-backup-manager user generate-token {user} {token}, after deleting the old one), and give that here",
+                    source.host()
+                ),
+                None => format!("check the password of {user} on {}", source.host()),
+            },
+            Self::NotAuthorised { why: Refusal::Role { .. } } => match who.token() {
+                Some(_) => format!(
+                    "give both {user} and {who} the role DatastoreBackup on /datastore/{store} (proxmox-backup-manager acl update /datastore/{store} DatastoreBackup --auth-id …), and see that a datastore of this name exists on {}",
+                    source.host()
+                ),
+                None => format!("give {user} the role DatastoreBackup on /datastore/{store}, and see that it exists"),
+            },
+            Self::NotAuthorised { why: Refusal::Disabled } => format!(
+                "see on {} that {user} and {who} exist, are enabled and have not expired (proxmox-backup-manager user list, user list-tokens {user})",
+                source.host()
+            ),
+            Self::MissingKey { asked } | Self::WrongKey { asked, .. } => {
+                format!("find the key file of the key {asked}; an older version of the escrow may hold it")
+            }
+            Self::NotFound { what: Thing::Datastore } => {
+                format!("see which datastores {} has, and whether {store} is one of them", source.host())
+            }
+            Self::Unreachable { .. } | Self::TimedOut { .. } => {
+                format!("see whether {at} is right, answers from here (network, firewall, name), and runs")
+            }
+            _ => self.next_step().to_owned(),
         }
     }
 

@@ -7,6 +7,7 @@
 //! | say where from, as whom, under which certificate | [`repository`], [`access`] |
 //! | put a copy of a key file under a passphrase, or take it off again | [`key`] |
 //! | know which certificate a server shows, before anybody is told a secret | [`certificate`] |
+//! | know what differs between versions of the client | [`compat`] |
 //! | ask whether a source works at all | [`status`] (never `login` or `version`: they prove nothing) |
 //! | know which snapshots and files there are | [`snapshot`] |
 //! | get data back | [`restore`] |
@@ -37,6 +38,7 @@
 pub mod access;
 pub mod certificate;
 pub mod client;
+pub mod compat;
 mod conversation;
 mod environment;
 pub mod error;

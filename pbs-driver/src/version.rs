@@ -5,7 +5,8 @@ use std::fmt;
 use serde::Deserialize;
 
 use crate::{
-    access::Access, certificate, client::Client, error::DriverError, failure::Failure, snapshot::unreadable, texts,
+    access::Access, certificate, client::Client, error::DriverError, failure::Failure, scrub::scrub, snapshot::unreadable,
+    texts,
 };
 
 /// A version as Proxmox counts: `3.2`, release `4`.
@@ -46,9 +47,21 @@ pub fn both(client: &Client, access: &Access) -> Result<Versions, DriverError> {
     Ok(Versions { client: answer.client, server })
 }
 
+impl Version {
+    /// Major and minor, if it is written as Proxmox writes versions. What differs between them, and
+    /// what to say about one that is not known: [`crate::compat`].
+    #[must_use]
+    pub fn numbers(&self) -> Option<(u32, u32)> {
+        let (major, minor) = self.version.split_once('.')?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    }
+}
+
+/// As the program says it, but for what would not be harmless on a screen.
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.version, self.release)
+        let text = format!("{}.{}", self.version, self.release);
+        f.write_str(&scrub(text.as_bytes(), &[]))
     }
 }
 

@@ -12,7 +12,12 @@ use super::{
     COMMAND, MAX_SAID, Observer, Progress, Request, RestoreOutput, Stdout, can_be, restore, target::Target,
     under_our_key, witnessed,
 };
-use crate::{client::Client, error::DriverError, failure::Failure, scrub::scrub};
+use crate::{
+    client::Client,
+    error::DriverError,
+    failure::{Damage, Failure},
+    scrub::scrub,
+};
 
 /// A tree, complete only when its whole stream has been found to be the signed one.
 pub(super) fn tree(
@@ -80,11 +85,11 @@ fn failed(request: &Request<'_>, error: ExtractError) -> DriverError {
             Failure::TargetExists
         }
         (ExtractError::Start(error) | ExtractError::Archive(error), _) if !matches!(error, DecodeError::Read(_)) => {
-            Failure::Damaged { what: words }
+            Failure::Damaged { how: Damage::Archive, what: words }
         }
         // The same name twice, or content that ends early: no writer makes such an archive.
         (ExtractError::Entry { .. }, Some(io::ErrorKind::AlreadyExists | io::ErrorKind::UnexpectedEof)) => {
-            Failure::Damaged { what: words }
+            Failure::Damaged { how: Damage::Archive, what: words }
         }
         _ => Failure::TargetUnusable { why: words },
     };
