@@ -9,11 +9,15 @@
 //! removes the folder that it made; its chunks stay for the garbage collection.
 
 use std::{
+    collections::HashSet,
     fmt,
     fs::{self, File},
     io::{self, Write},
+    num::NonZeroUsize,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    thread,
 };
 
 use nix::{
@@ -35,6 +39,7 @@ use crate::{
     index::{DynamicIndex, FixedIndex, Index, IndexError, IndexId},
     key::EncryptionKey,
     manifest::{CryptMode, FileEntry, MANIFEST_NAME, Manifest, ManifestError, UploadStats},
+    ordered::Ordered,
 };
 
 /// Bytes of a blob's file that the server takes (`formats.md` §2.3).
@@ -122,6 +127,12 @@ pub enum BackupError {
     /// for as the wrong kind.
     #[error("{filename} cannot be added to the snapshot")]
     File {
+        /// Its name.
+        filename: FileName,
+    },
+    /// It was written on after an error.
+    #[error("{filename} is incomplete since an earlier error")]
+    Incomplete {
         /// Its name.
         filename: FileName,
     },
@@ -262,7 +273,38 @@ impl<'k, R: CryptoRng> SnapshotWriter<'k, R> {
             held: Vec::new(),
             entries: Vec::new(),
             stats: ArchiveStats::default(),
+            pool: None,
+            failed: false,
             snapshot: self,
+        })
+    }
+
+    /// Writes an archive with so many threads: `fill` writes the stream, they make chunks of it. What
+    /// is stored is the same as with one thread, and so is the error, if there is one: the first in
+    /// the order of the stream. It may come some chunks later, or at the end.
+    ///
+    /// Memory: two chunks (of 16 MiB at most) for each thread, and as much again while they are
+    /// encoded.
+    ///
+    /// # Errors
+    /// Those of `fill`, and [`BackupError`].
+    pub fn archive_with<T, E: From<BackupError>>(
+        &mut self,
+        filename: &FileName,
+        ctime: i64,
+        threads: NonZeroUsize,
+        fill: impl FnOnce(&mut ArchiveWriter<'_, 'k, R>) -> Result<T, E>,
+    ) -> Result<(T, ArchiveStats), E> {
+        let (chunks, key) = (self.chunks.clone(), self.protection.encrypting());
+        let known = Mutex::new(HashSet::new());
+        thread::scope(|scope| {
+            let mut writer = self.archive(filename, ctime)?;
+            if threads.get() > 1 {
+                let (chunks, known) = (&chunks, &known);
+                writer.pool = Ordered::start(scope, threads, move |piece: Piece| piece.store(chunks, key, Some(known)));
+            }
+            let result = fill(&mut writer)?;
+            Ok((result, writer.finish()?))
         })
     }
 
@@ -354,6 +396,46 @@ pub struct ArchiveWriter<'w, 'k, R> {
     held: Vec<u8>,
     entries: Vec<(u64, Digest)>,
     stats: ArchiveStats,
+    pool: Option<Ordered<Piece, Result<Stored, BackupError>>>,
+    /// A chunk is missing.
+    failed: bool,
+}
+
+/// A chunk to be stored.
+struct Piece {
+    content: Vec<u8>,
+    iv: blob::Iv,
+}
+
+/// A chunk that was stored, or was there.
+struct Stored {
+    digest: Digest,
+    length: u64,
+    /// Bytes on the disk; `None` if it was there already.
+    bytes: Option<u64>,
+}
+
+impl Piece {
+    /// `known` are the chunks that this archive has already, if others store chunks of it meanwhile.
+    fn store(
+        self,
+        chunks: &ChunkStore,
+        key: Option<&EncryptionKey>,
+        known: Option<&Mutex<HashSet<Digest>>>,
+    ) -> Result<Stored, BackupError> {
+        let digest = chunk_digest(&self.content, key);
+        let length = self.content.len() as u64;
+        // Of two equal chunks under way at a time one is stored and the other one is known, as in turn.
+        let first = known.is_none_or(|known| known.lock().unwrap_or_else(PoisonError::into_inner).insert(digest));
+        let mut bytes = None;
+        if first && !chunks.touch(&digest, key.is_some()).map_err(BackupError::Chunk)? {
+            let raw = blob::encode_with(&self.content, key, true, self.iv).map_err(BackupError::Blob)?;
+            if chunks.insert(&digest, &raw).map_err(BackupError::Chunk)? == Inserted::New {
+                bytes = Some(raw.len() as u64);
+            }
+        }
+        Ok(Stored { digest, length, bytes })
+    }
 }
 
 impl<R: CryptoRng> ArchiveWriter<'_, '_, R> {
@@ -362,8 +444,11 @@ impl<R: CryptoRng> ArchiveWriter<'_, '_, R> {
     /// # Errors
     /// [`BackupError`].
     pub fn finish(mut self) -> Result<ArchiveStats, BackupError> {
-        if !self.held.is_empty() {
+        if !self.held.is_empty() || self.failed {
             self.store()?;
+        }
+        while let Some(stored) = self.pool.as_mut().and_then(Ordered::take) {
+            self.note(stored?);
         }
         let Self { snapshot, filename, ctime, entries, stats, .. } = self;
         if entries.is_empty() {
@@ -391,25 +476,40 @@ impl<R: CryptoRng> ArchiveWriter<'_, '_, R> {
 
     /// Makes a chunk of what is held.
     fn store(&mut self) -> Result<(), BackupError> {
-        let SnapshotWriter { chunks, protection, rng, .. } = &mut *self.snapshot;
-        let key = protection.encrypting();
-        let digest = chunk_digest(&self.held, key);
-        let length = self.held.len() as u64;
-        let mut inserted = Inserted::Known;
-        if !chunks.touch(&digest, key.is_some()).map_err(BackupError::Chunk)? {
-            let raw = blob::encode(&self.held, key, true, rng).map_err(BackupError::Blob)?;
-            inserted = chunks.insert(&digest, &raw).map_err(BackupError::Chunk)?;
-            if inserted == Inserted::New {
-                self.stats.new_size += length;
-                self.stats.stored += raw.len() as u64;
-            }
+        if self.failed {
+            return Err(BackupError::Incomplete { filename: self.filename.clone() });
         }
-        self.stats.known += u64::from(inserted == Inserted::Known);
-        self.stats.chunks += 1;
-        self.stats.size += length;
-        self.entries.push((self.stats.size, digest));
-        self.held.clear();
+        self.failed = true;
+        self.give()?;
+        self.failed = false;
         Ok(())
+    }
+
+    fn give(&mut self) -> Result<(), BackupError> {
+        let iv = blob::draw_iv(&mut self.snapshot.rng);
+        let Some(pool) = &mut self.pool else {
+            let piece = Piece { content: std::mem::take(&mut self.held), iv };
+            let stored = piece.store(&self.snapshot.chunks, self.snapshot.protection.encrypting(), None)?;
+            self.note(stored);
+            return Ok(());
+        };
+        let stored = if pool.is_full() { pool.take() } else { None };
+        pool.give(Piece { content: std::mem::take(&mut self.held), iv });
+        stored.transpose()?.into_iter().for_each(|stored| self.note(stored));
+        Ok(())
+    }
+
+    fn note(&mut self, stored: Stored) {
+        self.stats.chunks += 1;
+        self.stats.size += stored.length;
+        match stored.bytes {
+            Some(bytes) => {
+                self.stats.new_size += stored.length;
+                self.stats.stored += bytes;
+            }
+            None => self.stats.known += 1,
+        }
+        self.entries.push((self.stats.size, stored.digest));
     }
 }
 

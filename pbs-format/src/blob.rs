@@ -165,6 +165,25 @@ pub fn encode(
     compress: bool,
     rng: &mut (impl CryptoRng + ?Sized),
 ) -> Result<Vec<u8>, BlobError> {
+    encode_with(data, key, compress, draw_iv(rng))
+}
+
+/// What a blob takes of chance.
+pub(crate) type Iv = [u8; cipher::IV];
+
+pub(crate) fn draw_iv(rng: &mut (impl CryptoRng + ?Sized)) -> Iv {
+    let mut iv = [0; cipher::IV];
+    rng.fill_bytes(&mut iv);
+    iv
+}
+
+/// The same with an IV that was drawn for this one blob.
+pub(crate) fn encode_with(
+    data: &[u8],
+    key: Option<&EncryptionKey>,
+    compress: bool,
+    iv: Iv,
+) -> Result<Vec<u8>, BlobError> {
     let too_large = BlobError::TooLarge { max: MAX_PLAIN };
     if data.len() > MAX_PLAIN {
         return Err(too_large);
@@ -182,8 +201,6 @@ pub fn encode(
     raw.resize(kind.header(), 0);
     raw.extend_from_slice(payload);
     if let Some(key) = key {
-        let mut iv = [0; cipher::IV];
-        rng.fill_bytes(&mut iv);
         let tag =
             cipher::seal(key.expose_bytes(), &iv, &mut raw[ENCRYPTED_HEADER..]).map_err(|cipher::Refused| too_large)?;
         raw[HEADER..HEADER + cipher::IV].copy_from_slice(&iv);

@@ -30,6 +30,7 @@
 //! is one signed under the given key; which snapshot was wanted, and whether plaintext entries are
 //! acceptable, is asked elsewhere.
 
+mod ahead;
 pub mod archive;
 pub mod backup;
 pub mod blob;
@@ -43,6 +44,10 @@ pub mod index;
 pub mod key;
 pub mod manifest;
 pub mod name;
+mod ordered;
 pub mod pxar;
 pub mod sparse;
 pub mod witness;
+
+pub use ahead::ReadAhead;
+pub use ordered::all_cores;

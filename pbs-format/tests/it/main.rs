@@ -4,6 +4,7 @@
 mod backup;
 mod blob;
 mod chunk;
+mod cores;
 mod datastore;
 mod foreign;
 mod golden;

@@ -1,6 +1,6 @@
 //! `backup NAME.EXT:PATH…`.
 //!
-//! Streams: a folder or image is cut into chunks as it is read, and one chunk is in memory at a time.
+//! Streams: a folder or image is cut into chunks as it is read, and stored on all cores.
 //! The manifest is the last thing that is written; until then the snapshot is unfinished to every
 //! reader. Lines and their order are the client's (transcripts `ab`, `c2`, `x`).
 
@@ -17,6 +17,7 @@ use std::{
 };
 
 use pbs_format::{
+    all_cores,
     backup::{ArchiveStats, BackupError, Protection, SnapshotWriter},
     blob,
     datastore::{BackupType, Datastore, FileName, Group, Namespace, SnapshotRef},
@@ -265,28 +266,27 @@ fn upload(log: Log, writer: &mut Writer<'_>, spec: &Spec, now: i64) -> Result<()
         }
         Kind::Folder => {
             let start = Instant::now();
-            let mut archive = writer.archive(&spec.file, now).map_err(refused)?;
-            let report = pxar::create(&path, &mut archive, &CreateOptions::default())
-                .map_err(|error| not_created(&path, error))?;
-            let stats = archive.finish().map_err(refused)?;
+            let (report, stats) = writer.archive_with(&spec.file, now, all_cores(), |archive| {
+                pxar::create(&path, archive, &CreateOptions::default()).map_err(|error| not_created(&path, error))
+            })?;
             tell(log, &report);
             summary(log, spec, &stats, start);
             Ok(())
         }
         Kind::Image => {
             let start = Instant::now();
-            let mut archive = writer.archive(&spec.file, now).map_err(refused)?;
             let mut image = File::open(&path).map_err(unread)?;
-            let mut piece = vec![0; PIECE];
-            loop {
-                match image.read(&mut piece) {
-                    Ok(0) => break,
-                    Ok(count) => archive.write_all(&piece[..count]).map_err(not_written)?,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(unread(error)),
+            let ((), stats) = writer.archive_with(&spec.file, now, all_cores(), |archive| {
+                let mut piece = vec![0; PIECE];
+                loop {
+                    match image.read(&mut piece) {
+                        Ok(0) => return Ok(()),
+                        Ok(count) => archive.write_all(&piece[..count]).map_err(not_written)?,
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                        Err(error) => return Err(unread(error)),
+                    }
                 }
-            }
-            let stats = archive.finish().map_err(refused)?;
+            })?;
             summary(log, spec, &stats, start);
             Ok(())
         }
@@ -339,6 +339,12 @@ fn not_written(error: io::Error) -> Error {
     match BackupError::of(&error) {
         Some(inner) => Error::Content(chain(inner)),
         None => Error::Write(error),
+    }
+}
+
+impl From<BackupError> for Error {
+    fn from(error: BackupError) -> Self {
+        refused(error)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The order of work is the client's, since it decides which error comes first (`formats.md` §11.3):
 //! repository, login, newest snapshot of a group, key file and passphrase, snapshot, manifest, archive,
-//! target. A blob is decoded whole before its target is made; an archive streams, one chunk at a time.
+//! target. A blob is decoded whole before its target is made; an archive streams, read ahead on all cores.
 //! What is checked is what the client checks: an unsigned plaintext snapshot comes back without a
 //! word. Nothing is written into the datastore.
 
@@ -15,6 +15,8 @@ use std::{
 };
 
 use pbs_format::{
+    all_cores,
+    archive::ChunkReader,
     blob,
     datastore::{Datastore, FileKind, FileName, Namespace, Snapshot, SnapshotRef},
     key::EncryptionKey,
@@ -108,13 +110,15 @@ pub(crate) fn run(context: &Context<'_>) -> Result<(), Error> {
     match (file.kind(), target) {
         (FileKind::Blob, target) => restore_blob(&snapshot, entry, key, target),
         (FileKind::Dynamic, Target::Stdout) => {
-            let mut archive = open_archive(&snapshot, entry, key)?;
-            copy(&mut archive, &mut stdout()?, |_| {}).map_err(|cause| Error::Pipe(cause.into_inner()))
+            let mut stdout = stdout()?;
+            open_archive(&snapshot, entry, key)?.ahead(all_cores(), |archive| {
+                copy(&mut Worded(archive), &mut stdout, |_| {}).map_err(|cause| Error::Pipe(cause.into_inner()))
+            })
         }
         (FileKind::Dynamic, Target::Path(path)) => {
-            let archive = open_archive(&snapshot, entry, key)?;
-            let report =
-                pxar::extract(archive, &path, &options).map_err(|error| Error::Extract(error.client_text()))?;
+            let report = open_archive(&snapshot, entry, key)?.ahead(all_cores(), |archive| {
+                pxar::extract(Worded(archive), &path, &options).map_err(|error| Error::Extract(error.client_text()))
+            })?;
             tell(log, &report);
             Ok(())
         }
@@ -190,9 +194,9 @@ fn open_archive<'k>(
     snapshot: &Snapshot<'_>,
     entry: &FileEntry,
     key: Option<&'k EncryptionKey>,
-) -> Result<Worded<pbs_format::archive::ChunkReader<'k>>, Error> {
+) -> Result<ChunkReader<'k>, Error> {
     let opened = snapshot.archive(entry, key);
-    opened.map(Worded).map_err(|error| file_error(error, entry, || snapshot.raw(&entry.filename).ok()))
+    opened.map_err(|error| file_error(error, entry, || snapshot.raw(&entry.filename).ok()))
 }
 
 fn restore_blob(
@@ -224,11 +228,11 @@ fn restore_image(
     key: Option<&EncryptionKey>,
     target: Target,
 ) -> Result<(), Error> {
-    let mut archive = open_archive(snapshot, entry, key)?;
+    let archive = open_archive(snapshot, entry, key)?;
     let mut writer = writer(target)?;
     let start = Instant::now();
     let (mut read, mut percent) = (0_u64, 0);
-    copy(&mut archive, &mut writer, |count| {
+    let count = |count: usize| {
         read += count as u64;
         let now = u128::from(read) * 100 / u128::from(entry.size.max(1));
         if now > percent {
@@ -236,8 +240,9 @@ fn restore_image(
             let seconds = start.elapsed().as_secs();
             log.debug(format_args!("progress {percent}% (read {read} bytes, duration {seconds} sec)"));
         }
-    })
-    .map_err(|error| match error {
+    };
+    let copied = archive.ahead(all_cores(), |archive| copy(&mut Worded(archive), &mut writer, count));
+    copied.map_err(|error| match error {
         CopyError::Read(cause) => Error::Content(cause.to_string()),
         CopyError::Write(cause) => Error::Write(cause),
     })?;
