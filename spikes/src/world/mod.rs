@@ -7,6 +7,7 @@ mod abandon;
 mod doorman;
 mod hub;
 mod machine;
+mod pve;
 mod server;
 
 use std::{
@@ -23,6 +24,7 @@ pub use abandon::end_when_asked;
 pub use doorman::{Doorman, Shown};
 pub use hub::Hub;
 pub use machine::{Machine, Recovery};
+pub use pve::Pve;
 pub use server::{BackupServer, Real};
 
 use crate::programs::Programs;

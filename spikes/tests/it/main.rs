@@ -4,6 +4,7 @@
 mod backups;
 mod ceremony;
 mod consumption;
+mod guests;
 mod hostile;
 mod hub;
 mod inventory;
