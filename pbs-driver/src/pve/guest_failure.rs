@@ -247,7 +247,9 @@ fn of_pbs_restore(task: &[u8], secrets: &[&str]) -> Option<Failure> {
         line.strip_prefix("restore failed (connection error): ").or_else(|| line.strip_prefix("restore failed: "))
     });
     let Some(why) = found else {
-        let last = task.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        // PVE's own words come after it.
+        let pves = |line: &str| PVES_LAST.iter().any(|start| line.starts_with(start));
+        let last = task.lines().rev().find(|line| !line.trim().is_empty() && !pves(line)).unwrap_or_default();
         return Some(Failure::Unknown { text: scrub(last.as_bytes(), secrets) });
     };
     Some(classify(format!("Error: {why}").as_bytes(), secrets))
@@ -356,6 +358,13 @@ const TABLE: &[(Shape, Means)] = &[
 ];
 
 const INTERRUPTED: [&str; 3] = ["received interrupt", "interrupted by signal", "got timeout"];
+/// What PVE says while it cleans up.
+const PVES_LAST: [&str; 4] = [
+    "error before or during data restore",
+    "temporary volume '",
+    "unable to cleanup '",
+    "no lock found trying to remove",
+];
 /// What makes volumes and file systems.
 const TARGET_TOOLS: [&str; 7] =
     ["/usr/bin/qemu-img ", "mkfs.ext4 ", "zfs ", "/sbin/lvcreate ", "/sbin/vgs ", "rbd ", "/usr/bin/rbd "];

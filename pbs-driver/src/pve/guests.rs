@@ -158,6 +158,9 @@ fn folder(kind: Kind) -> &'static str {
 
 #[derive(Deserialize)]
 struct List {
+    /// Always there; a text without it is not pmxcfs's.
+    #[serde(rename = "version")]
+    _version: u64,
     #[serde(default)]
     ids: BTreeMap<u32, Row>,
 }

@@ -11,7 +11,6 @@ use super::{guest_config::Kind, guests::config_file, node::Node};
 use crate::{
     environment::Environment,
     group::Exit,
-    private::Folder,
     process::{Job, Stdout, run},
     scrub::scrub,
 };
@@ -65,7 +64,7 @@ impl Leftover {
 /// the program said it had made.
 pub(crate) fn find(
     node: &Node,
-    folder: &Folder,
+    environment: &Environment,
     guest: (Kind, u32),
     storage: &str,
     before: &[String],
@@ -82,7 +81,7 @@ pub(crate) fn find(
             text.lines().take_while(|line| !line.starts_with('[')).find_map(|line| line.strip_prefix("lock:"))?;
         Some(scrub(lock.as_bytes(), &[]))
     });
-    let mut volumes = list(node, folder, storage, vmid).unwrap_or_default();
+    let mut volumes = list(node, environment, storage, vmid).unwrap_or_default();
     // Where PVE does not tell, what the program said must do.
     volumes.extend(made.iter().filter(|volume| !volume.starts_with(&format!("{storage}:"))).cloned());
     volumes.retain(|volume| !before.contains(volume));
@@ -92,11 +91,10 @@ pub(crate) fn find(
 }
 
 /// The volumes of one number on one storage, as PVE lists them; `None` if it does not.
-pub(crate) fn list(node: &Node, folder: &Folder, storage: &str, vmid: u32) -> Option<Vec<String>> {
+pub(crate) fn list(node: &Node, environment: &Environment, storage: &str, vmid: u32) -> Option<Vec<String>> {
     let args: Vec<OsString> = ["list", storage, "--vmid", &vmid.to_string()].map(OsString::from).into();
-    let environment = Environment::offline(folder).ok()?;
     let program = &node.paths().pvesm;
-    let job = Job { program, args: &args, environment: &environment, spawn: SPAWN, whole: WHOLE, stall: None };
+    let job = Job { program, args: &args, environment, spawn: SPAWN, whole: WHOLE, stall: None };
     let finished = run(&job, Stdout::Keep(MAX_ANSWER), &mut |_| ControlFlow::Continue(())).ok()?;
     if finished.exit != Exit::Code(0) {
         return None;

@@ -158,7 +158,8 @@ struct Prepared<'a> {
     program: &'a Path,
     args: Vec<OsString>,
     environment: Environment,
-    folder: Folder,
+    /// What the environment names lies in it.
+    _folder: Folder,
     /// Where the volumes are looked for.
     target: String,
     /// Those that are there already.
@@ -197,9 +198,18 @@ fn prepare<'a>(request: &GuestRestore<'a>, kind: Option<Kind>) -> Result<Prepare
     let folder = request.private.folder().map_err(PveError::from)?;
     let environment = Environment::of_pve(&folder, pinned).map_err(PveError::from)?;
     let target = request.target.unwrap_or("local").to_owned();
-    let before = leftover::list(node, &folder, &target, request.vmid).unwrap_or_default();
+    let before = leftover::list(node, &environment, &target, request.vmid).unwrap_or_default();
     let password = secrets::password(node, request.source)?;
-    Ok(Prepared { kind, program, args: arguments(request, kind), environment, folder, target, before, password })
+    Ok(Prepared {
+        kind,
+        program,
+        args: arguments(request, kind),
+        environment,
+        _folder: folder,
+        target,
+        before,
+        password,
+    })
 }
 
 /// Whether the source's certificate is pinned.
@@ -295,7 +305,7 @@ impl Prepared<'_> {
             // What is there is somebody else's.
             Leftover::default()
         } else {
-            leftover::find(request.node, &self.folder, guest, &self.target, &self.before, &reader.volumes, killed)
+            leftover::find(request.node, &self.environment, guest, &self.target, &self.before, &reader.volumes, killed)
         };
         let (failure, left) = (Box::new(failure), Box::new(left));
         Err(GuestError { kind: self.kind, vmid: request.vmid, failure, left, said: reader.other })
