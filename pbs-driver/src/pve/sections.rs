@@ -103,7 +103,8 @@ impl Sections {
         self.iter().filter(|section| section.id() == id).last()
     }
 
-    /// Adds a stanza at the end, in the form in which PVE writes one.
+    /// Adds a stanza at the end, in the form in which PVE writes one. An empty value stands for a word
+    /// alone.
     ///
     /// # Errors
     /// [`PveError::Sections`] for a word or value that would not be read back as it is.
@@ -118,7 +119,8 @@ impl Sections {
         }
         text.extend_from_slice(format!("{section}: {id}\n").as_bytes());
         for (key, value) in properties {
-            text.extend_from_slice(format!("\t{key} {value}\n").as_bytes());
+            let blank = if value.is_empty() { "" } else { " " };
+            text.extend_from_slice(format!("\t{key}{blank}{value}\n").as_bytes());
         }
         text.push(b'\n');
         let new = Self::parse(&text);

@@ -237,7 +237,7 @@ impl PbsStorage {
         let repository = &self.repository;
         let optional = |key, value: Option<String>| value.map(|value| (key, value));
         [
-            self.disabled.then(|| ("disable", "1".to_owned())),
+            self.disabled.then(|| ("disable", String::new())),
             Some(("datastore", repository.datastore().to_owned())),
             Some(("server", repository.host().name().to_owned())),
             Some(("content", self.content.clone().unwrap_or_else(|| "backup".to_owned()))),
