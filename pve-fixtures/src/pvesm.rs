@@ -34,6 +34,7 @@ const OPTIONS: &[(&str, Takes)] = &[
     ("port", Takes::Word),
     ("prune-backups", Takes::Word),
     ("server", Takes::Word),
+    ("storage", Takes::Word),
     ("username", Takes::Word),
     ("vmid", Takes::Word),
 ];
@@ -45,7 +46,7 @@ pub(crate) fn run(own: &Own) -> Result<(), Died> {
     let given = read(words, OPTIONS)?;
     let root = Root::open(own)?;
     match command.as_str() {
-        "status" => status(&root),
+        "status" => status(&root, given.get("storage")),
         "list" => list(&root, &given),
         "add" => changing(&root, "create storage failed", || add(&root, &given)),
         "set" => changing(&root, "update storage failed", || set(&root, &given)),
@@ -57,12 +58,16 @@ pub(crate) fn run(own: &Own) -> Result<(), Died> {
 /// Under the lock of `storage.cfg`.
 fn changing(root: &Root, complaint: &str, change: impl FnOnce() -> Result<(), Died>) -> Result<(), Died> {
     root.check_quorum().map_err(|_| format!("{complaint}: no quorum!"))?;
-    let _lock = root.lock("storage.cfg")?;
+    let _lock = root.lock_storage_config().map_err(|why| format!("{complaint}: {why}"))?;
     change().map_err(|why| format!("{complaint}: {why}"))
 }
 
-fn status(root: &Root) -> Result<(), Died> {
+fn status(root: &Root, only: Option<&str>) -> Result<(), Died> {
     let mut storages = storage::read(root)?;
+    if let Some(id) = only {
+        storage::find(&storages, id)?;
+        storages.retain(|storage| storage.id == id);
+    }
     storages.sort_unstable_by(|one, other| one.id.cmp(&other.id));
     let width = storages.iter().map(|storage| storage.id.len()).max().unwrap_or(0) + 1;
     Output::tell(&format!(

@@ -8,6 +8,8 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use nix::fcntl::{Flock, FlockArg};
@@ -53,6 +55,17 @@ pub(crate) struct Root {
     quorate: bool,
     pub(crate) client: Option<PathBuf>,
     pub(crate) pbs_restore: PathBuf,
+}
+
+/// The cluster's lock of `storage.cfg`, held until it is dropped.
+#[derive(Debug)]
+pub(crate) struct StorageLock(PathBuf);
+
+impl Drop for StorageLock {
+    fn drop(&mut self) {
+        // Somebody who thinks us dead may have removed it.
+        let _ = fs::remove_dir(&self.0);
+    }
 }
 
 /// A lock, held until it is dropped.
@@ -170,6 +183,21 @@ impl Root {
             Ok(file) => Ok(Locked { _file: file }),
             Err((_, errno)) => Err(failed(errno.into())),
         }
+    }
+
+    /// PVE's lock of `storage.cfg`: a folder, which one can make. Waited for as long as PVE does.
+    pub(crate) fn lock_storage_config(&self) -> Result<StorageLock, Died> {
+        let folder = self.etc_pve().join("priv/lock");
+        fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+        let path = folder.join("file-storage_cfg");
+        for _ in 0..100 {
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(StorageLock(path)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => thread::sleep(Duration::from_millis(100)),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        Err("cfs-lock 'file-storage_cfg' error: got lock request timeout".to_owned())
     }
 
     /// A guest's lock; a holder is not waited for.
