@@ -13,6 +13,9 @@ use nix::{
     unistd::{AccessFlags, access},
 };
 
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
 use crate::{
     access::Access,
     certificate,
@@ -21,7 +24,7 @@ use crate::{
     error::DriverError,
     failure::Failure,
     group::Exit,
-    private::PrivateDir,
+    private::{PrivateDir, read_whole},
     process::{Capture, Finished, Job, Moment, RunError, Stdout, run},
     pty::{Ending, Talk, TalkError, talk},
     scrub::scrub,
@@ -137,7 +140,12 @@ impl Client {
         let failure = match ended {
             Ok(Ending { exit, said, complete }) => match conversation.means(exit, complete) {
                 Means::Done => return Ok(()),
-                Means::ItsWords => classify(&said, &secrets.all()),
+                Means::ItsWords => {
+                    let keys = keys_in(args);
+                    let secrets: Vec<&str> =
+                        secrets.all().into_iter().chain(keys.iter().map(|key| key.as_str())).collect();
+                    classify(&said, &secrets)
+                }
                 Means::Killed => killed(exit),
                 Means::NotAsked => {
                     Failure::UnknownClient { why: "it ended without having asked for the passphrase".to_owned() }
@@ -195,7 +203,6 @@ impl Client {
             stall: work.stall,
         };
         let finished = run(&job, stdout, watch).map_err(|error| self.broken_off(command, error))?;
-        let token = work.access.map(Access::expose_token);
         let failure = match finished.exit {
             _ if finished.asked.is_some() => {
                 let failure = finished.asked.map_or(Failure::Interrupted, |question| (question.unasked)());
@@ -206,7 +213,10 @@ impl Client {
             }
             Exit::Code(0) => return Ok(finished),
             Exit::Code(_) => {
-                let failure = classify(&finished.stderr.text(), token.as_slice());
+                let keys = keys_in(work.args);
+                let token = work.access.map(Access::expose_token);
+                let secrets: Vec<&str> = token.into_iter().chain(keys.iter().map(|key| key.as_str())).collect();
+                let failure = classify(&finished.stderr.text(), &secrets);
                 match work.access {
                     Some(access) => certificate::completed(failure, access),
                     None => failure,
@@ -267,6 +277,19 @@ fn killed(exit: Exit) -> Failure {
     }
 }
 
+/// The keys in the key files that a child was given, so that nothing of them is in what it is quoted with.
+fn keys_in(args: &[OsString]) -> Vec<Zeroizing<String>> {
+    #[derive(Deserialize)]
+    struct WithKey {
+        data: String,
+    }
+    let key = |path: &Path| {
+        let text = read_whole(path, MAX_KEY_FILE).ok()?;
+        serde_json::from_slice::<WithKey>(&text).ok().map(|file| Zeroizing::new(file.data))
+    };
+    args.iter().map(Path::new).filter(|path| path.is_absolute() && path.is_file()).filter_map(key).collect()
+}
+
 /// One run by pipes.
 pub(crate) struct Work<'a> {
     /// The command, without arguments of the caller.
@@ -277,5 +300,6 @@ pub(crate) struct Work<'a> {
     pub(crate) stall: Option<Duration>,
 }
 
+const MAX_KEY_FILE: usize = 64 * 1024;
 /// JSON of a list of some ten thousand snapshots.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 #![expect(clippy::disallowed_methods, reason = "tests start programs of their own")]
 
+mod bounded;
 mod certificate;
 mod conformance;
 mod conversations;
