@@ -13,7 +13,6 @@ use super::{
     secrets::{self, Put},
     storage::{PbsStorage, StorageCfg},
 };
-use crate::private::PrivateDir;
 
 /// Everything that PVE needs for one Proxmox Backup Server.
 #[derive(Clone, Copy)]
@@ -64,36 +63,4 @@ pub fn place(node: &Node, wanted: &Wanted<'_>) -> Result<Placed, PveError> {
     let secret = secrets::put_password_under(&lock, node, id, wanted.secret)?;
     let written = StorageCfg::edit_under(&lock, node, |storages| storages.add_pbs(&storage))?;
     Ok(Placed { stanza: if written { Put::Written } else { Put::Same }, key, secret })
-}
-
-/// What was done, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Installed {
-    /// The stanza in `storage.cfg`.
-    pub stanza: Put,
-    /// The key file, if one was wanted.
-    pub key: Option<Put>,
-    /// The password file.
-    pub secret: Put,
-    /// Through which door the stanza went, if it was written.
-    pub door: Door,
-}
-
-/// How the stanza got there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
-    /// By editing the file under PVE's lock.
-    File,
-    /// Not at all: it was there.
-    None,
-}
-
-/// [`place`], until its caller has moved.
-///
-/// # Errors
-/// As [`place`].
-pub fn install(node: &Node, _private: &PrivateDir, wanted: &Wanted<'_>) -> Result<Installed, PveError> {
-    let Placed { stanza, key, secret } = place(node, wanted)?;
-    let door = if stanza == Put::Written { Door::File } else { Door::None };
-    Ok(Installed { stanza, key, secret, door })
 }
