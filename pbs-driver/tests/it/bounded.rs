@@ -1,10 +1,10 @@
 //! Nothing grows and nothing stays: memory, descriptors, threads, processes, files.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, path::PathBuf};
 
 use pbs_driver::{Client, Failure, Limits, key, status, version};
 
-use crate::place::{KEYS, Place, WORDS, all_words, rerun, until, write_program};
+use crate::place::{KEYS, Place, WORDS, all_words, pbs_local, rerun, until, write_program};
 
 /// Asks as the real client does, with one program started in all: a thousand runs are seconds.
 const QUICK: &str = r#"stty -echo -icanon
@@ -168,15 +168,6 @@ fn quick(place: &Place) -> PathBuf {
 
 fn patient() -> Limits {
     Limits { spawn: std::time::Duration::from_secs(60), ..Limits::default() }
-}
-
-fn pbs_local() -> PathBuf {
-    let this = std::env::current_exe().unwrap();
-    let program = this.parent().unwrap().parent().unwrap().join("pbs-local");
-    if !program.exists() {
-        assert!(Command::new("cargo").args(["build", "--package", "pbs-local"]).status().unwrap().success());
-    }
-    program
 }
 
 /// A line of `/proc/self/status`, in KiB.

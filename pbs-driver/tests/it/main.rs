@@ -13,6 +13,7 @@ mod guest_stop;
 mod guest_world;
 mod hostile;
 mod key;
+mod killed;
 mod lists;
 mod place;
 mod private;

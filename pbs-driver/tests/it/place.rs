@@ -209,3 +209,21 @@ fn state(pid: &str) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
 }
+
+/// `pbs-local`, beside this test's own program; built if it is not there yet.
+pub(crate) fn pbs_local() -> PathBuf {
+    let this = std::env::current_exe().unwrap();
+    let program = this.parent().unwrap().parent().unwrap().join("pbs-local");
+    if !program.exists() {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let target = program.parent().unwrap().parent().unwrap();
+        let built = Command::new(cargo)
+            .args(["build", "--quiet", "--package", "pbs-local", "--target-dir"])
+            .arg(target)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .unwrap();
+        assert!(built.success() && program.exists(), "pbs-local could not be built into {}", target.display());
+    }
+    program
+}
