@@ -128,6 +128,25 @@ fn a_number_that_is_taken_is_refused_before_anything_and_by_the_tool_itself() {
 }
 
 #[test]
+fn what_somebody_else_made_meanwhile_is_not_called_ours() {
+    let world = World::new();
+    world.back_up_container(CONFIG);
+    let config = world.path("etc/pve/nodes/pve/lxc/900.conf");
+    for (text, expected) in [
+        ("CT 900 already exists on node 'pve'", "Exists"),
+        ("unable to restore CT 900 - CT is locked (create)", "Locked"),
+        ("unable to restore CT 900 - can't lock file '/run/lock/lxc/pve-config-900.lock' - got timeout", "Locked"),
+    ] {
+        let script = format!("echo 'lock: create' > '{}'; echo \"{text}\" >&2; exit 255", config.display());
+        world.instead_of(&world.node.paths().pct, &script);
+        let error = world.restore(CONTAINER, 900, &mut go_on).unwrap_err();
+        assert!(format!("{:?}", error.failure).starts_with(expected), "{error:?}");
+        assert!(error.left.is_nothing() && error.remedy().is_empty(), "{:?}", error.left);
+        fs::remove_file(&config).unwrap();
+    }
+}
+
+#[test]
 fn a_storage_that_is_not_there_or_not_meant_for_it_is_refused_before_anything() {
     let world = World::new();
     world.back_up_machine();

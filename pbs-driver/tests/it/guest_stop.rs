@@ -51,6 +51,9 @@ fn one_that_is_stopped_is_asked_first_and_cleans_up() {
 fn one_that_does_not_stop_is_killed_with_everybody_and_what_is_left_is_told() {
     let world = World::new();
     world.back_up_container(CONFIG);
+    // A volume of that number that was there before is nobody's to remove.
+    fs::create_dir(world.path("var/lib/vz/images/900")).unwrap();
+    fs::write(world.path("var/lib/vz/images/900/vm-900-disk-9.raw"), "somebody's").unwrap();
     // Program and worker are deaf, and the worker has a session of its own, as PVE's has.
     let (volume, pids) = (world.rootfs(900), world.place.scratch().join("grandchildren"));
     world.instead_of(
