@@ -19,7 +19,7 @@ use super::{
 pub struct Wanted<'a> {
     /// The stanza. Its `encryption_key` is set from `key`, whatever it says.
     pub storage: &'a PbsStorage,
-    /// An unprotected key file.
+    /// An unprotected key file. `None` leaves one that is there alone; PVE encrypts with it.
     pub key: Option<&'a [u8]>,
     /// The password or token secret.
     pub secret: &'a str,

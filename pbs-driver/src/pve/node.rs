@@ -1,9 +1,9 @@
 //! Where this node's Proxmox VE is, and whether its files may be written: told before anything is.
 //!
-//! `/etc/pve` is pmxcfs, a file system in user space. Three things go wrong with it that ordinary
+//! `/etc/pve` is pmxcfs, a file system in user space. Some things go wrong with it that ordinary
 //! folders do not know: it is not mounted (then `/etc/pve` is an empty folder on the root disk, and
 //! what is written there is hidden by the next mount), its process died (every call says "transport
-//! endpoint is not connected"), and its cluster has no quorum (every write is refused, to root too).
+//! endpoint is not connected") or hangs, and its cluster has no quorum (every write is refused, to root too).
 //! What tells them apart, as seen on the real one: `docs/findings/pmxcfs.md`.
 
 use std::{
@@ -24,6 +24,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::error::PveError;
+use crate::process::{RunError, within};
 
 /// Where PVE's folder and programs are. Every one can be set, so that fixtures can stand in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +73,9 @@ pub enum Absence {
     /// The mount is there, its process is not.
     #[error("it is mounted, but its process is gone")]
     Dead,
+    /// It does not answer.
+    #[error("it does not answer")]
+    Mute,
     /// The folder is there without pmxcfs's own files (`.version`, `.members`, `.vmlist`).
     #[error("its own files are not there, so it is not mounted")]
     NoFiles,
@@ -161,9 +165,19 @@ impl Node {
         self.paths.etc_pve.join(relative)
     }
 
-    /// What can be done with PVE's files. Writes nothing.
+    /// What can be done with PVE's files. Writes nothing, and waits for no more than ten seconds.
     #[must_use]
     pub fn state(&self) -> State {
+        let node = self.clone();
+        match within(ANSWER, move || Ok(node.look())) {
+            Ok(state) => state,
+            // No thread to be had: then without a deadline.
+            Err(RunError::Spawn(_)) => self.look(),
+            Err(_) => State::NotMounted { why: Absence::Mute },
+        }
+    }
+
+    fn look(&self) -> State {
         let folder = &self.paths.etc_pve;
         if let Some(why) = self.absence() {
             let programs = [&self.paths.pct, &self.paths.qmrestore, &self.paths.pvesm];
@@ -296,6 +310,8 @@ struct Cluster {
 const OWN_FILES: [&str; 3] = [".version", ".members", ".vmlist"];
 /// `MEMDB_MAX_FILE_SIZE` of pmxcfs.
 pub(crate) const MAX_FILE: usize = 1024 * 1024;
+/// For the few looks that tell its state; it answers from memory.
+const ANSWER: Duration = Duration::from_secs(10);
 /// PVE's own programs give up a piece of work under their lock after 60 s, and pmxcfs ends a lock
 /// whose holder is gone 120 s after it is asked to.
 const PATIENCE: Duration = Duration::from_secs(150);
