@@ -10,7 +10,7 @@ mod tell;
 
 use std::collections::BTreeSet;
 
-use pbs_driver::version;
+use pbs_driver::{compat, version};
 use tenwords_escrow::root::KeptIn;
 use tenwords_protocol::{
     bounded::{List, Text},
@@ -70,7 +70,10 @@ pub(crate) fn take(configuration: &Configuration) -> Outcome<Taken> {
     let node = sources::node(&configuration.settings)?;
     let work = node.as_ref().map(|node| guests::look(node, &storages, &mut problems)).unwrap_or_default();
     let name = node.as_ref().and_then(|node| node.name().map_err(|error| problems.push(error.to_string())).ok());
-    problems.extend(client_version.as_ref().err().map(|why| format!("the client does not say its version: {why}")));
+    match &client_version {
+        Ok(version) => problems.extend(compat::remarks(version)),
+        Err(why) => problems.push(format!("the client does not say its version: {why}")),
+    }
     let (sources, too_many) = List::cut(entries.into_iter().map(|(entry, _)| entry));
     if too_many > 0 {
         problems.push(format!("{too_many} sources are left out: there are more than the inventory takes"));

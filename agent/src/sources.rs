@@ -162,7 +162,11 @@ pub(crate) fn stop_of(source: &Source, error: &DriverError) -> Stop {
     };
     let server = format!("{}:{}", source.server, source.port);
     let stop = Stop::new(code, format!("source {} at {server}: {}", source.id, chain(error)));
-    match error.next_step() {
+    let step = match written_repository(source).parse::<Repository>() {
+        Ok(repository) => error.next_step_at(&repository),
+        Err(_) => error.next_step().map(str::to_owned),
+    };
+    match step {
         Some(step) => stop.remedy(step),
         None => stop,
     }

@@ -83,7 +83,7 @@ type Silence = (NoAnswerReason, String, Code);
 fn ask(source: &BoxSource, client: Result<&Client, &Stop>, held: &BTreeSet<Fingerprint>) -> Result<Listing, Silence> {
     let client = client.map_err(|stop| (NoAnswerReason::Client, in_words(stop), stop.code))?;
     let access = source.access().map_err(|stop| (NoAnswerReason::Other, in_words(&stop), stop.code))?;
-    listed(client, &access, held).map_err(|error| silence(&error))
+    listed(client, &access, held).map_err(|error| silence(&error, &access))
 }
 
 fn listed(client: &Client, access: &Access, held: &BTreeSet<Fingerprint>) -> Result<Listing, DriverError> {
@@ -95,19 +95,19 @@ fn listed(client: &Client, access: &Access, held: &BTreeSet<Fingerprint>) -> Res
     Ok(tally.listing(Room { available: avail, total, used }, held))
 }
 
-fn silence(error: &DriverError) -> Silence {
+fn silence(error: &DriverError, access: &Access) -> Silence {
     let (reason, code) = match error.failure() {
         Some(Failure::Unreachable { .. } | Failure::TimedOut { .. }) => {
             (NoAnswerReason::Unreachable, Code::Unreachable)
         }
         Some(Failure::Certificate { .. }) => (NoAnswerReason::Certificate, Code::Preflight),
         Some(Failure::NotAuthorised { .. }) => (NoAnswerReason::NotAuthorised, Code::NotAuthorised),
-        Some(Failure::NotFound { .. }) => (NoAnswerReason::NotFound, Code::Preflight),
+        Some(Failure::NotFound { .. } | Failure::DatastoreGone { .. }) => (NoAnswerReason::NotFound, Code::Preflight),
         _ if error.is_the_clients_own() => (NoAnswerReason::Client, Code::Preflight),
         _ => (NoAnswerReason::Other, Code::Preflight),
     };
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    let step = error.next_step().map(|step| format!("; {step}")).unwrap_or_default();
+    let step = error.next_step_at(access.repository()).map(|step| format!("; {step}")).unwrap_or_default();
     (reason, format!("{error}{cause}{step}"), code)
 }
 

@@ -99,11 +99,23 @@ fn json_says_the_same_to_machines() {
 }
 
 #[test]
+fn an_inventory_of_a_machine_without_sources_says_so() {
+    let no = "\"/nonexistent/pve\"";
+    let folder =
+        configured(&format!("runtime = \"/proc\"\n[pve]\netc = {no}\npct = {no}\nqmrestore = {no}\npvesm = {no}"));
+    let output = agent(folder.path(), &["inventory"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("No sources") && text.contains("[[source]]"), "{text}");
+}
+
+#[test]
 fn help_teaches() {
     let folder = configured("");
     for (args, says) in [
-        (["--help"].as_slice(), ["[[source]]", "Exit codes", "ten words"].as_slice()),
+        (["--help"].as_slice(), ["[[source]]", "[pve]", "storage.cfg", "Exit codes", "ten words"].as_slice()),
         (&["escrow", "create", "--help"], &["opens it again", "not touched"]),
+        (&["inventory", "--help"], &["no job covers", "15 unreachable", "changes nothing"]),
         (&["recover", "--help"], &["--code-fd", "never a file on a disk", "--yes"]),
         (&["enroll", "--help"], &["allowed_signers", "operational,recovery"]),
     ] {

@@ -380,7 +380,7 @@ exec "$CLIENT" "$@""#,
     ensure!(count("status") == 4 && count("snapshot list") == 3 && asked.lines().count() == 8, "{asked}");
     let peak = fs::read_to_string(&memory)?;
     let peak: u64 = peak.split_whitespace().nth(1).context("a number")?.parse()?;
-    ensure!(peak < 160 << 10, "the agent took {peak} KiB at its peak");
+    ensure!(peak < 96 << 10, "the agent took {peak} KiB at its peak");
     Ok(())
 }
 
