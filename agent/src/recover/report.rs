@@ -165,16 +165,12 @@ impl Report {
         for guest in &self.guests {
             let RestoredGuest { source, snapshot, kind, vmid, bytes, said, .. } = guest;
             println!("  {source} {snapshot} -> {kind} {vmid}, stopped ({})", size(*bytes));
-            for line in said {
-                println!("    {}", harmless(line, 400));
-            }
+            tell_said(said);
         }
         for item in &self.restored {
             let Restored { source, snapshot, archive, target, said, .. } = item;
             println!("  {source} {snapshot} {archive} -> {} ({})", target.display(), size(item.bytes));
-            for line in said {
-                println!("    {}", harmless(line, 400));
-            }
+            tell_said(said);
         }
         if !self.missing.is_empty() {
             println!("\nNot restored:");
@@ -209,3 +205,16 @@ impl Report {
         }
     }
 }
+
+/// What a program said, the beginning of it: all of it is in the report as JSON.
+fn tell_said(said: &[String]) {
+    for line in said.iter().take(TOLD) {
+        println!("    {}", harmless(line, 400));
+    }
+    if let Some(more) = said.len().checked_sub(TOLD).filter(|more| *more > 0) {
+        println!("    … and {more} more lines (--json tells them)");
+    }
+}
+
+/// Lines of a program that a person is shown of one thing.
+const TOLD: usize = 20;

@@ -1,30 +1,15 @@
 //! S66 and the flips: a backup server that offers something else than was backed up.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use pbs_format::blob;
-use rand::{rand_core::UnwrapErr, rngs::SysRng};
-use serde_json::Value;
 use tenwords_spikes::tree::Tree;
 
-use crate::support::{BOX, Scene, container, protected};
+use crate::support::{BOX, Scene, container, edit_manifest, protected};
 
 /// Where the server keeps a snapshot.
 fn snapshot_folder(scene: &Scene, snapshot: &str) -> Result<PathBuf> {
     Ok(scene.server.folder.as_ref().context("the stand-in's datastore")?.join(snapshot))
-}
-
-/// Rewrites the list of files as its server can: unsigned, or signed as before.
-fn edit_manifest(folder: &Path, edit: impl FnOnce(&mut Value)) -> Result<()> {
-    let path = folder.join("index.json.blob");
-    let text = blob::decode(&fs::read(&path)?, None, 1 << 24)?;
-    let mut manifest: Value = serde_json::from_slice(&text)?;
-    edit(&mut manifest);
-    Ok(fs::write(&path, blob::encode(manifest.to_string().as_bytes(), None, true, &mut UnwrapErr(SysRng))?)?)
 }
 
 /// The chunk files that a backup has added.

@@ -1,6 +1,9 @@
 //! A Proxmox VE node burns with its guests, and comes back on another node: storage, key and token in
 //! PVE's own files, containers and virtual machines by PVE's own programs, which fixtures play.
 
+mod in_the_way;
+mod lies;
+
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use anyhow::{Context as _, Result, ensure};

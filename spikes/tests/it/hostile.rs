@@ -7,10 +7,11 @@
 mod answers;
 mod ceremony;
 mod crash;
-mod liar;
+pub(crate) mod liar;
 mod lost;
 mod snapshots;
 mod strangers;
+mod swapped;
 mod versions;
 
 use std::{fs, time::Duration};
@@ -18,13 +19,9 @@ use std::{fs, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use tenwords_escrow::code::RecoveryCode;
-use tenwords_spikes::{
-    process::{Ended, Run},
-    tree::Tree,
-    world::{Machine, write_private},
-};
+use tenwords_spikes::{process::Ended, tree::Tree, world::Machine};
 
-use crate::support::{BOX, GROUP, Scene, protected};
+use crate::support::{BOX, GROUP, Scene, by_pipe, command_by_pipe, protected};
 use liar::Liar;
 
 /// Words of nobody.
@@ -32,26 +29,14 @@ fn other_words() -> RecoveryCode {
     RecoveryCode::draw(&mut UnwrapErr(SysRng))
 }
 
-/// The program and arguments of a recovery without a person: the words by a pipe, one attempt, the
-/// escrow's date taken as fitting.
-fn command(scene: &Scene, machine: &Machine, ticket: &str) -> Result<Vec<String>> {
-    let file = machine.folder().join("ticket");
-    write_private(&file, ticket.as_bytes())?;
-    let [agent, config, ticket] =
-        [&scene.world.programs().agent, &machine.config(), &file].map(|path| path.display().to_string());
-    let script = "exec 3<&0 </dev/null; exec \"$@\"";
-    let arguments = ["recover", "--ticket-file", &ticket, "--code-fd", "3", "--yes"];
-    let all = ["-c", script, "sh", &agent, "--config", &config];
-    Ok(all.iter().chain(&arguments).map(|text| (*text).to_owned()).collect())
+/// A recovery without a person.
+fn recover(scene: &Scene, machine: &Machine, ticket: &str, words: &str) -> Result<Ended> {
+    by_pipe(&scene.world, machine, ticket, &[], words)
 }
 
-/// Such a recovery.
-fn recover(scene: &Scene, machine: &Machine, ticket: &str, words: &str) -> Result<Ended> {
-    Run::new("/bin/sh".as_ref(), scene.world.folder())
-        .args(command(scene, machine, ticket)?)
-        .envs(&scene.world.environment())
-        .input(words.as_bytes())
-        .to_end(LONG)
+/// Its program and arguments.
+fn command(scene: &Scene, machine: &Machine, ticket: &str) -> Result<Vec<String>> {
+    command_by_pipe(&scene.world, machine, ticket, &[])
 }
 
 /// All that a program said and wrote.

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -12,16 +11,7 @@ use tenwords_spikes::{
     world::{Doorman, Machine, Shown},
 };
 
-use crate::support::{BOX, GROUP, Scene, as_shown, joined, protected};
-
-/// A client that goes through this piece of script before it is the real one (`$CLIENT`).
-fn client(scene: &Scene, name: &str, script: &str) -> Result<PathBuf> {
-    let path = scene.world.folder().join("bin").join(name);
-    let text = format!("#!/bin/sh\nCLIENT='{}'\n{script}\nexec \"$CLIENT\" \"$@\"\n", scene.server.client.display());
-    fs::write(&path, text)?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
-    Ok(path)
-}
+use crate::support::{BOX, GROUP, Scene, as_shown, client, joined, protected};
 
 /// Nothing lies where a recovery puts something, and none of it is on its way there.
 fn untouched(machine: &Machine, shown: &str) -> Result<()> {
@@ -47,7 +37,7 @@ esac"#,
         mended = mended.display(),
         repository = scene.server.repository,
     );
-    client(scene, "troubled-client", &script)
+    client(&scene.world, &scene.server, "troubled-client", &script)
 }
 
 #[test]
@@ -121,7 +111,8 @@ fn s67_a_trusted_certificate_that_is_not_the_pinned_one_never_sees_the_token() -
     door.shows(trusted)?;
     let log = scene.world.folder().join("with-the-token");
     let watched = client(
-        &scene,
+        &scene.world,
+        &scene.server,
         "watched-client",
         &format!("[ -z \"$PBS_PASSWORD_FILE$PBS_PASSWORD_FD$PBS_PASSWORD\" ] || echo \"$*\" >> '{}'", log.display()),
     )?;

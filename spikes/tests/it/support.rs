@@ -1,9 +1,19 @@
 //! A small world with a box that has held its ceremony.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
-use pbs_format::key::{EncryptionKey, KeyFile};
+use pbs_format::{
+    blob,
+    key::{EncryptionKey, KeyFile},
+};
+use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use sqlx::{Connection as _, Row as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use tenwords_protocol::{
@@ -12,8 +22,9 @@ use tenwords_protocol::{
     version::{Header, HeaderFacts},
 };
 use tenwords_spikes::{
+    process::{Ended, Run},
     tree::Tree,
-    world::{BackupServer, Hub, Machine, Recovery, World},
+    world::{BackupServer, Hub, Machine, Recovery, World, write_private},
 };
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
@@ -217,3 +228,55 @@ pub(crate) fn key_part(parts: &Parts) -> Result<PartName> {
 pub(crate) fn versions(hub: &Hub) -> Result<u64> {
     hub.show(BOX)?["versions"].as_u64().context("a number of versions")
 }
+
+/// The program and arguments of a recovery without a person: the words by a pipe, one attempt, the
+/// escrow's date taken as fitting.
+pub(crate) fn command_by_pipe(world: &World, machine: &Machine, ticket: &str, more: &[&str]) -> Result<Vec<String>> {
+    let file = machine.folder().join("ticket");
+    write_private(&file, ticket.as_bytes())?;
+    let [agent, config, ticket] =
+        [&world.programs().agent, &machine.config(), &file].map(|path| path.display().to_string());
+    let script = "exec 3<&0 </dev/null; exec \"$@\"";
+    let arguments = ["recover", "--ticket-file", &ticket, "--code-fd", "3", "--yes"];
+    let all = ["-c", script, "sh", &agent, "--config", &config];
+    Ok(all.iter().chain(&arguments).chain(more).map(|text| (*text).to_owned()).collect())
+}
+
+/// Such a recovery.
+pub(crate) fn by_pipe(world: &World, machine: &Machine, ticket: &str, more: &[&str], words: &str) -> Result<Ended> {
+    Run::new("/bin/sh".as_ref(), world.folder())
+        .args(command_by_pipe(world, machine, ticket, more)?)
+        .envs(&world.environment())
+        .input(words.as_bytes())
+        .to_end(LONG)
+}
+
+/// A client that goes through this piece of script before it is the server's own (`$CLIENT`). PVE's
+/// programs, not the agent, call it where `$PROXMOX_OUTPUT_NO_HEADER` is set.
+pub(crate) fn client(world: &World, server: &BackupServer, name: &str, script: &str) -> Result<PathBuf> {
+    let path = world.folder().join("bin").join(name);
+    let text = format!("#!/bin/sh\nCLIENT='{}'\n{script}\nexec \"$CLIENT\" \"$@\"\n", server.client.display());
+    fs::write(&path, text)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    Ok(path)
+}
+
+/// Rewrites a snapshot's list of files as its server can: unsigned, or signed as before.
+pub(crate) fn edit_manifest(snapshot: &Path, edit: impl FnOnce(&mut serde_json::Value)) -> Result<()> {
+    let path = snapshot.join("index.json.blob");
+    let mut manifest = serde_json::from_slice(&blob::decode(&fs::read(&path)?, None, 1 << 24)?)?;
+    edit(&mut manifest);
+    fs::write(&path, blob::encode(manifest.to_string().as_bytes(), None, true, &mut UnwrapErr(SysRng))?)?;
+    Ok(())
+}
+
+/// What could move a cursor, turn a line around, or hide.
+pub(crate) fn harmful(text: &str) -> bool {
+    let harmful = |c: char| {
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.contains(harmful)
+}
+
+const LONG: Duration = Duration::from_secs(600);

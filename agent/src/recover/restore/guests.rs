@@ -27,6 +27,7 @@ use crate::{
         plan::{GuestWork, Keyring, chain},
         report::{Missing, RestoredGuest},
     },
+    show::harmless,
 };
 
 /// What guests are restored with.
@@ -69,8 +70,9 @@ impl Workshop<'_> {
             limits: GuestLimits::default(),
         };
         let mut progress = Progress::new(&work.snapshot.snapshot().group().to_string(), work.bytes());
+        let mut counted = Counted::default();
         let mut observe = |moment: &GuestProgress| {
-            progress.at_step(&step(&moment.step), moment.written);
+            progress.at_step(&step(&moment.step), counted.bytes(moment));
             if interrupt::is_ending() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let began = Instant::now();
@@ -78,7 +80,7 @@ impl Workshop<'_> {
         progress.end();
         let output = result.map_err(|error| {
             let mut why = chain(&error);
-            error.said.iter().for_each(|line| why.push_str(&format!("; {line}")));
+            error.said.iter().take(TOLD).for_each(|line| why.push_str(&format!("; {}", harmless(line, 200))));
             missing(why, after_failure(&error))
         })?;
         if let Err(why) = self.keyring.unchanged(self.client, work.access, &work.snapshot) {
@@ -113,6 +115,28 @@ impl Workshop<'_> {
     }
 }
 
+/// Bytes so far over all disks; for a container, of which PVE's programs say nothing, what the kernel
+/// counts as written.
+#[derive(Default)]
+struct Counted {
+    before: u64,
+    disk: Option<(Step, u64)>,
+}
+
+impl Counted {
+    fn bytes(&mut self, moment: &GuestProgress) -> u64 {
+        let Some(disk) = &moment.disk else { return moment.written };
+        match self.disk {
+            Some((step, bytes)) if step != moment.step && matches!(moment.step, Step::Disk(_)) => self.before += bytes,
+            _ => {}
+        }
+        if matches!(moment.step, Step::Disk(_)) {
+            self.disk = Some((moment.step, disk.bytes));
+        }
+        self.before + disk.bytes
+    }
+}
+
 /// What to do now, what is left behind included.
 fn after_failure(error: &GuestError) -> String {
     let left = error.remedy();
@@ -137,3 +161,6 @@ fn step(step: &Step) -> String {
         _ => "begun".to_owned(),
     }
 }
+
+/// Lines of a program that stand beside the cause of a failure.
+const TOLD: usize = 5;

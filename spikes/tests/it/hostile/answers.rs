@@ -11,7 +11,7 @@ use super::{
     liar::{Answer, Asked, Lie},
     recover, told,
 };
-use crate::support::GROUP;
+use crate::support::{GROUP, harmful};
 
 /// Another answer to calls whose path ends so.
 fn instead(path: &'static str, change: impl Fn(Answer) -> Answer + Send + 'static) -> Lie {
@@ -230,8 +230,6 @@ fn s71_a_hubs_text_is_shown_harmlessly() -> Result<()> {
     let told = told(&ended);
     ensure!(ended.code == Some(11), "recover ended with {:?}:\n{told}", ended.code);
     ensure!(told.contains("bakery") && told.len() < 4000, "{} bytes were shown", told.len());
-    let harmful =
-        |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    ensure!(!told.contains(harmful), "{told:?}");
+    ensure!(!harmful(&told), "{told:?}");
     super::nothing_installed(&stage.machine)
 }

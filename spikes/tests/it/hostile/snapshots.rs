@@ -10,23 +10,14 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use pbs_format::blob;
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
-use serde_json::Value;
 use tenwords_protocol::time::Timestamp;
 use tenwords_spikes::{tree::Tree, world::Machine};
 
 use super::{recover, told};
-use crate::support::{BOX, GROUP, Scene, container, protected};
+use crate::support::{BOX, GROUP, Scene, container, edit_manifest, protected};
 
 fn place(scene: &Scene, snapshot: &str) -> Result<PathBuf> {
     Ok(scene.server.folder.as_ref().context("the stand-in's datastore")?.join(snapshot))
-}
-
-fn edit(folder: &Path, edit: impl FnOnce(&mut Value)) -> Result<()> {
-    let path = folder.join("index.json.blob");
-    let mut manifest: Value = serde_json::from_slice(&blob::decode(&fs::read(&path)?, None, 1 << 24)?)?;
-    edit(&mut manifest);
-    fs::write(&path, blob::encode(manifest.to_string().as_bytes(), None, true, &mut UnwrapErr(SysRng))?)?;
-    Ok(())
 }
 
 /// A configuration, a folder and an image, as a guest's backup has them, under `key`.
@@ -67,7 +58,7 @@ fn disguised(scene: &Scene, group: &str, genuine: &Path) -> Result<PathBuf> {
     fs::rename(&from, &aside)?;
     fs::remove_dir_all(from.parent().context("its group")?)?;
     let fingerprint = scene.key.fingerprint().to_string();
-    edit(&aside, |manifest| {
+    edit_manifest(&aside, |manifest| {
         manifest["backup-id"] = group.split_once('/').expect("a group").1.into();
         manifest["unprotected"]["key-fingerprint"] = fingerprint.into();
         for file in manifest["files"].as_array_mut().expect("files") {
@@ -142,12 +133,14 @@ fn s66_what_is_damaged_leaves_no_plausible_file_and_the_rest_comes_back() -> Res
     scene.server.run(&["key", "create", "--kdf", "none", &theirs.display().to_string()])?.with_code(0)?;
     backed_up(&scene, "vm/127", &theirs)?;
     let fingerprint = scene.key.fingerprint().to_string();
-    edit(&backed_up(&scene, "vm/128", &theirs)?, |manifest| {
+    edit_manifest(&backed_up(&scene, "vm/128", &theirs)?, |manifest| {
         manifest["unprotected"]["key-fingerprint"] = fingerprint.clone().into();
     })?;
     // 129: a byte of the list, and 130 the same with the blob's checksum mended.
     flip(&backed_up(&scene, "vm/129", &ours)?.join("index.json.blob"), |length| length - 9)?;
-    edit(&backed_up(&scene, "vm/130", &ours)?, |manifest| manifest["files"][0]["csum"] = "0".repeat(64).into())?;
+    edit_manifest(&backed_up(&scene, "vm/130", &ours)?, |manifest| {
+        manifest["files"][0]["csum"] = "0".repeat(64).into()
+    })?;
     // 131: nothing was changed.
     backed_up(&scene, "vm/131", &ours)?;
 

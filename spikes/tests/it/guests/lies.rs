@@ -1,0 +1,154 @@
+//! Backup servers that lie to Proxmox VE's own programs, keys of former times, and texts from elsewhere.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, Result, ensure};
+use pbs_format::key::KeyFile;
+use tenwords_protocol::time::Timestamp;
+use tenwords_spikes::{
+    tree::Tree,
+    world::{BackupServer, Pve, World},
+};
+
+use super::{Burnt, back_up_container, back_up_machine, burnt, nothing};
+use crate::support::{BOX, by_pipe, client, container, edit_manifest, harmful};
+
+/// The folder of the only snapshot of a group on the server.
+fn snapshot(burnt: &Burnt, group: &str) -> Result<(std::path::PathBuf, Timestamp)> {
+    let name = burnt.server.snapshots(group)?.pop().context("a snapshot")?;
+    let time = name.rsplit('/').next().context("a time")?.parse()?;
+    Ok((burnt.server.folder.as_ref().context("a folder")?.join(name), time))
+}
+
+/// Container 101 in plain, unsigned, but claiming to be that snapshot, with our fingerprint on it.
+fn twin(burnt: &Burnt, time: Timestamp) -> Result<std::path::PathBuf> {
+    let planted = container(&burnt.world, "planted", b"planted by the server")?;
+    let config = burnt.world.write("planted.conf", b"arch: amd64\nhostname: planted\nrootfs: local:101/x,size=8G\n")?;
+    let specs = [format!("pct.conf:{}", config.display()), format!("root.pxar:{}", planted.display())];
+    let time = time.unix().to_string();
+    let plain = ["--backup-type", "ct", "--backup-id", "909", "--backup-time", &time, "--crypt-mode", "none"];
+    let arguments: Vec<&str> = ["backup"].into_iter().chain(specs.iter().map(String::as_str)).chain(plain).collect();
+    burnt.server.run(&arguments)?.with_code(0)?;
+    let (from, _) = snapshot(burnt, "ct/909")?;
+    let aside = burnt.world.folder().join("aside");
+    fs::rename(&from, &aside)?;
+    fs::remove_dir_all(from.parent().context("its group")?)?;
+    let fingerprint = KeyFile::parse(&burnt.key)?.open(None)?.fingerprint().to_string();
+    edit_manifest(&aside, |manifest| {
+        manifest["backup-id"] = "101".into();
+        manifest["unprotected"]["key-fingerprint"] = fingerprint.into();
+    })?;
+    Ok(aside)
+}
+
+/// The agent sees the genuine snapshot whenever it looks; PVE's programs get a plain twin, which the
+/// client restores without a word.
+#[test]
+fn s66_a_twin_that_only_proxmox_ve_is_given_is_no_guest_of_ours() -> Result<()> {
+    let burnt = burnt(nothing)?;
+    let (there, time) = snapshot(&burnt, "ct/101")?;
+    let aside = twin(&burnt, time)?;
+    let used = burnt.world.folder().join("turned");
+    let script = format!(
+        "if [ -n \"$PROXMOX_OUTPUT_NO_HEADER\" ]; then case \"$*\" in *' ct/101/'*)\n\
+         mv '{there}' '{kept}'; cp -a '{aside}' '{there}'; echo \"$*\" >> '{used}'\n\
+         \"$CLIENT\" \"$@\"; end=$?; rm -r '{there}'; mv '{kept}' '{there}'; exit $end ;; esac; fi",
+        there = there.display(),
+        kept = burnt.world.folder().join("kept").display(),
+        aside = aside.display(),
+        used = used.display(),
+    );
+    let turning = client(&burnt.world, &burnt.server, "turning-client", &script)?;
+    let (machine, pve) = burnt.node_with("box2", &turning)?;
+    let shown = burnt.recovers(&machine, &burnt.hub.arm(BOX, &[])?, 14)?;
+    ensure!(fs::read_to_string(&used)?.contains("root.pxar"), "the twin was not asked for");
+    for sentence in ["was not read under key", "pct destroy 101"] {
+        ensure!(shown.contains(sentence), "`{sentence}` is not told:\n{shown}");
+    }
+    ensure!(!shown.contains("ct 101, stopped"), "it is told as restored:\n{shown}");
+    burnt.machine_is_back(&pve, 102)
+}
+
+/// The list of files is another one when the agent looks again after the restore.
+#[test]
+fn s66_a_list_that_is_another_one_afterwards_leaves_a_guest_that_is_not_trusted() -> Result<()> {
+    let burnt = burnt(nothing)?;
+    let (ct, _) = snapshot(&burnt, "ct/101")?;
+    let (vm, _) = snapshot(&burnt, "vm/102")?;
+    let list = burnt.world.folder().join("list");
+    fs::copy(vm.join("index.json.blob"), &list)?;
+    // What PVE restores is genuine; when it is done, the server shows another list under the same key.
+    let script = format!(
+        "case \"$PROXMOX_OUTPUT_NO_HEADER $*\" in\n\
+         '1 restore '*' root.pxar '*) touch '{done}' ;;\n\
+         ' restore ct/101/'*' index.json '*) [ ! -e '{done}' ] || cp '{list}' '{there}' ;; esac",
+        done = burnt.world.folder().join("done").display(),
+        list = list.display(),
+        there = ct.join("index.json.blob").display(),
+    );
+    let replacing = client(&burnt.world, &burnt.server, "replacing-client", &script)?;
+    let (machine, pve) = burnt.node_with("box2", &replacing)?;
+    let shown = burnt.recovers(&machine, &burnt.hub.arm(BOX, &[])?, 14)?;
+    for sentence in
+        ["container 101 on storage local is there, and is NOT to be trusted", "remove it (`pct destroy 101`)"]
+    {
+        ensure!(shown.contains(sentence), "`{sentence}` is not told:\n{shown}");
+    }
+    ensure!(!shown.contains("ct 101, stopped"), "it is told as restored:\n{shown}");
+    ensure!(pve.container_root(101).exists(), "what nobody ordered to be removed was removed");
+    burnt.machine_is_back(&pve, 102)
+}
+
+/// S34, the half that lists and restores: the storage's key was made anew once. What is younger comes
+/// back as a guest; what needs the former key comes back with that, into folders, since Proxmox VE knows
+/// one key a storage.
+#[test]
+fn s34_each_snapshot_is_restored_with_the_key_it_was_made_with() -> Result<()> {
+    let mut newer = None;
+    let burnt = burnt(|world: &World, server: &BackupServer, pve: &Pve, former: &Path| {
+        let made = world.folder().join("job/newer.enc");
+        server.run(&["key", "create", "--kdf", "none", &made.display().to_string()])?.with_code(0)?;
+        // As PVE does it when it makes a new key itself.
+        pve.run("pvesm", &["set", "pbs", "--encryption-key", &made.display().to_string()])?.with_code(0)?;
+        fs::copy(former, pve.etc("priv/storage/pbs.enc.old"))?;
+        newer = Some((back_up_container(world, server, 103, &made)?, back_up_machine(world, server, 104, &made)?));
+        Ok(())
+    })?;
+    let (tree, disk) = newer.context("what is newer")?;
+    let (machine, pve) = burnt.node("box2")?;
+    let shown = burnt.recovers(&machine, &burnt.hub.arm(BOX, &[])?, 0)?;
+    ensure!(Tree::read(&pve.container_root(103))? == tree, "container 103 is another");
+    ensure!(fs::read(pve.disk(104))? == disk, "the disk of 104 is another");
+    ensure!(Tree::read(&machine.restored("ct/101", "root.pxar"))? == burnt.tree, "container 101 is another:\n{shown}");
+    ensure!(fs::read(machine.restored("vm/102", "drive-scsi0.img"))? == burnt.disk, "the disk of 102 is another");
+    ensure!(shown.contains("Proxmox VE gives its programs the storage's key"), "the reason is not told:\n{shown}");
+    burnt.storage_is_back(&pve)
+}
+
+/// S71, by the agent: megabytes and escape sequences in what the client and PVE's programs say, in a
+/// note on the server and in the name of a guest.
+#[test]
+fn s71_what_programs_servers_and_guests_say_is_shown_harmlessly_and_bounded() -> Result<()> {
+    let burnt = burnt(nothing)?;
+    let noise = "\u{1b}[2J\u{1b}]0;title\u{7}\u{202e}gnp.exe\u{2066}\u{9b}31m";
+    // Long lines and many of them, on standard error and within an error that is no known one.
+    let script = format!(
+        "if [ \"$1\" = restore ]; then yes '{noise} said by a program' | head -c 3000000 >&2\n\
+         yes x | tr -d '\\n' | head -c 10000000 >&2; echo >&2; fi\n\
+         case \"$*\" in *' ct/101/'*' root.pxar '*) echo \"Error: {noise} $(yes y | tr -d '\\n' | head -c 100000)\" >&2; exit 255 ;; esac"
+    );
+    let talking = client(&burnt.world, &burnt.server, "talking-client", &script)?;
+    let (machine, pve) = burnt.node_with("box2", &talking)?;
+    let name = format!("{noise}{}", "long".repeat(1000));
+    fs::write(pve.etc("nodes/pve2/qemu-server/102.conf"), format!("name: {name}\nscsi0: local:102/x.raw\n"))?;
+    let (there, _) = snapshot(&burnt, "ct/101")?;
+    edit_manifest(&there, |manifest| manifest["unprotected"]["notes"] = noise.repeat(10_000).into())?;
+    let ticket = burnt.hub.arm(BOX, &[])?;
+    let ended = by_pipe(&burnt.world, &machine, &ticket, &[], &burnt.words)?;
+    let told = format!("{}{}", ended.said(), String::from_utf8_lossy(&ended.stdout));
+    ensure!(ended.code == Some(14), "recover ended with {:?}:\n{}", ended.code, &told[..told.len().min(4000)]);
+    ensure!(told.contains("is taken by the virtual machine"), "102 is not named:\n{told}");
+    ensure!(told.len() < 100_000, "{} bytes were shown", told.len());
+    ensure!(!harmful(&told), "{told:?}");
+    machine.left_nothing_in_memory()
+}
