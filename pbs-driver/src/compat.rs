@@ -5,7 +5,7 @@
 //! Nobody here has run a 4.x client: its rows are from those sources and from what `formats.md` lists.
 //!
 //! The driver asks no version before it acts. It does what works in all of them, and a row here says
-//! how that is held; a row of [`crate::texts`] that only some versions say points at its row here. A
+//! how that is held; a row of `texts.rs` that only some versions say points at its row here. A
 //! version that is in no column is *said* ([`remarks`]), never refused: on the worst day a client that
 //! works is worth more than one that is known.
 

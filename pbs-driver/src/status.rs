@@ -14,6 +14,7 @@ use crate::{
     certificate::{PATIENCE, look_for_the_pin},
     client::Client,
     error::DriverError,
+    failure::{Failure, Thing},
     snapshot::unreadable,
 };
 
@@ -36,8 +37,20 @@ pub struct Status {
 pub fn probe(client: &Client, access: &Access) -> Result<Status, DriverError> {
     look_for_the_pin(access, PATIENCE).map_err(|failure| DriverError::Client { command: COMMAND, failure })?;
     let args = ["status", "--output-format", "json"].map(Into::into);
-    let (answer, _) = client.ask(COMMAND, &args, Some(access))?;
+    let (answer, _) = client.ask(COMMAND, &args, Some(access)).map_err(about_the_datastore)?;
     serde_json::from_slice(&answer).map_err(|error| unreadable(COMMAND, error))
+}
+
+/// `status` asks for nothing that could be missing but the datastore's own folder. (Seen of a real server
+/// whose disk was gone: the same words as for a snapshot that is not there.)
+fn about_the_datastore(error: DriverError) -> DriverError {
+    match error {
+        DriverError::Client { command, failure: Failure::NotFound { what: Thing::SnapshotOrNamespace } } => {
+            let what = "its folder is not there (is its disk mounted?)".to_owned();
+            DriverError::Client { command, failure: Failure::DatastoreGone { what } }
+        }
+        other => other,
+    }
 }
 
 const COMMAND: &str = "status";

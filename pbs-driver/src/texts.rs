@@ -16,7 +16,7 @@ use crate::{
     scrub::{WITHHELD, holds_any, scrub},
 };
 
-use Shape::{Between, Ends, EndsElse, Is, LastStarts, Quoted, Starts, StartsNotEnds};
+use Shape::{Between, BetweenElse, Ends, EndsElse, Is, LastStarts, Quoted, Starts, StartsNotEnds};
 
 /// Names the failure in what a child said on stderr (or on its terminal). `secrets` are those that it
 /// was given: nothing that holds a part of one gets into the result.
@@ -72,9 +72,14 @@ fn name(text: &str, secrets: &[&str]) -> Option<Failure> {
     (row.means)(&Text { text, shown: scrub(text.as_bytes(), secrets) })
 }
 
-/// Without what stands before a cause and says no more than where it was met.
+/// Without what stands before a cause and says no more than where it was met. Of several errors of
+/// OpenSSL's, which it prints oldest first, the last is the one that ended the connection.
 fn normal(text: &str) -> &str {
-    [CONNECTION, PIPING].iter().fold(text, |text, before| text.strip_prefix(before).unwrap_or(text))
+    let text = [CONNECTION, PIPING].iter().fold(text, |text, before| text.strip_prefix(before).unwrap_or(text));
+    match text.rfind(", error:") {
+        Some(at) if text.starts_with("error:") => &text[at + 2..],
+        _ => text,
+    }
 }
 
 /// `    0: text` of a `Caused by:` block.
@@ -125,6 +130,8 @@ enum Shape {
     Ends(&'static str),
     /// Begins with the first and ends with the second.
     Between(&'static str, &'static str),
+    /// Begins with the first and ends with the second, but not with the third.
+    BetweenElse(&'static str, &'static str, &'static str),
     /// Begins with the first, but does not end with the second.
     StartsNotEnds(&'static str, &'static str),
     /// Ends with the second, but does not begin with the first.
@@ -142,6 +149,9 @@ impl Shape {
             Self::Starts(start) => text.starts_with(start),
             Self::Ends(end) => text.ends_with(end),
             Self::Between(start, end) => text.starts_with(start) && text.ends_with(end),
+            Self::BetweenElse(start, end, other) => {
+                text.starts_with(start) && text.ends_with(end) && !text.ends_with(other)
+            }
             Self::StartsNotEnds(start, end) => text.starts_with(start) && !text.ends_with(end),
             Self::EndsElse(start, end) => text.ends_with(end) && !text.starts_with(start),
             Self::LastStarts(start) => last_cause(text).starts_with(start),
@@ -249,6 +259,7 @@ const VAGUE: &str = "client error (";
 const CONNECTION: &str = "error trying to connect: ";
 /// `restore … -`.
 const PIPING: &str = "unable to pipe data - ";
+const OWNER: &str = "/owner\" - No such file or directory (os error 2)";
 const PARSING: &str = "Failed to parse chunk ";
 const TARGET_FILE: &str = "unable to create target file \"";
 const EXTRACTING: &str = "error extracting archive - ";
@@ -282,7 +293,7 @@ static ROWS: &[Row] = &[
     }),
     row(Is("no password input mechanism available"), |_| Some(Failure::KeyProtected)),
     row(Is("no encryption file provided and no default file found"), key_file),
-    row(Between("unable to read \"", "\" - No such file or directory (os error 2)"), key_file),
+    row(BetweenElse("unable to read \"", "\" - No such file or directory (os error 2)", OWNER), key_file),
     row(Between("Unable to store key file \"", "\" - File exists (os error 17)"), target_exists),
     // serde's texts about what is no key file; positions vary.
     row(Starts("missing field `"), key_file),
@@ -329,6 +340,8 @@ static ROWS: &[Row] = &[
     row(Starts("no such datastore '"), |_| not_found(Thing::Datastore)),
     row(Is("ENOENT: No such file or directory"), |_| not_found(Thing::SnapshotOrNamespace)),
     row(Between("snapshot ", " does not exist."), |_| not_found(Thing::Snapshot)),
+    // The server's file that says whose a group is: seen of a real one for a group that is not there.
+    row(Between("unable to read \"", OWNER), |_| not_found(Thing::Snapshot)),
     row(Between("backup group ", " does not contain any snapshots."), |_| not_found(Thing::Snapshot)),
     row(Starts("manifest does not contain file '"), |_| not_found(Thing::Archive)),
     row(Starts("unknown archive type: \""), |_| not_found(Thing::Archive)), // source

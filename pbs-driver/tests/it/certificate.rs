@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use pbs_driver::{Access, Certificate, Failure, certificate::presented, failure::Silence, status};
+use pbs_driver::{Access, Certificate, Failure, certificate::presented, failure::Silence, status, version};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{ServerConfig, ServerConnection, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -241,4 +241,34 @@ fn a_server_that_is_not_there_is_the_clients_to_name() {
     );
     let error = status::probe(&client, &access).unwrap_err();
     assert_eq!(error.failure(), Some(&Failure::Unreachable { why: Silence::Refused }));
+}
+
+/// Against a real server, if one is named (see `conformance`).
+#[test]
+fn s67_a_real_servers_certificate_is_seen_as_it_says_itself() {
+    let (Ok(client), Ok(repository), Ok(pin), Ok(token)) = (
+        std::env::var("TENWORDS_PBS_CLIENT"),
+        std::env::var("PBS_REPOSITORY"),
+        std::env::var("PBS_FINGERPRINT"),
+        std::env::var("PBS_PASSWORD"),
+    ) else {
+        println!("SKIPPED: TENWORDS_PBS_CLIENT, PBS_REPOSITORY, PBS_FINGERPRINT and PBS_PASSWORD name no real server");
+        return;
+    };
+    let place = Place::new();
+    let client = pbs_driver::Client::new(client, place.private.clone()).unwrap();
+    let pin: Fingerprint = pin.to_ascii_lowercase().parse().unwrap();
+    let access = |certificate| {
+        let token = Zeroizing::new(token.clone());
+        Access::new(repository.parse().unwrap(), "".parse().unwrap(), token, certificate).unwrap()
+    };
+    status::probe(&client, &access(Certificate::Pinned(pin))).unwrap();
+    let other = Fingerprint::from_bytes([0xaa; 32]);
+    let refused = Failure::Certificate { expected: Some(other), presented: Some(pin) };
+    assert_eq!(status::probe(&client, &access(Certificate::Pinned(other))).unwrap_err().failure(), Some(&refused));
+    // The client's own refusal, named afterwards: this one is asked nothing before.
+    let both = version::both(&client, &access(Certificate::Pinned(other))).unwrap();
+    assert_eq!(both.server, Err(refused));
+    let of_nobody = status::probe(&client, &access(Certificate::WebPki)).unwrap_err();
+    assert_eq!(of_nobody.failure(), Some(&Failure::Certificate { expected: None, presented: Some(pin) }));
 }

@@ -103,6 +103,10 @@ fn s38_the_probe_names_what_is_wrong() {
         ),
         ("Error: permission check failed", Failure::NotAuthorised { why: Refusal::Role { missing: None } }),
         (
+            "Error: ENOENT: No such file or directory",
+            Failure::DatastoreGone { what: "its folder is not there (is its disk mounted?)".to_owned() },
+        ),
+        (
             "Error: permission check failed - missing Datastore.Audit|Datastore.Backup on /datastore/nostore",
             Failure::NotAuthorised {
                 why: Refusal::Role {
