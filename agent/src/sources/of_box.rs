@@ -23,6 +23,7 @@ use crate::{
     exit::{Code, OrStop as _, Outcome, Stop},
     keys::LiveKey,
     settings::{Configuration, Settings, SourceSettings},
+    show::harmless,
 };
 
 /// All of it.
@@ -271,7 +272,8 @@ fn in_settings(settings: &SourceSettings, place: &Place) -> Outcome<State> {
 }
 
 fn stop_of(error: &PveError, what: &str) -> Stop {
-    Stop::new(Code::Preflight, format!("{what}: {error}")).remedy(error.next_step())
+    // A stanza's name is whatever somebody wrote there.
+    Stop::new(Code::Preflight, harmless(&format!("{what}: {error}"), 400)).remedy(error.next_step())
 }
 
 // === impl BoxSource ===

@@ -92,6 +92,7 @@ fn a_storage_is_what_its_key_file_and_its_stanza_make_it() -> TestResult {
         (format!("disable|encryption-key {other}"), Some(1), "not used: it is disabled, a key".into()),
         ("content none".into(), Some(1), "not used: it is not for backups (content), a key".into()),
         ("port x".into(), Some(1), "broken: storage pbs is not understood".into()),
+        ("port \u{1b}[2J\u{202e}".into(), Some(1), "broken: storage pbs is not understood".into()),
     ] {
         let pve = Bench::new(&stanza(&lines))?;
         let pve = if let Some(byte) = file { pve.with_key("pbs.enc", byte)? } else { pve };
@@ -99,6 +100,7 @@ fn a_storage_is_what_its_key_file_and_its_stanza_make_it() -> TestResult {
         assert_eq!(found.sources.len(), 1, "{lines}");
         let seen = state(&found.sources[0]);
         assert!(seen.contains(&expected), "{lines} with {file:?}: {seen}");
+        assert!(!seen.contains(['\u{1b}', '\u{202e}']), "{lines}: {seen}");
     }
     Ok(())
 }
