@@ -125,7 +125,7 @@ impl FromStr for Host {
             (1..=63).contains(&label.len())
                 && !label.starts_with('-')
                 && !label.ends_with('-')
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         };
         if text.len() <= 253 && text.split('.').all(label_is_fine) { Ok(Self(text.to_owned())) } else { Err(bad()) }
     }
@@ -233,7 +233,74 @@ const MAX_TEXT: usize = 256;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn safe_id(longest: usize) -> impl Strategy<Value = String> {
+        prop::string::string_regex(&format!("[A-Za-z0-9_][A-Za-z0-9._-]{{2,{}}}", longest - 1))
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn host() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?(\\.[a-z0-9]{1,10}){0,3}",
+            any::<std::net::Ipv4Addr>().prop_map(|address| address.to_string()),
+            any::<Ipv6Addr>().prop_map(|address| format!("[{address}]")),
+        ]
+    }
+
+    proptest! {
+        /// Each part is found again, whichever of the others are left out.
+        #[test]
+        fn the_parts_of_a_repository_are_found_again(
+            name in "[^\\s:/!\\pC-][^\\s:/!\\pC]{0,20}", realm in safe_id(10), token in prop::option::of(safe_id(12)),
+            host in host(), port in prop::option::of(1_u16..), store in safe_id(32), parts in 0..3,
+        ) {
+            let mut user = format!("{name}@{realm}");
+            if let Some(token) = &token {
+                user += &format!("!{token}");
+            }
+            let place = port.map_or(host.clone(), |port| format!("{host}:{port}"));
+            let text = match parts {
+                0 => store.clone(),
+                1 => format!("{place}:{store}"),
+                _ => format!("{user}@{place}:{store}"),
+            };
+            let repository: Repository = text.parse().map_err(|error| TestCaseError::fail(format!("{text}: {error}")))?;
+            prop_assert_eq!(repository.datastore(), &store);
+            let (host, port) = if parts == 0 { ("localhost".to_owned(), None) } else { (host, port) };
+            prop_assert_eq!(repository.host().to_string(), host);
+            prop_assert_eq!(repository.port(), port.unwrap_or(8007));
+            let user = if parts < 2 { "root@pam".to_owned() } else { user };
+            prop_assert_eq!(repository.auth_id().to_string(), user);
+            prop_assert_eq!(repository.to_string().parse::<Repository>(), Ok(repository));
+        }
+
+        /// Whatever is taken is one word without an option's dash or a second line, and means one thing.
+        #[test]
+        fn what_is_taken_is_a_harmless_word_that_means_one_thing(text in "[a-z0-9@!:.%\\[\\]\\-_/ \\n\u{e9}]{0,40}|\\PC{0,300}") {
+            if let Ok(repository) = text.parse::<Repository>() {
+                let whole = repository.to_string();
+                prop_assert!(whole.len() <= 256 && text.len() <= 256);
+                prop_assert!(!whole.starts_with('-') && !whole.contains(|c: char| c.is_whitespace() || c.is_control()));
+                prop_assert_eq!(whole.rsplit(':').next(), Some(repository.datastore()));
+                prop_assert_eq!(whole.parse::<Repository>(), Ok(repository));
+            }
+        }
+    }
+
+    /// An interface's zone (`%eth0`) is in no pattern of PBS's: its client would not take it either.
+    #[test]
+    fn a_zone_is_refused_and_a_length_of_256_is_not() {
+        for bad in ["u@pbs@[fe80::1%eth0]:store", "[fe80::1%251]:store", "fe80::1%eth0:store"] {
+            assert!(bad.parse::<Repository>().is_err(), "{bad}");
+        }
+        let with = |length: usize| format!("{}@pbs@pbs.example:8007:store", "u".repeat(length)).parse::<Repository>();
+        let fixed = "@pbs@pbs.example:8007:store".len();
+        assert_eq!(with(256 - fixed).map(|repository| repository.to_string().len()), Ok(256));
+        assert!(with(257 - fixed).is_err());
+    }
 
     #[test]
     fn a_repository_is_taken_apart_as_the_client_takes_it_apart() -> Result<(), RepositoryError> {
@@ -278,6 +345,10 @@ mod tests {
             "u\n@pbs@h:store",
             "u@pbs@[fe80::1%eth0]:store",
             "pbs:../../etc",
+            // PBS's pattern for a host (proxmox-schema, DNS_NAME_STR) has none of these.
+            "my_pbs:store",
+            "pbs..example:store",
+            ".pbs:store",
         ] {
             assert!(bad.parse::<Repository>().is_err(), "{bad:?} was taken");
         }
