@@ -338,9 +338,6 @@ pub enum Error {
     /// *Own*: a hint that no key file may have.
     #[error("parameter verification failed - 'hint': a hint has 1 to 64 characters and no control characters")]
     Hint,
-    /// *Own*: reading PBKDF2 key files is enough.
-    #[error("parameter verification failed - 'kdf': pbs-local opens pbkdf2 key files and writes none")]
-    Pbkdf2,
     /// The key file could not be made.
     #[error("Unable to store key file {path:?} - {cause}")]
     KeyStore {

@@ -26,6 +26,8 @@ pub const MAX_KEY_FILE: usize = 64 << 10;
 /// What PBS seals with: n, r, p and bytes of salt.
 const PBS_SCRYPT: (u64, u64, u64) = (65_536, 8, 1);
 const SALT: usize = 32;
+/// What PBS writes, one less than a power of two (`formats.md` §1.3).
+const PBS_ROUNDS: u64 = 65_535;
 /// IV, tag and ciphertext.
 const SEALED: usize = cipher::IV + cipher::TAG + 32;
 
@@ -149,9 +151,33 @@ impl KeyFile {
         modified: i64,
         rng: &mut impl CryptoRng,
     ) -> Result<Self, KeyFileError> {
-        let mut salt = vec![0; SALT];
-        rng.fill_bytes(&mut salt);
-        let kdf = Kdf::Scrypt { n, r, p, salt };
+        let salt = salt(rng);
+        Self::seal_under(key, passphrase, Kdf::Scrypt { n, r, p, salt }, (created, modified), rng)
+    }
+
+    /// A file that holds the key under a passphrase by PBKDF2, with PBS's own number of rounds. For
+    /// whoever has to play the client; scrypt costs an attacker far more.
+    ///
+    /// # Errors
+    /// [`KeyFileError::Kdf`] for a passphrase that PBS would refuse.
+    pub fn pbkdf2(
+        key: &EncryptionKey,
+        passphrase: &[u8],
+        created: i64,
+        modified: i64,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, KeyFileError> {
+        let salt = salt(rng);
+        Self::seal_under(key, passphrase, Kdf::Pbkdf2 { iter: PBS_ROUNDS, salt }, (created, modified), rng)
+    }
+
+    fn seal_under(
+        key: &EncryptionKey,
+        passphrase: &[u8],
+        kdf: Kdf,
+        (created, modified): (i64, i64),
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, KeyFileError> {
         let derived = kdf.derive(passphrase).map_err(KeyFileError::Kdf)?;
         let mut iv = [0; cipher::IV];
         rng.fill_bytes(&mut iv);
@@ -452,4 +478,9 @@ mod time_text {
         };
         Some(OffsetDateTime::new_in_offset(date, time, offset))
     }
+}
+fn salt(rng: &mut impl CryptoRng) -> Vec<u8> {
+    let mut salt = vec![0; SALT];
+    rng.fill_bytes(&mut salt);
+    salt
 }

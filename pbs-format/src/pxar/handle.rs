@@ -96,7 +96,8 @@ impl<'a> Handle<'a> {
         }
     }
 
-    /// Names of all attributes, sorted; none where the file system has none at all.
+    /// Names of all attributes, sorted, so that one tree is one archive; none where the file system
+    /// has none at all. (The client takes them as the file system gives them, which says nothing.)
     pub(super) fn xattr_names(self) -> Result<Vec<Vec<u8>>, Errno> {
         let mut list = vec![0; XATTR_MAX];
         let found = match self {

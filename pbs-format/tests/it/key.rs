@@ -324,3 +324,18 @@ fn secrets_do_not_show_when_formatted() {
     }
     assert!(shown.contains("EncryptionKey([redacted])") && shown.contains("DerivedKey([redacted])"));
 }
+
+/// As PBS writes it (`formats.md` §1.3): 65535 rounds, and the golden file's length but for the data.
+#[test]
+fn a_key_under_pbkdf2_is_written_as_pbs_writes_it() {
+    let key = key_from_hex(&"42".repeat(32));
+    let rng = &mut rng();
+    let file = KeyFile::pbkdf2(&key, b"Passphrase-1", 1_700_000_000, 1_700_000_001, rng).unwrap();
+    assert!(matches!(file.kdf(), Kdf::Pbkdf2 { iter: 65_535, salt } if salt.len() == 32));
+    let text = file.to_json();
+    assert_eq!(text.len(), 374);
+    let again = KeyFile::parse(&text).unwrap();
+    assert_eq!(again.open(Some(b"Passphrase-1")).unwrap().expose_bytes(), key.expose_bytes());
+    assert!(matches!(again.open(Some(b"Passphrase-2")), Err(KeyFileError::WrongPassphrase)));
+    assert!(matches!(KeyFile::pbkdf2(&key, b"four", 0, 0, rng), Err(KeyFileError::Kdf(_))));
+}

@@ -30,19 +30,19 @@ pub(crate) fn create(context: &Context<'_>) -> Result<(), Error> {
             path
         }
     };
-    let protected = protection(context)?;
-    let hint = hint(context, protected)?;
+    let protection = Protection::asked(context)?;
+    let hint = hint(context, protection)?;
     let rng = &mut rand::rand_core::UnwrapErr(SysRng);
     let key = EncryptionKey::generate(rng);
     let now = Timestamp::now().unix();
-    let file = if protected {
+    let file = if protection != Protection::None {
         // One should not ask when nobody can answer; and not when the file is there already, but
         // the client does.
         if !terminal::is_interactive() {
             return Err(Error::NoTtyToRead);
         }
         let passphrase = terminal::ask_new("Encryption Key Password: ")?;
-        KeyFile::scrypt(&key, &passphrase, now, now, rng).map_err(refused)?
+        protection.seal(&key, &passphrase, (now, now))?
     } else {
         KeyFile::plain(&key, now, now)
     };
@@ -64,18 +64,17 @@ pub(crate) fn change_passphrase(context: &Context<'_>) -> Result<(), Error> {
             path
         }
     };
-    let protected = protection(context)?;
+    let protection = Protection::asked(context)?;
     if !terminal::is_interactive() {
         return Err(Error::NoTtyToChange);
     }
-    let hint = hint(context, protected)?;
+    let hint = hint(context, protection)?;
     let old = crypt::parse(&crypt::read(&path)?)?;
     let key = crypt::open(&old)?;
     let now = Timestamp::now().unix();
-    let file = if protected {
+    let file = if protection != Protection::None {
         let passphrase = terminal::ask_new("New Password: ")?;
-        let rng = &mut rand::rand_core::UnwrapErr(SysRng);
-        KeyFile::scrypt(&key, &passphrase, old.created(), now, rng).map_err(refused)?
+        protection.seal(&key, &passphrase, (old.created(), now))?
     } else {
         KeyFile::plain(&key, old.created(), now)
     };
@@ -125,18 +124,38 @@ pub(crate) fn show(context: &Context<'_>) -> Result<(), Error> {
     print(&table(&[("Name", false), ("Value", false)], &rows))
 }
 
-/// Whether the key is to be protected by a passphrase.
-fn protection(context: &Context<'_>) -> Result<bool, Error> {
-    match context.parsed.text("kdf")? {
-        Some("none") => Ok(false),
-        Some("pbkdf2") => Err(Error::Pbkdf2),
-        _ => Ok(true),
+/// How the key is to lie in its file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Protection {
+    None,
+    Scrypt,
+    Pbkdf2,
+}
+
+impl Protection {
+    fn asked(context: &Context<'_>) -> Result<Self, Error> {
+        Ok(match context.parsed.text("kdf")? {
+            Some("none") => Self::None,
+            Some("pbkdf2") => Self::Pbkdf2,
+            _ => Self::Scrypt,
+        })
+    }
+
+    /// `(created, modified)` in Unix seconds.
+    fn seal(self, key: &EncryptionKey, passphrase: &[u8], times: (i64, i64)) -> Result<KeyFile, Error> {
+        let rng = &mut rand::rand_core::UnwrapErr(SysRng);
+        let (created, modified) = times;
+        match self {
+            Self::None => Ok(KeyFile::plain(key, created, modified)),
+            Self::Scrypt => KeyFile::scrypt(key, passphrase, created, modified, rng).map_err(refused),
+            Self::Pbkdf2 => KeyFile::pbkdf2(key, passphrase, created, modified, rng).map_err(refused),
+        }
     }
 }
 
-fn hint<'a>(context: &'a Context<'_>, protected: bool) -> Result<Option<&'a str>, Error> {
+fn hint<'a>(context: &'a Context<'_>, protection: Protection) -> Result<Option<&'a str>, Error> {
     match context.parsed.text("hint")? {
-        Some(_) if !protected => Err(Error::HintWithoutPassphrase),
+        Some(_) if protection == Protection::None => Err(Error::HintWithoutPassphrase),
         hint => Ok(hint),
     }
 }

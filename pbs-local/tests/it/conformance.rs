@@ -89,7 +89,6 @@ fn key_commands_behave_as_recorded() {
             // The list of what pbs-local does not have.
             "key paperkey text" | "key paperkey text, scrypt key, subject" => continue,
             "help key change-passphrase" => continue, // our own words
-            "--kdf pbkdf2" => continue,               // opened, never written
             "key create" => {
                 fs::remove_file(bench.path("w/w_cd/K.enc")).unwrap();
                 replay(&bench, &block, Equal::Exactly);
