@@ -6,7 +6,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
     num::NonZeroU64,
     os::unix::fs::PermissionsExt as _,
     path::Path,
@@ -40,7 +39,7 @@ use crate::{
     settings::Configuration,
     show::harmless,
     sources::{self, BoxSources, State},
-    terminal::{Screen, Terminal},
+    terminal::Terminal,
     words,
 };
 
@@ -100,7 +99,9 @@ pub(crate) fn run(configuration: &Configuration) -> Outcome<Made> {
     }
     let code = RecoveryCode::draw(&mut rng);
     let place = Place { configuration, identity: &identity, hub: &hub, client: &client };
-    let held = show_and_have_typed_back(&mut terminal, &identity, label, &code).and_then(|()| {
+    let name = harmless(&identity.box_name, 64);
+    let held = words::show_and_have_typed_back(&mut terminal, &name, label.number.get(), &code);
+    let held = held.and_then(|()| {
         interrupt::check()?;
         terminal.say("Wrapping, opening again in two ways, storing and fetching back …")?;
         hold(&place, material, &history, label, &code, &mut rng)
@@ -423,51 +424,6 @@ fn next(highest: Option<NonZeroU64>) -> Outcome<NonZeroU64> {
                 .remedy("the box's history at the hub is spoilt: tell the operator")
         }),
     }
-}
-
-// === the words on the screen ===
-
-fn show_and_have_typed_back(
-    terminal: &mut Terminal,
-    identity: &Identity,
-    label: CodeLabel,
-    code: &RecoveryCode,
-) -> Outcome<()> {
-    let mut screen = terminal.screen()?;
-    screen.say(&format!("Box {} - code {}\n", harmless(&identity.box_name, 64), label.number))?;
-    screen.say("Write these ten words on your sheet, by hand. They are shown this once.")?;
-    screen.say("Nobody will ever ask you for them but this box's own console.\n")?;
-    show(&mut screen, code)?;
-    let heading = "Now type the ten words back from your sheet.";
-    loop {
-        let typed = words::ask(&mut screen, heading)?;
-        if typed.is_same_as(code) || typed.other_readings().iter().any(|reading| reading.is_same_as(code)) {
-            return Ok(());
-        }
-        let wrong: Vec<String> = code
-            .expose_words()
-            .zip(typed.expose_words())
-            .enumerate()
-            .filter(|(_, (right, typed))| right != typed)
-            .map(|(index, _)| (index + 1).to_string())
-            .collect();
-        screen.clear()?;
-        screen.say(&format!("Not the same: word {}.\n", wrong.join(", ")))?;
-        screen.say("Correct your sheet. The words once more:\n")?;
-        show(&mut screen, code)?;
-    }
-}
-
-/// The words, numbered, and a moment to write them down. No line of them is left in memory.
-fn show(screen: &mut Screen<'_>, code: &RecoveryCode) -> Outcome<()> {
-    for (index, word) in code.expose_words().enumerate() {
-        let mut line = Zeroizing::new(String::with_capacity(64));
-        // Writing to a String cannot fail.
-        let _ = write!(line, "  {:>2}. {word}", index + 1);
-        screen.say(&line)?;
-    }
-    screen.say("")?;
-    screen.ask("Press Enter when they are written down: ").map(drop)
 }
 
 impl Made {

@@ -14,7 +14,10 @@ use nix::{
     sys::signal::{SigSet, Signal},
 };
 
-use crate::exit::{Code, OrStop as _, Outcome, Stop};
+use crate::{
+    exit::{Code, OrStop as _, Outcome, Stop},
+    terminal,
+};
 
 /// How often a wait looks whether the command is to end.
 const LOOK_MILLISECONDS: u16 = 200;
@@ -33,6 +36,7 @@ pub(crate) fn install() -> Outcome<()> {
     let watch = move || {
         while signals.wait().is_ok() {
             if ENDING.swap(true, Ordering::SeqCst) {
+                terminal::wipe_at_once();
                 std::process::exit(i32::from(Code::Interrupted as u8));
             }
         }
@@ -58,15 +62,20 @@ pub(crate) fn stop() -> Stop {
 
 /// Waits until something can be read, or the command is to end (`Interrupted`).
 pub(crate) fn wait_readable(file: &impl AsFd) -> io::Result<()> {
-    loop {
-        if is_ending() {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        let mut waited = [PollFd::new(file.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut waited, PollTimeout::from(LOOK_MILLISECONDS)) {
-            Ok(0) | Err(Errno::EINTR) => {}
-            Ok(_) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        }
+    while !wait_briefly(file)? {}
+    Ok(())
+}
+
+/// Waits for a fifth of a second at most, and tells whether something can be read. That the command
+/// is to end is an error (`Interrupted`).
+pub(crate) fn wait_briefly(file: &impl AsFd) -> io::Result<bool> {
+    if is_ending() {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    let mut waited = [PollFd::new(file.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut waited, PollTimeout::from(LOOK_MILLISECONDS)) {
+        Ok(0) | Err(Errno::EINTR) => Ok(false),
+        Ok(_) => Ok(true),
+        Err(error) => Err(error.into()),
     }
 }

@@ -3,6 +3,7 @@
 mod ceremony;
 mod cli;
 mod durable;
+mod editor;
 mod enroll;
 mod exit;
 mod hub;
@@ -10,6 +11,7 @@ mod identity;
 mod interrupt;
 mod inventory;
 mod keys;
+mod language;
 mod lock;
 mod openers;
 mod record;

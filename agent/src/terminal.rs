@@ -1,51 +1,82 @@
 //! The terminal at which the customer sits.
 //!
-//! Ten words are shown as they are typed (nobody can type them blind) and cleared after. What is
-//! typed lives in one zeroizing buffer that never grows, so no copy of it is left behind.
+//! Ten words are shown as they are typed (nobody can type them blind) and cleared after, on every
+//! way out: at the end, at an error or a panic (by `Drop`), and when a second signal ends the
+//! program at once ([`wipe_at_once`]). While a [`Screen`] is open, the kernel echoes nothing.
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _, Read as _, Write as _},
     os::fd::AsFd as _,
+    path::Path,
+    sync::{Mutex, PoisonError},
 };
 
-use nix::sys::termios::{self, InputFlags, LocalFlags, SetArg, SpecialCharacterIndices, Termios};
-use zeroize::{Zeroize as _, Zeroizing};
+use nix::sys::termios::{self, FlushArg, InputFlags, LocalFlags, SetArg, SpecialCharacterIndices, Termios};
+use zeroize::Zeroizing;
 
 use crate::{
+    editor::{
+        keys::Keys,
+        line,
+        page::{CLEAR, Page, Painter, Size, Typewriter},
+        slots::Step,
+    },
     exit::{Code, OrStop as _, Outcome, Stop},
     interrupt,
+    language::{Charset, Language, Sentences},
 };
 
-/// The longest line that is taken.
-const LINE: usize = 1024;
-/// Into the alternate screen, cleared, cursor at home; and out of it, wiped.
-const ENTER_SCREEN: &str = "\x1b[?1049h\x1b[2J\x1b[H";
-const LEAVE_SCREEN: &str = "\x1b[2J\x1b[3J\x1b[H\x1b[?1049l";
+/// Into the alternate screen, where there is one, and marks around what is pasted; and out of both.
+const ENTER_SCREEN: &[u8] = b"\x1b[?1049h\x1b[2J\x1b[H\x1b[?2004h";
+const LEAVE_SCREEN: &[u8] = b"\x1b[?2004l\x1b[2J\x1b[3J\x1b[H\x1b[?1049l";
+/// The most bytes that are taken at once: what is pasted comes in one piece.
+const CHUNK: usize = 4096;
 
 /// A terminal that answers.
 pub(crate) struct Terminal {
     input: File,
     output: File,
+    manner: Manner,
 }
 
-/// A screen of its own, wiped when it is dropped.
-pub(crate) struct Screen<'a>(&'a mut Terminal);
+/// What the environment says of the terminal and its reader.
+#[derive(Clone, Copy)]
+struct Manner {
+    /// It only goes on in its line.
+    is_plain: bool,
+    charset: Charset,
+    language: Language,
+}
 
-struct Raw<'a> {
-    terminal: &'a File,
+/// A screen of its own, wiped when it is dropped. What stood before comes back after it, where the
+/// terminal has a second screen.
+pub(crate) struct Screen<'a> {
+    terminal: &'a mut Terminal,
+    typewriter: Typewriter,
+    /// Sets the terminal back when it is dropped, after the screen is wiped.
+    raw: Raw,
+}
+
+struct Raw {
+    terminal: File,
     before: Termios,
 }
+
+/// What is to be done with the terminal if the program ends at once.
+struct Held {
+    terminal: File,
+    before: Termios,
+    is_plain: bool,
+}
+
+static HELD: Mutex<Option<Held>> = Mutex::new(None);
 
 impl Terminal {
     /// The terminal on standard input, or the controlling one.
     pub(crate) fn open() -> Outcome<Self> {
         let path = if io::stdin().is_terminal() { "/proc/self/fd/0" } else { "/dev/tty" };
-        let open = || -> io::Result<Self> {
-            let file = OpenOptions::new().read(true).write(true).open(path)?;
-            Ok(Self { output: file.try_clone()?, input: file })
-        };
-        open().map_err(|error| {
+        Self::at(Path::new(path)).map_err(|error| {
             Stop::new(Code::Usage, "there is no terminal to ask at")
                 .remedy(
                     "run this at the box's own console (or over `ssh -t`); `recover` also takes the words by --code-fd",
@@ -54,10 +85,10 @@ impl Terminal {
         })
     }
 
-    /// This terminal.
-    pub(crate) fn of(file: File) -> Outcome<Self> {
-        let twice = file.try_clone().or_stop(Code::Internal, || "cannot use the terminal".into())?;
-        Ok(Self { input: file, output: twice })
+    /// The terminal that lies at this path.
+    pub(crate) fn at(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        Ok(Self { output: file.try_clone()?, input: file, manner: Manner::of_environment() })
     }
 
     /// Whether the terminal is reached over ssh, which then carries what is typed.
@@ -65,107 +96,261 @@ impl Terminal {
         std::env::var_os("SSH_CONNECTION").is_some() || std::env::var_os("SSH_TTY").is_some()
     }
 
+    /// What is said to whoever sits here.
+    pub(crate) fn sentences(&self) -> &'static Sentences {
+        self.manner.language.sentences()
+    }
+
+    /// The characters that it shows.
+    pub(crate) fn charset(&self) -> Charset {
+        self.manner.charset
+    }
+
     /// Prints lines.
     pub(crate) fn say(&mut self, text: &str) -> Outcome<()> {
-        self.write(text)?;
-        self.write("\n")
+        let fitted = self.manner.charset.fit(text);
+        self.write(fitted.as_bytes())?;
+        self.write(b"\n")
     }
 
     /// Asks a question that only a typed `y` answers with yes.
     pub(crate) fn confirm(&mut self, question: &str) -> Outcome<bool> {
-        self.write(&format!("{question} [y/N] "))?;
-        let answer = self.line("", |_| None)?;
-        self.write("\n")?;
+        let answer = self.ask(&format!("{question} [y/N] "))?;
         Ok(matches!(answer.trim(), "y" | "Y" | "yes" | "j" | "J" | "ja"))
     }
 
     /// Asks for a line that is shown as it is typed.
     pub(crate) fn ask(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
-        self.ask_watched(prompt, |_| None)
-    }
-
-    /// The same; `watch` looks at the line after each blank, and what it has to say is shown at once
-    /// while the line stays as it is.
-    fn ask_watched(&mut self, prompt: &str, watch: impl FnMut(&str) -> Option<String>) -> Outcome<Zeroizing<String>> {
-        self.write(prompt)?;
-        let line = self.line(prompt, watch)?;
-        self.write("\n")?;
+        let fitted = self.manner.charset.fit(prompt);
+        self.write(fitted.as_bytes())?;
+        let raw = Raw::enter(&self.input).or_stop(Code::Internal, || "cannot set up the terminal".into())?;
+        let line = line::edit(&mut Typed(&self.input), &mut self.output);
+        drop(raw);
+        let line = line?;
+        self.write(b"\n")?;
         Ok(line)
     }
 
-    /// A screen of its own; what stood before comes back after it.
+    /// A screen of its own.
     pub(crate) fn screen(&mut self) -> Outcome<Screen<'_>> {
-        self.write(ENTER_SCREEN)?;
-        Ok(Screen(self))
+        let cannot = || "cannot set up the terminal".to_owned();
+        let raw = Raw::enter(&self.input).or_stop(Code::Internal, cannot)?;
+        let held = Held {
+            terminal: self.output.try_clone().or_stop(Code::Internal, cannot)?,
+            before: raw.before.clone(),
+            is_plain: self.manner.is_plain,
+        };
+        *HELD.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
+        // From here on it is wiped whatever happens.
+        let screen = Screen { raw, typewriter: Typewriter::new(), terminal: self };
+        if !screen.terminal.manner.is_plain {
+            // What was typed before this was echoed: if it was the words, they stand on the screen
+            // that would come back.
+            if rustix::io::ioctl_fionread(&screen.terminal.input).is_ok_and(|waiting| waiting > 0) {
+                screen.terminal.write(CLEAR)?;
+            }
+            screen.terminal.write(ENTER_SCREEN)?;
+        }
+        Ok(screen)
     }
 
-    fn write(&mut self, text: &str) -> Outcome<()> {
-        self.output
-            .write_all(text.as_bytes())
-            .and_then(|()| self.output.flush())
+    fn write(&self, bytes: &[u8]) -> Outcome<()> {
+        let mut output = &self.output;
+        output
+            .write_all(bytes)
+            .and_then(|()| output.flush())
             .or_stop(Code::Internal, || "cannot write to the terminal".into())
     }
 
-    fn line(&mut self, prompt: &str, watch: impl FnMut(&str) -> Option<String>) -> Outcome<Zeroizing<String>> {
-        let Self { input, output } = self;
-        let raw = Raw::enter(input).or_stop(Code::Internal, || "cannot set up the terminal".into())?;
-        let line = edit(&mut Typed(input), output, prompt, watch);
-        drop(raw);
-        line
+    fn size(&self) -> Size {
+        let told = rustix::termios::tcgetwinsize(&self.output).ok();
+        match told.map(|size| (usize::from(size.ws_row), usize::from(size.ws_col))) {
+            Some((rows @ 1.., columns @ 1..)) => Size { rows, columns },
+            _ => Size::USUAL,
+        }
+    }
+}
+
+impl Manner {
+    fn of_environment() -> Self {
+        let name = std::env::var("TERM").unwrap_or_default();
+        Self {
+            is_plain: matches!(name.as_str(), "dumb" | "unknown" | "network" | "dialup"),
+            charset: Charset::of_environment(),
+            language: Language::of_environment(),
+        }
     }
 }
 
 impl Screen<'_> {
     /// Prints a line.
     pub(crate) fn say(&mut self, text: &str) -> Outcome<()> {
-        self.0.say(text)
+        self.terminal.say(text)
     }
 
-    /// Asks for a line that is shown as it is typed.
-    pub(crate) fn ask(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
-        self.0.ask(prompt)
+    /// What is said to whoever sits here.
+    pub(crate) fn sentences(&self) -> &'static Sentences {
+        self.terminal.sentences()
     }
 
-    /// The same; what `watch` says of the line after a blank is shown at once.
-    pub(crate) fn ask_watched(
-        &mut self,
-        prompt: &str,
-        watch: impl FnMut(&str) -> Option<String>,
-    ) -> Outcome<Zeroizing<String>> {
-        self.0.ask_watched(prompt, watch)
+    /// The characters that it shows.
+    pub(crate) fn charset(&self) -> Charset {
+        self.terminal.charset()
+    }
+
+    /// Whether the terminal shows all of a page at once.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.terminal.manner.is_plain
+    }
+
+    /// Forgets what was typed ahead.
+    pub(crate) fn forget_typed(&mut self) -> Outcome<()> {
+        termios::tcflush(self.terminal.input.as_fd(), FlushArg::TCIFLUSH)
+            .or_stop(Code::Internal, || "cannot set up the terminal".into())
     }
 
     /// Wipes what the screen shows.
     pub(crate) fn clear(&mut self) -> Outcome<()> {
-        self.0.write("\x1b[2J\x1b[3J\x1b[H")
+        let bytes = wiping(self.is_whole(), self.terminal.size(), &mut self.typewriter);
+        self.terminal.write(&bytes)
+    }
+
+    /// Shows a page until a key ends it, and wipes it. Giving up is an error.
+    pub(crate) fn run(&mut self, page: &mut impl Page) -> Outcome<Step> {
+        let mut painter = Painter::new();
+        let end = self.shown(page, &mut painter);
+        self.clear()?;
+        end
+    }
+
+    fn shown(&mut self, page: &mut impl Page, painter: &mut Painter) -> Outcome<Step> {
+        let sentences = self.sentences();
+        let gone = |error: io::Error| match error.kind() {
+            io::ErrorKind::Interrupted if interrupt::is_ending() => interrupt::stop(),
+            _ => Stop::new(Code::Internal, sentences.gone).because(error),
+        };
+        let given_up = || Stop::new(Code::Interrupted, sentences.given_up);
+        let mut keys = Keys::default();
+        let mut chunk = Zeroizing::new([0_u8; CHUNK]);
+        let mut size = self.terminal.size();
+        self.draw(page, painter, size)?;
+        loop {
+            if !interrupt::wait_briefly(&self.terminal.input).map_err(gone)? {
+                let now = self.terminal.size();
+                match page.tick() {
+                    Some(Step::Stay) => self.draw(page, painter, now)?,
+                    Some(step) => return Ok(step),
+                    None if now != size => self.draw(page, painter, now)?,
+                    None => {}
+                }
+                size = now;
+                continue;
+            }
+            let length = match (&self.terminal.input).read(&mut chunk[..]) {
+                Ok(0) => return Err(given_up()),
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(gone(error)),
+            };
+            // A pasted line may be cut between two reads.
+            let waits = rustix::io::ioctl_fionread(&self.terminal.input).is_ok_and(|waiting| waiting > 0);
+            for (index, byte) in chunk[..length].iter().enumerate() {
+                let more = waits || index + 1 < length;
+                for key in keys.take(*byte).into_iter().flatten() {
+                    match page.take(key, more) {
+                        Step::GiveUp => return Err(given_up()),
+                        Step::Stay => {}
+                        Step::Redraw => {
+                            self.clear()?;
+                            painter.forget();
+                        }
+                        step @ (Step::Done | Step::Search) => return Ok(step),
+                    }
+                }
+            }
+            size = self.terminal.size();
+            self.draw(page, painter, size)?;
+        }
+    }
+
+    fn draw(&mut self, page: &impl Page, painter: &mut Painter, size: Size) -> Outcome<()> {
+        let bytes = if self.is_whole() {
+            painter.paint(page.frame(size), size)
+        } else {
+            let charset = self.charset();
+            self.typewriter.write(page.one_line(size.columns), |text| charset.fit(text), size.columns.saturating_sub(1))
+        };
+        self.terminal.write(&bytes)
     }
 }
 
 impl Drop for Screen<'_> {
     fn drop(&mut self) {
+        *HELD.lock().unwrap_or_else(PoisonError::into_inner) = None;
         // Nothing more can be done for a terminal that is gone.
-        let _ = self.0.write(LEAVE_SCREEN);
+        let _ = self.clear();
+        if self.is_whole() {
+            let _ = self.terminal.write(LEAVE_SCREEN);
+        }
+        self.raw.leave();
     }
 }
 
-impl<'a> Raw<'a> {
-    fn enter(terminal: &'a File) -> io::Result<Self> {
+/// Wipes the screen and sets the terminal back, for a program that ends without unwinding.
+pub(crate) fn wipe_at_once() {
+    // Whoever holds the lock is just opening or leaving a screen.
+    let Some(held) = HELD.try_lock().ok().and_then(|mut held| held.take()) else { return };
+    let Held { terminal, before, is_plain } = held;
+    let mut output = &terminal;
+    if is_plain {
+        let size = rustix::termios::tcgetwinsize(&terminal).map_or(80, |size| usize::from(size.ws_col).max(1));
+        let _ = output.write_all(format!("\r{}\r", " ".repeat(size - 1)).as_bytes());
+    } else {
+        let size = rustix::termios::tcgetwinsize(&terminal).map_or(24, |size| usize::from(size.ws_row).max(1));
+        let _ = output.write_all(&rows_wiped(size));
+        let _ = output.write_all(LEAVE_SCREEN);
+    }
+    let _ = termios::tcsetattr(terminal.as_fd(), SetArg::TCSAFLUSH, &before);
+}
+
+fn wiping(is_whole: bool, size: Size, typewriter: &mut Typewriter) -> Vec<u8> {
+    if is_whole {
+        let mut bytes = rows_wiped(size.rows);
+        bytes.extend_from_slice(CLEAR);
+        bytes
+    } else {
+        typewriter.wipe()
+    }
+}
+
+/// Some terminals keep what is cleared as a whole in their memory, so each line is emptied first.
+fn rows_wiped(rows: usize) -> Vec<u8> {
+    (1..=rows).flat_map(|row| format!("\x1b[{row};1H\x1b[2K").into_bytes()).collect()
+}
+
+impl Raw {
+    fn enter(terminal: &File) -> io::Result<Self> {
+        let terminal = terminal.try_clone()?;
         let before = termios::tcgetattr(terminal.as_fd())?;
         let mut raw = before.clone();
         raw.local_flags.remove(LocalFlags::ECHO | LocalFlags::ICANON | LocalFlags::ISIG | LocalFlags::IEXTEN);
-        raw.input_flags.remove(InputFlags::ICRNL | InputFlags::IXON);
+        raw.input_flags.remove(InputFlags::ICRNL | InputFlags::IXON | InputFlags::ISTRIP);
         raw.control_chars[SpecialCharacterIndices::VMIN as usize] = 1;
         raw.control_chars[SpecialCharacterIndices::VTIME as usize] = 0;
         termios::tcsetattr(terminal.as_fd(), SetArg::TCSADRAIN, &raw)?;
         Ok(Self { terminal, before })
     }
-}
 
-impl Drop for Raw<'_> {
-    fn drop(&mut self) {
+    fn leave(&self) {
         // What was typed ahead goes: the rest of a pasted sheet must not end up in a shell's history.
         // The terminal may be gone; there is nobody left to tell.
         let _ = termios::tcsetattr(self.terminal.as_fd(), SetArg::TCSAFLUSH, &self.before);
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -176,126 +361,5 @@ impl io::Read for Typed<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         interrupt::wait_readable(self.0)?;
         self.0.read(buffer)
-    }
-}
-
-/// Reads one line: printable characters are echoed, Backspace takes the last back, Ctrl-U all,
-/// Ctrl-C and Ctrl-D on an empty line give up; escape sequences are skipped.
-fn edit(
-    input: &mut impl io::Read,
-    output: &mut impl io::Write,
-    prompt: &str,
-    mut watch: impl FnMut(&str) -> Option<String>,
-) -> Outcome<Zeroizing<String>> {
-    let gone = |error: io::Error| match error.kind() {
-        io::ErrorKind::Interrupted if interrupt::is_ending() => interrupt::stop(),
-        _ => Stop::new(Code::Internal, "the terminal went away").because(error),
-    };
-    let given_up = || Stop::new(Code::Interrupted, "given up at the prompt; nothing was changed");
-    let mut line = Zeroizing::new(Vec::with_capacity(LINE));
-    let mut byte = Zeroizing::new([0_u8; 1]);
-    loop {
-        match input.read(&mut *byte) {
-            Ok(0) => return Err(given_up()),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted && !interrupt::is_ending() => continue,
-            Err(error) => return Err(gone(error)),
-        }
-        match byte[0] {
-            b'\r' | b'\n' => break,
-            0x03 => return Err(given_up()),
-            0x04 if line.is_empty() => return Err(given_up()),
-            0x15 => {
-                while erase(&mut line) {
-                    output.write_all(b"\x08 \x08").map_err(gone)?;
-                }
-            }
-            0x7f | 0x08 if erase(&mut line) => {
-                output.write_all(b"\x08 \x08").map_err(gone)?;
-            }
-            0x1b => skip_escape(input).map_err(gone)?,
-            b'\t' | b' ' => {
-                push(&mut line, b' ', output).map_err(gone)?;
-                if let Some(said) = std::str::from_utf8(&line).ok().and_then(&mut watch) {
-                    output.write_all(format!("\r\n  {said}\r\n{prompt}").as_bytes()).map_err(gone)?;
-                    output.write_all(&line).map_err(gone)?;
-                }
-            }
-            c if c >= 0x20 => push(&mut line, c, output).map_err(gone)?,
-            _ => {}
-        }
-        output.flush().map_err(gone)?;
-    }
-    match std::str::from_utf8(&line) {
-        Ok(text) => {
-            let mut copy = Zeroizing::new(String::with_capacity(text.len()));
-            copy.push_str(text);
-            line.zeroize();
-            Ok(copy)
-        }
-        Err(_) => Err(Stop::new(Code::Usage, "what was typed is not UTF-8 text")
-            .remedy("set the terminal to UTF-8, or type the words without special characters")),
-    }
-}
-
-fn push(line: &mut Vec<u8>, byte: u8, output: &mut impl io::Write) -> io::Result<()> {
-    // A full buffer takes no more: it must not move, or a copy would be left behind.
-    if line.len() < LINE {
-        line.push(byte)
-    } else {
-        return Ok(());
-    }
-    output.write_all(&[byte])
-}
-
-/// Takes back the last character, whole if it is a UTF-8 sequence.
-fn erase(line: &mut Vec<u8>) -> bool {
-    while let Some(last) = line.pop() {
-        if last & 0xc0 != 0x80 {
-            return true;
-        }
-    }
-    false
-}
-
-/// `ESC [ … letter` and `ESC O letter`: arrow keys and the marks around pasted text.
-fn skip_escape(input: &mut impl io::Read) -> io::Result<()> {
-    let mut byte = [0_u8; 1];
-    if input.read(&mut byte)? == 0 || !matches!(byte[0], b'[' | b'O') {
-        return Ok(());
-    }
-    for _ in 0..16 {
-        if input.read(&mut byte)? == 0 || (0x40..=0x7e).contains(&byte[0]) {
-            return Ok(());
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn typed(keys: &[u8]) -> Option<String> {
-        edit(&mut &*keys, &mut Vec::new(), "", |_| None).ok().map(|line| line.to_string())
-    }
-
-    #[test]
-    fn keys_do_what_they_do_everywhere() {
-        assert_eq!(typed(b"abacus abdomen\r").as_deref(), Some("abacus abdomen"));
-        assert_eq!(typed(b"abacux\x7fs\n").as_deref(), Some("abacus"));
-        assert_eq!(typed("\u{e4}\x7fx\r".as_bytes()).as_deref(), Some("x"));
-        assert_eq!(typed(b"wrong\x15right\r").as_deref(), Some("right"));
-        assert_eq!(typed(b"\x1b[200~abacus\x1b[201~ x\x1b[D\r").as_deref(), Some("abacus x"));
-        assert_eq!(typed(b"a\tb\r").as_deref(), Some("a b"));
-        let mut shown = Vec::new();
-        let watch = |line: &str| (line == "yacht ").then(|| "said".to_owned());
-        let line = edit(&mut &b"yacht x\r"[..], &mut shown, "> ", watch).ok().map(|line| line.to_string());
-        assert_eq!((line.as_deref(), shown.as_slice()), (Some("yacht x"), &b"yacht \r\n  said\r\n> yacht x"[..]));
-        assert_eq!(typed(b"abacus\x03"), None);
-        assert_eq!(typed(b"\x04"), None);
-        assert_eq!(typed(b"\xff\r"), None);
-        assert_eq!(typed(&[b'x'; 5000]), None);
-        assert_eq!(typed(&[&[b'x'; 5000][..], b"\r"].concat()).map(|line| line.len()), Some(LINE));
     }
 }

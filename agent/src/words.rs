@@ -3,21 +3,27 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, IsTerminal as _, Read as _},
+    os::fd::AsRawFd as _,
     os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::Path,
 };
 
 use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
-use tenwords_escrow::code::{CodeError, RecoveryCode, check_typing};
+use tenwords_escrow::{code::RecoveryCode, slip::Lock};
 use zeroize::Zeroizing;
 
 use crate::{
+    editor::{
+        Entry,
+        hunt::{self, Find, Hunted},
+        sheet::Sheet,
+        slots::{Slots, Step},
+    },
     exit::{Code, OrStop as _, Outcome, Stop},
     interrupt,
     terminal::{Screen, Terminal},
 };
 
-const PROMPT: &str = "The ten words: ";
 const LIMIT: usize = 1024;
 
 /// Reads the code from descriptor `number`: a FIFO, a terminal, or a memfd (a regular file without
@@ -38,7 +44,9 @@ pub(crate) fn from_descriptor(number: u32) -> Outcome<RecoveryCode> {
     let inherited = i32::try_from(number).or_stop(Code::Usage, cannot)?;
     nix::unistd::close(inherited).or_stop(Code::Usage, cannot)?;
     if file.is_terminal() {
-        let mut terminal = Terminal::of(file)?;
+        // Opened anew: to show what is typed, and without O_NONBLOCK.
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let mut terminal = Terminal::at(Path::new(&path)).or_stop(Code::Usage, cannot)?;
         return ask(&mut terminal.screen()?, "The ten words are asked for.");
     }
     if !leaves_nothing(&file).or_stop(Code::Usage, cannot)? {
@@ -75,46 +83,91 @@ fn leaves_nothing(file: &File) -> io::Result<bool> {
 
 /// Asks for the code until it is ten words of the list; each slip is named, and nothing is derived.
 pub(crate) fn ask(screen: &mut Screen<'_>, heading: &str) -> Outcome<RecoveryCode> {
-    screen.clear()?;
-    screen.say(heading)?;
-    if Terminal::is_remote() {
-        screen.say(
-            "You are connected over ssh: the machine you sit at, and everybody who can watch it, sees what you type.",
-        )?;
-    }
-    screen.say("Type all ten, with a blank between them, then Enter. They are shown as you type and cleared after.")?;
-    screen.say("Ctrl-C gives up; nothing is changed then.\n")?;
+    entered(screen, heading, Slots::new())
+}
+
+/// Asks again after these words have opened nothing: they are there to be corrected, and the local
+/// search over what opens with them can be asked for. `roots` are those that they were tried on.
+pub(crate) fn ask_again<L: Lock + Sync>(
+    screen: &mut Screen<'_>,
+    heading: &str,
+    refused: RecoveryCode,
+    roots: &[L],
+) -> Outcome<RecoveryCode> {
+    let (mut heading, mut slots) = (heading.to_owned(), Slots::refused(refused));
     loop {
-        let mut said = None;
-        let line = screen.ask_watched(PROMPT, |typed| {
-            // A wrong word, or another keyboard, is told before the next word is typed; once.
-            let error = check_typing(typed).err()?.to_string();
-            (said.as_ref() != Some(&error)).then(|| said.insert(error).clone())
-        })?;
-        match RecoveryCode::parse(&line) {
-            Ok(code) => {
-                screen.clear()?;
+        let mut entry = entry(screen, &heading, slots);
+        if screen.run(&mut entry)? == Step::Done
+            && let Some(code) = entry.slots.code()
+        {
+            return Ok(code);
+        }
+        let Some(code) = entry.slots.code() else {
+            slots = entry.slots;
+            continue;
+        };
+        let (sentences, charset) = (screen.sentences(), screen.charset());
+        let hunted = hunt::hunt(&code, roots, sentences, charset, |progress| screen.run(progress))?;
+        heading = match hunted {
+            Hunted::Found(slip, code) => {
+                screen.run(&mut Find { slip: &slip, sentences, charset })?;
                 return Ok(code);
             }
-            Err(error) => {
-                drop(line);
-                screen.clear()?;
-                screen.say(heading)?;
-                screen.say(&format!("\n{error}\n"))?;
-                near(screen, &error)?;
-            }
+            Hunted::Nothing { tried } => (sentences.not_found)(tried),
+            Hunted::Ended => sentences.search_ended.to_owned(),
+        };
+        slots = Slots::refused(code);
+    }
+}
+
+/// Shows a drawn code once, and has it typed back until it is the same. What was typed right stays;
+/// `above` is said above the words.
+pub(crate) fn show_and_have_typed_back(
+    terminal: &mut Terminal,
+    box_name: &str,
+    number: u64,
+    code: &RecoveryCode,
+) -> Outcome<()> {
+    let mut screen = terminal.screen()?;
+    let sentences = screen.sentences();
+    let title = (sentences.box_and_code)(box_name, number);
+    let mut above = vec![title, sentences.write_down.to_owned(), sentences.never_asked.to_owned()];
+    let mut slots = Slots::new();
+    loop {
+        show(&mut screen, code, above)?;
+        let typed = entered(&mut screen, sentences.type_back, slots)?;
+        let right = std::iter::once(&typed).chain(&typed.other_readings()).any(|reading| reading.is_same_as(code));
+        if right {
+            return Ok(());
+        }
+        let same = || code.expose_words().zip(typed.expose_words()).map(|(right, typed)| right == typed);
+        let wrong: Vec<String> =
+            same().enumerate().filter(|(_, is_same)| !is_same).map(|(place, _)| (place + 1).to_string()).collect();
+        above = vec![(sentences.not_the_same)(&wrong.join(", ")), sentences.once_more.to_owned()];
+        slots = Slots::with(typed.expose_words().zip(same()).map(|(word, is_same)| is_same.then_some(word)));
+    }
+}
+
+fn show(screen: &mut Screen<'_>, code: &RecoveryCode, above: Vec<String>) -> Outcome<()> {
+    // An Enter that was pressed in impatience must not take the words away unseen.
+    screen.forget_typed()?;
+    let (sentences, charset, at_once) = (screen.sentences(), screen.charset(), screen.is_whole());
+    screen.run(&mut Sheet { code, above, sentences, charset, at: 0, at_once }).map(drop)
+}
+
+fn entered(screen: &mut Screen<'_>, heading: &str, slots: Slots) -> Outcome<RecoveryCode> {
+    let mut entry = entry(screen, heading, slots);
+    loop {
+        screen.run(&mut entry)?;
+        if let Some(code) = entry.slots.code() {
+            return Ok(code);
         }
     }
 }
 
-/// The list's words that are nearest to one that is not in it. Shown on the screen that is wiped, and
-/// nowhere else: they are next to what was typed.
-fn near(screen: &mut Screen<'_>, error: &CodeError) -> Outcome<()> {
-    let CodeError::Unlisted(unlisted) = error else { return Ok(()) };
-    for word in unlisted.expose_nearest() {
-        screen.say(word)?;
-    }
-    screen.say("")
+fn entry<'a>(screen: &Screen<'_>, heading: &'a str, slots: Slots) -> Entry<'a> {
+    let (sentences, charset) = (screen.sentences(), screen.charset());
+    Entry { slots, heading, is_remote: Terminal::is_remote(), sentences, charset }
 }
 
 /// Whether `path` leads to a regular file that only its owner may read.

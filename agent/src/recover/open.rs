@@ -2,14 +2,20 @@
 //!
 //! Nothing is kept here but the claim's own state. Which version was opened decides everything after.
 
-use std::{collections::BTreeSet, num::NonZeroU64};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU64,
+};
 
 use pbs_driver::Client;
 use tenwords_escrow::{
     code::RecoveryCode,
+    door::{self, AgePart},
     select::{MAX_TRIED, Opened, Selection, TryError},
 };
 use tenwords_protocol::{
+    part::PartName,
     problem::ProblemCode,
     recovery::ProveReply,
     time::Timestamp,
@@ -31,6 +37,8 @@ use crate::{
 
 /// How often the words may be typed wrong before the command ends.
 const ATTEMPTS: usize = 3;
+/// On how many of the newest codes' roots a slip is searched for: one is a minute's work.
+const ROOTS_SEARCHED: usize = 2;
 
 /// The headers that the words may need: the one that was named, or the newest until so many codes
 /// are among them as are tried.
@@ -68,10 +76,16 @@ pub(super) fn open(
     if selection.left_out() > 0 {
         eprintln!("  {} older codes are not tried unless a version is named (--version N)", selection.left_out());
     }
+    // What the words were tried on, for the search for a slip.
+    let roots = RefCell::new(BTreeMap::new());
     let try_once = |code: &RecoveryCode| {
         selection.try_words(claimed.identity.box_id, code, &ByClient(client), |number| {
             let stored = versions.iter().find(|stored| stored.number == number).ok_or(HubError::NotFound)?;
-            claimed.hub.parts(claimed.identity.box_id, stored)
+            let parts = claimed.hub.parts(claimed.identity.box_id, stored)?;
+            if let Some(root) = parts.get(&PartName::Root).and_then(|root| door::check_root(root).ok()) {
+                roots.borrow_mut().insert(number, root);
+            }
+            Ok(parts)
         })
     };
     if let Some(code) = given {
@@ -80,9 +94,16 @@ pub(super) fn open(
     }
     let mut terminal = Terminal::open()?;
     let mut heading = format!("Box {box_name} is to be recovered.");
+    let mut before = None;
     for attempt in 1..=ATTEMPTS {
         let mut screen = terminal.screen()?;
-        let code = words::ask(&mut screen, &heading)?;
+        let code = match before.take() {
+            None => words::ask(&mut screen, &heading)?,
+            Some(refused) => {
+                let newest: Vec<AgePart> = roots.take().into_values().rev().take(ROOTS_SEARCHED).collect();
+                words::ask_again(&mut screen, &heading, refused, &newest)?
+            }
+        };
         screen.say("Opening …")?;
         let result = try_once(&code);
         drop(screen);
@@ -93,6 +114,7 @@ pub(super) fn open(
                     "{none}.\nLook at the number and date on the sheet, and at each word, then type them again."
                 );
                 terminal.say(&heading)?;
+                before = Some(code);
             }
             Err(error) => return Err(refused(error)),
         }
