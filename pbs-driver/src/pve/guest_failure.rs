@@ -1,7 +1,8 @@
 //! What a failed `pct restore` or `qmrestore` means, named by what the person can do next.
 //!
 //! One table from PVE's last words to a failure. The texts are from the sources of the versions that
-//! `docs/findings/pve-restore.md` names; none was recorded on a real node. Where the client or
+//! `docs/findings/pve-restore.md` names, which also says which of them PVE's own programs were seen to
+//! print. Where the client or
 //! `pbs-restore` failed inside, their own words are in the output, and the client's table
 //! ([`crate::failure::classify`]) reads them.
 
@@ -215,6 +216,10 @@ fn of_a_child(text: &str, task: &[u8], secrets: &[&str]) -> Option<GuestFailure>
     // Of itself a child is not interrupted: somebody has told the whole group.
     if command.is_some_and(|(_, why)| why.starts_with("got signal") || INTERRUPTED.contains(&why.trim())) {
         return Some(GuestFailure::Interrupted);
+    }
+    if let Some((command, _)) = command.filter(|(_, why)| why.starts_with("open3: exec of ")) {
+        let program = command.split(' ').next().unwrap_or_default();
+        return Some(GuestFailure::NoProgram { program: scrub(program.as_bytes(), secrets).into() });
     }
     let failure = match command {
         Some((command, _)) if has_word(command, "/usr/bin/proxmox-backup-client") => classify(task, secrets),
@@ -455,6 +460,12 @@ mod tests {
                 disk,
                 "StorageFull",
             ),
+            (
+                "temporary volume 'local:904/vm-904-disk-0.raw' successfully removed\n",
+                &disk.replace("exit code 255", "open3: exec of /usr/bin/pbs-restore --repository u@pbs@h:store failed: No such file or directory at Cmd.pm line 175."),
+                "NoProgram",
+            ),
+            ("", &disk.replace("exit code 255", "interrupted by signal"), "Interrupted"),
             ("", "perl: warning: Setting locale failed.\nCT 900 already exists on node 'pve1'\n", "Exists"),
             ("", "something that nobody has seen\n", "Unknown"),
             ("", "", "Unknown"),
