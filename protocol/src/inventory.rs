@@ -79,7 +79,7 @@ pub struct SourceEntry {
     pub state: SourceState,
     /// Why it is so, where that needs words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<Text<400>>,
+    pub why: Option<Text<1000>>,
     /// The key in its key file, if there is one that can be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Fingerprint>,
@@ -130,8 +130,8 @@ pub enum Answer {
 pub struct NoAnswer {
     /// By what can be done about it.
     pub reason: NoAnswerReason,
-    /// In words.
-    pub text: Text<400>,
+    /// In words, with what to do.
+    pub text: Text<1000>,
 }
 
 /// Why nothing is known of a source, by what can be done about it.

@@ -48,7 +48,7 @@ fn of_source(source: &SourceEntry, lines: &mut Vec<String>) {
     let certificate = source.certificate.map_or("web PKI".to_owned(), |pin| format!("pinned {}", pin.short()));
     let key = source.key.map_or("none".to_owned(), |key| key.short());
     lines.push(format!("  certificate {certificate}; key {key}"));
-    let why = source.why.as_ref().map(|why| harmless(why.as_str(), 400)).unwrap_or_default();
+    let why = source.why.as_ref().map(|why| harmless(why.as_str(), 1000)).unwrap_or_default();
     match source.state {
         SourceState::InUse => {}
         SourceState::Unencrypted => lines.push("  NOT ENCRYPTED: its backups need no key".into()),
@@ -57,7 +57,7 @@ fn of_source(source: &SourceEntry, lines: &mut Vec<String>) {
     }
     match &source.answer {
         Answer::NotAsked => lines.push("  not asked".into()),
-        Answer::Failed(failed) => lines.push(format!("  NO ANSWER: {}", harmless(failed.text.as_str(), 400))),
+        Answer::Failed(failed) => lines.push(format!("  NO ANSWER: {}", harmless(failed.text.as_str(), 1000))),
         Answer::Listed(listing) => of_listing(listing, lines),
     }
 }
@@ -65,23 +65,25 @@ fn of_source(source: &SourceEntry, lines: &mut Vec<String>) {
 fn of_listing(listing: &Listing, lines: &mut Vec<String>) {
     let Listing { room, snapshots, plain, keys, keys_left_out, groups, groups_left_out } = listing;
     lines.push(format!(
-        "  {} free of {}; {snapshots} snapshots in {} groups, {plain} of them without a key",
+        "  {} free of {}; {} in {}, {plain} of them without a key",
         size(room.available),
         size(room.total),
-        groups.len()
+        counted(*snapshots, "snapshot"),
+        counted(groups.len(), "group"),
     ));
     for key in keys.iter() {
         let held = if key.held { "" } else { "  NO KEY FILE OF THIS BOX HOLDS IT" };
         lines.push(format!(
-            "  key {}  {} snapshots, the newest of {}{held}",
+            "  key {}  {}, the newest of {}{held}",
             key.fingerprint.short(),
-            key.snapshots,
+            counted(key.snapshots, "snapshot"),
             key.newest
         ));
     }
+    let width = groups.iter().map(|entry| entry.group.to_string().len()).max().unwrap_or_default().max(5);
     if !groups.is_empty() {
         lines.push(format!(
-            "  {:<16} {:>5}  {:<20} {:>11}  {:<9} {:<23}  {:<8} {}",
+            "  {:<width$} {:>5}  {:<20} {:>11}  {:<9} {:<23}  {:<8} {}",
             "GROUP", "COUNT", "NEWEST", "SIZE", "CRYPT", "KEY", "VERIFIED", "OWNER"
         ));
     }
@@ -103,7 +105,7 @@ fn of_listing(listing: &Listing, lines: &mut Vec<String>) {
         let owner = newest.owner.as_ref().map(|owner| harmless(owner.as_str(), 64)).unwrap_or_default();
         let protected = if entry.protected > 0 { format!("  ({} protected)", entry.protected) } else { String::new() };
         lines.push(format!(
-            "  {:<16} {:>5}  {:<20} {:>11}  {crypt:<9} {:<23}  {verified:<8} {owner}{protected}",
+            "  {:<width$} {:>5}  {:<20} {:>11}  {crypt:<9} {:<23}  {verified:<8} {owner}{protected}",
             entry.group.to_string(),
             entry.count,
             newest.time.to_string(),
@@ -116,6 +118,11 @@ fn of_listing(listing: &Listing, lines: &mut Vec<String>) {
             lines.push(format!("  {count} {what} more are left out: more than the inventory takes"));
         }
     }
+}
+
+fn counted(count: impl TryInto<u64>, what: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn of_job(job: &Job) -> String {
