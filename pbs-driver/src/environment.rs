@@ -41,8 +41,10 @@ impl Environment {
         ]))
     }
 
-    /// For a child that connects. The token's secret goes by a file: a value in the environment can
-    /// be read in `/proc`, and an inherited descriptor would reach every child started meanwhile.
+    /// For a child that connects. The token's secret goes by a file, 0600 in the private folder: a value
+    /// in the environment can be read in `/proc`. A descriptor (`PBS_PASSWORD_FD`) stays out: to hand one
+    /// on, its close-on-exec flag must be gone while the child is started, and without code between fork
+    /// and exec that is gone for every other child that another thread starts in the same moment.
     pub(crate) fn connecting(folder: &Folder, access: &Access) -> Result<Self, PrivateError> {
         let mut environment = Self::offline(folder)?;
         let secret = folder.write("secret", access.expose_token().as_bytes())?;

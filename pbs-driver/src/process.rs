@@ -4,9 +4,11 @@
 //! the child's end, the deadlines and the caller's wish to stop are checked. stdin is `/dev/null`
 //! for everything that connects: on a tty a wrong certificate becomes a question (`client.md`).
 //!
-//! Not here: a umask for the child. Setting one needs code between fork and exec, which safe Rust
-//! does not have; blobs are written into a file that *we* made (0600), and a tree goes into a
-//! folder whose parent the caller keeps closed.
+//! Not here: a umask for the child. Setting one needs code between fork and exec, which safe Rust does
+//! not have. A helper in between (`sh -c 'umask 077; exec …'`) was weighed and left out: it would turn
+//! "no such program" into an exit code of the shell's, and it would guard nothing. No child by pipes is
+//! given a path to write to: files and trees come by its stdout, into what *we* made (0600, 0700), and
+//! its HOME is a private folder. Programs of PVE must not have it: what they make is a guest's.
 
 use std::{
     ffi::OsString,
