@@ -5,8 +5,8 @@ use std::fmt;
 use serde::Deserialize;
 
 use crate::{
-    access::Access, certificate, client::Client, error::DriverError, failure::Failure, scrub::scrub, snapshot::unreadable,
-    texts,
+    access::Access, certificate, client::Client, error::DriverError, failure::Failure, scrub::scrub,
+    snapshot::unreadable, texts,
 };
 
 /// A version as Proxmox counts: `3.2`, release `4`.
