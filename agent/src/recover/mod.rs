@@ -17,7 +17,10 @@ mod target;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use pbs_driver::{Client, pve::Node};
+use pbs_driver::{
+    Client,
+    pve::{Node, StorageCfg},
+};
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use tenwords_escrow::{code::RecoveryCode, gate::GatedKey, root::Root, select::date};
 use tenwords_protocol::{fingerprint::Fingerprint, ticket::Ticket, v1::V1};
@@ -250,7 +253,9 @@ fn install_sources(
             })
         })
         .collect();
-    install::install(configuration, node, &items)
+    let lost = facts.secrets.files.iter().find(|file| file.path.as_str().ends_with("/storage.cfg"));
+    let lost = StorageCfg::parse(lost.map_or(&[], |file| file.data.expose_bytes()));
+    install::install(configuration, node, &lost, &items)
 }
 
 // === 9: close ===

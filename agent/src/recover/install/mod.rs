@@ -11,7 +11,7 @@ mod storage;
 
 use std::path::PathBuf;
 
-use pbs_driver::pve::Node;
+use pbs_driver::pve::{Node, StorageCfg};
 use tenwords_escrow::{
     gate::GatedKey,
     root::{KeptIn, Source},
@@ -45,13 +45,19 @@ pub(crate) struct ToInstall<'a> {
 }
 
 /// Installs every source. What cannot go in is reported, and the others go on: a restore of archives
-/// needs none of it. Without a node, a storage of PVE goes into the settings too.
-pub(crate) fn install(configuration: &Configuration, node: Option<&Node>, sources: &[ToInstall<'_>]) -> Installed {
+/// needs none of it. Without a node, a storage of PVE goes into the settings too. `lost` is the lost
+/// box's own `storage.cfg`, as far as the root has it.
+pub(crate) fn install(
+    configuration: &Configuration,
+    node: Option<&Node>,
+    lost: &StorageCfg,
+    sources: &[ToInstall<'_>],
+) -> Installed {
     let mut installed = Installed::default();
     let mut for_settings = Vec::new();
     for item in sources {
         match (item.source.kept_in, node) {
-            (KeptIn::StorageCfg, Some(node)) => storage::put(&mut installed, node, item),
+            (KeptIn::StorageCfg, Some(node)) => storage::put(&mut installed, node, lost, item),
             (KeptIn::StorageCfg, None) => {
                 installed.notes.push(format!(
                     "source {} was a storage of Proxmox VE, which is not on this machine: it is put into {}",

@@ -1,10 +1,11 @@
 //! A storage of PVE, back into `storage.cfg` with its key and its token.
 //!
-//! The driver's [`place`] decides the order, finds everything that speaks
-//! against it before the first write, and does nothing where all is in place.
+//! The driver's [`place`] decides the order, finds everything that speaks against it before the first
+//! write, and does nothing where all is in place. The stanza is made of the root's trust facts; what
+//! else the lost box had in it (its own rules for pruning, nodes that are gone) is told and left.
 
 use pbs_driver::pve::{
-    Node, PbsStorage, PveError, StorageId,
+    Node, PbsStorage, PveError, StorageCfg, StorageId,
     install::{Wanted, place},
     secrets::Put,
 };
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// Puts this source into `storage.cfg`, or says why not.
-pub(super) fn put(installed: &mut Installed, node: &Node, item: &ToInstall<'_>) {
+pub(super) fn put(installed: &mut Installed, node: &Node, lost: &StorageCfg, item: &ToInstall<'_>) {
     let id = &item.source.id;
     let (stanza, token) = match (stanza(item.source), item.token) {
         (Ok(stanza), Some(token)) => (stanza, token),
@@ -48,6 +49,9 @@ pub(super) fn put(installed: &mut Installed, node: &Node, item: &ToInstall<'_>) 
             if installed.paths.len() == before {
                 installed.notes.push(format!("storage {id} is in place already, with the right key"));
             }
+            if done.stanza == Put::Written {
+                installed.notes.extend(left_out(lost, id.as_str()));
+            }
             installed.storages.push(id.clone());
         }
         Err(error) => installed.missing.push(Missing {
@@ -75,4 +79,45 @@ fn stanza(source: &Source) -> Outcome<PbsStorage> {
         Certificate::WebPki => None,
     };
     Ok(stanza)
+}
+
+/// What the lost box's stanza had beside the trust facts.
+fn left_out(lost: &StorageCfg, id: &str) -> Option<String> {
+    let section = lost.sections().find(id)?;
+    let others = section.properties().filter(|property| {
+        let is_default = property.key == "content" && property.value.as_deref() == Some("backup");
+        !is_default && !PUT.contains(&property.key.as_ref())
+    });
+    let others: Vec<String> = others
+        .map(|property| match property.value {
+            Some(value) => format!("--{} {value}", property.key),
+            None => format!("--{} 1", property.key),
+        })
+        .collect();
+    (!others.is_empty()).then(|| {
+        format!(
+            "the lost box had more of storage {id} in storage.cfg, which was not put in place; if it is to be so again: \
+             pvesm set {id} {}",
+            others.join(" ")
+        )
+    })
+}
+
+/// What is put in place, or cannot be carried over in a stanza alone.
+const PUT: [&str; 7] = ["datastore", "encryption-key", "fingerprint", "namespace", "port", "server", "username"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_of_a_lost_storage_is_not_put_in_place_is_told() {
+        let text = "pbs: a\n\tdatastore s\n\tserver h\n\tcontent backup\n\tprune-backups keep-last=3\n\tdisable\n\n\
+                    pbs: b\n\tdatastore s\n\tserver h\n\tport 8007\n\tcontent backup\n\tusername u@pbs!t\n";
+        let lost = StorageCfg::parse(text.as_bytes());
+        let told = left_out(&lost, "a").unwrap_or_default();
+        assert!(told.ends_with("pvesm set a --prune-backups keep-last=3 --disable 1"), "{told}");
+        assert_eq!(left_out(&lost, "b"), None);
+        assert_eq!(left_out(&lost, "c"), None);
+    }
 }

@@ -314,3 +314,17 @@ fn number(group: &str) -> Option<Number> {
 const MAX_CONFIG: usize = 1 << 20;
 const TO_FOLDERS: &str =
     "ask the operator for a directive that restores its archives into folders; then run the same command again";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_guests_group_has_a_number() {
+        assert_eq!(number("ct/101"), Some((Kind::Container, 101)));
+        assert_eq!(number("vm/999999999"), Some((Kind::Machine, 999_999_999)));
+        for group in ["host/101", "ct/0101", "ct/+101", "ct/web", "vm/4294967296", "vm/", "ct", "xx/101"] {
+            assert_eq!(number(group), None, "{group}");
+        }
+    }
+}

@@ -148,9 +148,17 @@ fn a_storage_of_another_server_is_left_alone() -> Result<()> {
 }
 
 /// Without Proxmox VE the storage becomes a source of the agent's settings, and guests go into folders.
+/// In a rehearsal they do so on a node too, and nothing is put in place.
 #[test]
 fn without_proxmox_ve_everything_goes_into_folders() -> Result<()> {
     let burnt = burnt(nothing)?;
+    let (rehearsed, pve) = burnt.node("rehearsed")?;
+    let before = everything(&pve)?;
+    let shown = burnt.recovers(&rehearsed, &burnt.hub.arm(BOX, &["--rehearsal"])?, 0)?;
+    ensure!(everything(&pve)? == before, "a rehearsal has written to /etc/pve:\n{shown}");
+    ensure!(shown.contains("a rehearsal puts no storage in place: guests of source pbs go into folders"), "{shown}");
+    ensure!(Tree::read(&rehearsed.restored("ct/101", "root.pxar"))? == burnt.tree, "the container is another");
+
     let machine = Machine::new(&burnt.world, "box2", &burnt.server.client)?;
     let shown = burnt.recovers(&machine, &burnt.hub.arm(BOX, &[])?, 0)?;
     for sentence in [
