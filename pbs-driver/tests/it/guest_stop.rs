@@ -136,7 +136,7 @@ fn a_machine_that_is_stopped_leaves_its_number_taken_and_says_so() {
 }
 
 #[test]
-fn s51_s71_endless_output_costs_no_memory_and_its_escapes_stay_inside() {
+fn s71_endless_output_costs_no_memory_and_its_escapes_stay_inside() {
     let world = World::new();
     world.back_up_container(CONFIG);
     world.instead_of(
