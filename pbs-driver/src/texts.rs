@@ -358,6 +358,9 @@ static ROWS: &[Row] = &[
     row(Starts("unable to read dynamic index '"), file),
     row(Starts("unable to read fixed index '"), file),
     row(Between("open file \"", "\" failed - not found"), file),
+    row(Starts("Unable to open dynamic index \""), file),
+    row(Starts("Unable to open fixed index \""), file),
+    row(Starts("blob too small ("), file),
     row(Starts("decode backup manifest blob failed - "), file), // source: manifest.rs, and so below
     row(Starts("unable to parse backup manifest json - "), file),
     row(Is("blob crc check failed"), file),

@@ -168,6 +168,14 @@ pub enum Error {
         cause: String,
     },
 
+    /// An index that the manifest lists and that is not there: the server opens it to allow its chunks.
+    #[error("Unable to open {kind} index {path:?} - No such file or directory (os error 2)")]
+    IndexMissing {
+        /// `dynamic` or `fixed`.
+        kind: &'static str,
+        /// Where it should be.
+        path: PathBuf,
+    },
     /// A file of the snapshot is not there.
     #[error("open file \"{}\" failed - not found", path.display())]
     FileMissing {

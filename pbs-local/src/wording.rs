@@ -47,7 +47,7 @@ fn archive_error(error: &ArchiveError) -> String {
         ArchiveError::CryptMode { .. } => "Index and chunk CryptMode don't match.".to_owned(),
         ArchiveError::WrongDigest { .. } => "detected chunk with wrong digest.".to_owned(),
         ArchiveError::WrongLength { expected, .. } => {
-            format!("detected chunk with wrong length, expected {expected} bytes.")
+            format!("detected chunk with wrong length (expected {expected} bytes)")
         }
         other => other.to_string(),
     }
@@ -85,10 +85,16 @@ pub(crate) fn manifest_error(error: ManifestError) -> Error {
 /// The trouble with a file that the manifest lists.
 pub(crate) fn file_error(error: DatastoreError, entry: &FileEntry, raw: impl FnOnce() -> Option<Vec<u8>>) -> Error {
     let file = entry.filename.to_string();
+    let kind = match entry.filename.kind() {
+        FileKind::Dynamic => Some("dynamic"),
+        FileKind::Fixed => Some("fixed"),
+        FileKind::Blob => None,
+    };
     match error {
-        DatastoreError::Read { path, source } if source.kind() == io::ErrorKind::NotFound => {
-            Error::FileMissing { path }
-        }
+        DatastoreError::Read { path, source } if source.kind() == io::ErrorKind::NotFound => match kind {
+            Some(kind) => Error::IndexMissing { kind, path },
+            None => Error::FileMissing { path },
+        },
         DatastoreError::Read { path, source } => Error::Store { what: "reading file", path, cause: source.to_string() },
         DatastoreError::WrongSize { stated, found, .. } => Error::WrongSize { file, expected: stated, found },
         DatastoreError::WrongChecksum { .. } => Error::WrongChecksum { file },
@@ -101,7 +107,7 @@ pub(crate) fn file_error(error: DatastoreError, entry: &FileEntry, raw: impl FnO
                 }
                 (IndexError::WrongChecksum | IndexError::ChunkLength { .. }, _) => Error::WrongChecksum { file },
                 (source, _) => {
-                    let kind = if entry.filename.kind() == FileKind::Fixed { "fixed" } else { "dynamic" };
+                    let kind = kind.unwrap_or("dynamic");
                     let cause = match source {
                         IndexError::UnknownMagic => "got unknown magic number".to_owned(),
                         other => other.to_string(),
