@@ -1,4 +1,5 @@
-//! The folder that a recovery fills: missing or empty, or left by an interrupted run of its own.
+//! The folder that a recovery fills: missing or empty (but for a mark), or left by an interrupted run of
+//! its own.
 
 use std::{
     fs, io,
@@ -59,7 +60,9 @@ impl TargetFolder {
             }
             Ok(_) => {}
         }
-        if fs::read_dir(path).or_stop(Code::Preflight, cannot)?.next().is_none() {
+        let mut entries = fs::read_dir(path).or_stop(Code::Preflight, cannot)?;
+        // A run that had no archives to restore has left its mark alone.
+        if entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == MARK)) {
             return Ok(folder);
         }
         let mark = durable::read_limited(&path.join(MARK), LIMIT).ok();
@@ -139,6 +142,11 @@ mod tests {
 
         fs::remove_file(path.join(MARK))?;
         assert!(refused(one, "not of this recovery"));
+
+        // Where nothing was restored, nothing can be lost.
+        fs::remove_file(path.join("data"))?;
+        again.end().map_err(|stop| stop.what)?;
+        look(other)?;
         Ok(())
     }
 

@@ -48,11 +48,11 @@ impl Workshop<'_> {
             waits_for_order: false,
         };
         if interrupt::is_ending() {
-            return Err(missing("interrupted before it began".into(), "run the same command again".into()));
+            return Err(missing("interrupted before it began".into(), AGAIN.into()));
         }
         if !self.installed.storages.contains(&work.source.id) {
             let why = format!("its storage {} could not be put in place", work.source.id);
-            return Err(missing(why, "mend what is said of the storage; then run the same command again".into()));
+            return Err(missing(why, format!("mend what is said of the storage; then {AGAIN}")));
         }
         let source: StorageId = work.source.id.as_str().parse().map_err(|error| {
             missing(chain(&error), "rename the storage with the next ceremony; restore it by hand now".into())
@@ -92,7 +92,7 @@ impl Workshop<'_> {
                 ),
                 format!(
                     "do not start it; remove it (`{} destroy {}`), see that the backup server answers and who writes to \
-                     it, then run the same command again",
+                     it, then {AGAIN}",
                     program(work.kind),
                     work.vmid
                 ),
@@ -142,7 +142,7 @@ fn after_failure(error: &GuestError) -> String {
     let left = error.remedy();
     let remove =
         if left.is_empty() { String::new() } else { format!("; remove what it has left (`{}`)", left.join(" && ")) };
-    format!("{}{remove}; then run the same command again", error.next_step())
+    format!("{}{remove}; then {AGAIN}", error.next_step())
 }
 
 fn program(kind: Kind) -> &'static str {
@@ -162,5 +162,7 @@ fn step(step: &Step) -> String {
     }
 }
 
+/// What folders hold already is not touched by a second run.
+const AGAIN: &str = "run the same command again (with another --into, if archives were restored)";
 /// Lines of a program that stand beside the cause of a failure.
 const TOLD: usize = 5;
