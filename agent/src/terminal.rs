@@ -363,3 +363,123 @@ impl io::Read for Typed<'_> {
         self.0.read(buffer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd as _;
+
+    use nix::pty::{OpenptyResult, openpty};
+
+    use super::*;
+    use crate::editor::{
+        keys::Key,
+        page::{Frame, Line, OneLine},
+    };
+
+    type Tested = Result<(), Box<dyn std::error::Error>>;
+
+    /// There is one screen in a program, and so in these tests.
+    static ONE: Mutex<()> = Mutex::new(());
+
+    /// Shows a secret, and panics at a key.
+    struct Secret;
+
+    impl Page for Secret {
+        fn frame(&self, size: Size) -> Frame {
+            let mut line = Line::new(size.columns);
+            line.push("abacus");
+            Frame { lines: vec![line], cursor: (0, 6) }
+        }
+
+        fn one_line(&self, columns: usize) -> OneLine {
+            let mut line = Line::new(columns);
+            line.push("abacus");
+            OneLine { said: vec!["something".into()], line, cursor: 6 }
+        }
+
+        fn take(&mut self, key: Key, _more: bool) -> Step {
+            match key {
+                Key::Char('p') => panic!("as a test wants it"),
+                _ => Step::Done,
+            }
+        }
+    }
+
+    /// A terminal, and the other end of it.
+    fn terminal(is_plain: bool) -> Result<(Terminal, File), Box<dyn std::error::Error>> {
+        let OpenptyResult { master, slave } = openpty(None, None)?;
+        let path = format!("/proc/self/fd/{}", slave.as_raw_fd());
+        let mut terminal = Terminal::at(Path::new(&path))?;
+        terminal.manner = Manner { is_plain, charset: Charset::Utf8, language: Language::English };
+        Ok((terminal, File::from(master)))
+    }
+
+    /// All that the terminal was sent, up to here.
+    fn sent(terminal: &Terminal, mut master: &File) -> io::Result<vt100::Parser> {
+        terminal.write(b"END").map_err(|_| io::ErrorKind::Other)?;
+        let mut bytes = Vec::new();
+        let mut piece = [0; 4096];
+        while !bytes.ends_with(b"END") {
+            let length = master.read(&mut piece)?;
+            bytes.extend_from_slice(&piece[..length]);
+        }
+        let size = |n| std::num::NonZeroU16::new(n).unwrap_or(std::num::NonZeroU16::MIN);
+        let mut model = vt100::Parser::new(size(24), size(80), 100);
+        model.process(&bytes);
+        Ok(model)
+    }
+
+    fn echoes(terminal: &Terminal) -> nix::Result<bool> {
+        Ok(termios::tcgetattr(terminal.input.as_fd())?.local_flags.contains(LocalFlags::ECHO | LocalFlags::ICANON))
+    }
+
+    #[test]
+    fn a_panic_wipes_the_screen_and_sets_the_terminal_back() -> Tested {
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        for is_plain in [false, true] {
+            let (mut terminal, mut master) = terminal(is_plain)?;
+            let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                let Ok(mut screen) = terminal.screen() else { return };
+                // Typed once the kernel is silent, or it would be wiped as typed ahead.
+                master.write_all(b"p").unwrap_or_default();
+                let _ = screen.run(&mut Secret);
+            }));
+            assert!(panicked.is_err());
+            assert!(echoes(&terminal)?);
+            let mut model = sent(&terminal, &master)?;
+            model.screen_mut().set_scrollback(100);
+            let shown = model.screen().contents();
+            assert!(!shown.contains("abacus") && !model.screen().alternate_screen(), "{shown}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_terminal_that_hangs_up_ends_the_page() -> Tested {
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut terminal, master) = terminal(false)?;
+        let Ok(mut screen) = terminal.screen() else { return Err("no screen".into()) };
+        drop(master);
+        assert!(screen.run(&mut Secret).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn an_end_at_once_wipes_too() -> Tested {
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        for is_plain in [false, true] {
+            let (mut terminal, master) = terminal(is_plain)?;
+            let again =
+                Terminal { input: terminal.input.try_clone()?, output: terminal.output.try_clone()?, ..terminal };
+            let Ok(mut screen) = terminal.screen() else { return Err("no screen".into()) };
+            assert!(!echoes(&again)?, "the kernel would show what is typed");
+            screen.draw(&Secret, &mut Painter::new(), Size::USUAL).map_err(|stop| stop.what)?;
+            wipe_at_once();
+            assert!(echoes(&again)?);
+            let model = sent(&again, &master)?;
+            drop(screen);
+            assert!(!model.screen().contents().contains("abacus"), "{}", model.screen().contents());
+        }
+        Ok(())
+    }
+}

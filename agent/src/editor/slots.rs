@@ -29,8 +29,8 @@ pub(crate) struct Slots {
     keys: Letters,
     note: Option<Note>,
     refused: Option<RecoveryCode>,
-    /// Whether something was typed since.
-    touched: bool,
+    /// Which words were typed since.
+    typed: [bool; CODE_WORDS],
 }
 
 /// One word.
@@ -86,7 +86,7 @@ impl Slots {
             keys: Letters::new(),
             note: None,
             refused: None,
-            touched: false,
+            typed: [false; CODE_WORDS],
         }
     }
 
@@ -117,6 +117,7 @@ impl Slots {
             Key::Char('?') if self.refused.is_some() => return self.search(),
             Key::Char(c) => self.stroke(Stroke::of(c)),
             Key::Enter => return self.enter(more),
+            Key::Tab if more => self.blank(),
             Key::Tab => self.complete(),
             Key::Backspace => self.backspace(),
             Key::Empty | Key::Delete => self.empty(),
@@ -221,7 +222,9 @@ impl Slots {
             }
         }
         self.keys.push(c);
-        self.touched = true;
+        if let Some(typed) = self.typed.get_mut(self.at) {
+            *typed = true;
+        }
         let slot = &mut self.slots[self.at];
         slot.judged = Judged::Open;
         slot.letters.push(c);
@@ -238,8 +241,9 @@ impl Slots {
             self.soft_hyphen = true;
             return;
         }
-        let is_done = self.fresh || !self.current().is_empty();
-        if !self.jump() && is_done && self.at < CODE_WORDS {
+        // At a word that is done, a blank is the second of two.
+        let is_typed = !self.fresh && !self.current().is_empty();
+        if !self.jump() && is_typed && self.at < CODE_WORDS {
             self.close();
             self.go(self.at + 1);
         }
@@ -291,8 +295,14 @@ impl Slots {
             return Step::Stay;
         }
         if let Some(code) = self.code() {
-            if !self.touched && self.refused.as_ref().is_some_and(|refused| refused.is_same_as(&code)) {
-                self.note = Some(Note::SameAgain);
+            let is_same = self.refused.as_ref().is_some_and(|refused| refused.is_same_as(&code));
+            // All ten typed again, and the same: that is what the sheet says, and is tried.
+            if is_same && self.typed.contains(&false) {
+                if typed {
+                    self.go(self.at + 1);
+                } else {
+                    self.note = Some(Note::SameAgain);
+                }
                 return Step::Stay;
             }
             return Step::Done;
@@ -662,11 +672,41 @@ mod tests {
         assert_eq!(slowly(&mut slots, b"\x14"), Step::Search);
         // All ten typed over, and the same.
         assert_eq!(slowly(&mut slots, format!("1\r{CODE}\r").as_bytes()), Step::Done);
+        // The same word again, and Enter: the next one. Another one, and Enter: that is tried.
+        let Some(mut slots) = refused() else { panic!("ten words") };
+        assert_eq!((slowly(&mut slots, b"woof\r"), slots.at(), slots.note()), (Step::Stay, 1, None));
+        assert_eq!(slowly(&mut slots, b"outshoot\r"), Step::Done);
         let Some(mut slots) = refused() else { panic!("ten words") };
         assert_eq!(typing(&mut slots, format!("{}\r", CODE.replace("bolt", "colt")).as_bytes()), Step::Done);
         let mut slots = Slots::new();
         slowly(&mut slots, b"?");
         assert_eq!(shown(&slots), "?", "nothing to search for yet");
+    }
+
+    #[test]
+    fn all_ten_can_be_typed_over_in_any_spelling() {
+        let numbered = || (1..=10).zip(CODE.split(' '));
+        for text in [
+            CODE.to_owned(),
+            CODE.replace(' ', ", "),
+            CODE.replace(' ', "  "),
+            CODE.replace(' ', "\t\t"),
+            CODE.replace(' ', "\r\n\r\n"),
+            numbered().map(|(number, word)| format!("{number}) “{word}” ,\u{a0}")).collect(),
+            numbered().map(|(number, word)| format!("{number} {word}\n")).collect(),
+        ] {
+            for by_hand in [false, true] {
+                let mut slots = Slots::with(CODE.split(' ').rev().map(Some));
+                typing(&mut slots, b"1\r");
+                if by_hand && !text.contains(['\t', '\n']) {
+                    slowly(&mut slots, text.trim_end().as_bytes());
+                    slowly(&mut slots, b" ");
+                } else {
+                    typing(&mut slots, format!("{text}\r").as_bytes());
+                }
+                assert_eq!(shown(&slots), CODE, "{text:?} by hand: {by_hand}");
+            }
+        }
     }
 
     #[test]

@@ -15,3 +15,6 @@ mod signals;
 mod stock;
 mod story;
 mod support;
+mod words_ceremony;
+mod words_entry;
+mod words_screen;
