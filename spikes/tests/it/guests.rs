@@ -165,5 +165,34 @@ fn a_node_that_burnt_comes_back_with_its_storage_and_its_guests() -> Result<()> 
     ensure!(!config.contains("[[source]]"), "a storage of PVE was put into the settings too:\n{config}");
     // The escrow was renewed from here, and says the same of this node as of the burnt one.
     ensure!(machine.is_protected()?, "the new node is not protected");
+
+    without_a_node_everything_goes_into_folders(&burnt)
+}
+
+/// Without Proxmox VE the storage becomes a source of the agent's settings, and guests go into folders.
+/// In a rehearsal they do so on a node too, and nothing is put in place.
+fn without_a_node_everything_goes_into_folders(burnt: &Burnt) -> Result<()> {
+    let (rehearsed, pve) = burnt.node("rehearsed")?;
+    let before = in_the_way::everything(&pve)?;
+    let shown = burnt.recovers(&rehearsed, &burnt.hub.arm(BOX, &["--rehearsal"])?, 0)?;
+    ensure!(in_the_way::everything(&pve)? == before, "a rehearsal has written to /etc/pve:\n{shown}");
+    ensure!(shown.contains("a rehearsal puts no storage in place: guests of source pbs go into folders"), "{shown}");
+    ensure!(Tree::read(&rehearsed.restored("ct/101", "root.pxar"))? == burnt.tree, "the container is another");
+
+    let machine = Machine::new(&burnt.world, "plain", &burnt.server.client)?;
+    let shown = burnt.recovers(&machine, &burnt.hub.arm(BOX, &[])?, 0)?;
+    for sentence in [
+        "there is no Proxmox VE on this machine: guests of source pbs go into folders",
+        "source pbs was a storage of Proxmox VE",
+    ] {
+        ensure!(shown.contains(sentence), "`{sentence}` is not told:\n{shown}");
+    }
+    ensure!(Tree::read(&machine.restored("ct/101", "root.pxar"))? == burnt.tree, "the container is another");
+    ensure!(fs::read(machine.restored("vm/102", "drive-scsi0.img"))? == burnt.disk, "the disk is another");
+    let config = fs::read_to_string(machine.config())?;
+    ensure!(config.matches("[[source]]").count() == 1 && config.contains("id = \"pbs\""), "{config}");
+    let key = KeyFile::parse(&fs::read(machine.installed_key())?)?.open(None)?;
+    let ours = KeyFile::parse(&burnt.key)?.open(None).context("the key")?;
+    ensure!(key.fingerprint() == ours.fingerprint(), "the key is another");
     Ok(())
 }

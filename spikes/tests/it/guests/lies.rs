@@ -44,7 +44,7 @@ fn twin(burnt: &Burnt, time: Timestamp) -> Result<std::path::PathBuf> {
 /// The agent sees the genuine snapshot whenever it looks; PVE's programs get a plain twin, which the
 /// client restores without a word.
 #[test]
-fn s66_a_twin_that_only_proxmox_ve_is_given_is_no_guest_of_ours() -> Result<()> {
+fn s66_what_only_proxmox_ve_is_shown_or_only_afterwards_is_no_guest_of_ours() -> Result<()> {
     let burnt = burnt(nothing)?;
     let (there, time) = snapshot(&burnt, "ct/101")?;
     let aside = twin(&burnt, time)?;
@@ -66,15 +66,16 @@ fn s66_a_twin_that_only_proxmox_ve_is_given_is_no_guest_of_ours() -> Result<()> 
         ensure!(shown.contains(sentence), "`{sentence}` is not told:\n{shown}");
     }
     ensure!(!shown.contains("ct 101, stopped"), "it is told as restored:\n{shown}");
-    burnt.machine_is_back(&pve, 102)
+    burnt.machine_is_back(&pve, 102)?;
+
+    a_list_that_is_another_one_afterwards(&burnt)
 }
 
-/// The list of files is another one when the agent looks again after the restore.
-#[test]
-fn s66_a_list_that_is_another_one_afterwards_leaves_a_guest_that_is_not_trusted() -> Result<()> {
-    let burnt = burnt(nothing)?;
-    let (ct, _) = snapshot(&burnt, "ct/101")?;
-    let (vm, _) = snapshot(&burnt, "vm/102")?;
+/// The list of files is another one when the agent looks again after the restore: the guest is left,
+/// and not trusted.
+fn a_list_that_is_another_one_afterwards(burnt: &Burnt) -> Result<()> {
+    let (ct, _) = snapshot(burnt, "ct/101")?;
+    let (vm, _) = snapshot(burnt, "vm/102")?;
     let list = burnt.world.folder().join("list");
     fs::copy(vm.join("index.json.blob"), &list)?;
     // What PVE restores is genuine; when it is done, the server shows another list under the same key.
@@ -87,7 +88,7 @@ fn s66_a_list_that_is_another_one_afterwards_leaves_a_guest_that_is_not_trusted(
         there = ct.join("index.json.blob").display(),
     );
     let replacing = client(&burnt.world, &burnt.server, "replacing-client", &script)?;
-    let (machine, pve) = burnt.node_with("box2", &replacing)?;
+    let (machine, pve) = burnt.node_with("box3", &replacing)?;
     let shown = burnt.recovers(&machine, &burnt.hub.arm(BOX, &[])?, 14)?;
     for sentence in
         ["container 101 on storage local is there, and is NOT to be trusted", "remove it (`pct destroy 101`)"]
