@@ -64,7 +64,7 @@ fn pbs_local_and_targets() {
 }
 
 #[test]
-fn s07_pbs_local_and_a_full_disk() {
+fn pbs_local_and_a_full_disk() {
     targets::with_a_small_disk("conformance::pbs_local_where_it_may_mount");
 }
 
@@ -124,7 +124,7 @@ fn the_real_client_and_targets() {
 }
 
 #[test]
-fn s07_the_real_client_and_a_full_disk() {
+fn the_real_client_and_a_full_disk() {
     targets::with_a_small_disk("conformance::the_real_client_where_it_may_mount");
 }
 

@@ -2,8 +2,8 @@
 //!
 //! The client lets OpenSSL judge first and asks for the pin only if that says no (`formats.md`
 //! §10.1, `transcripts/hostile-pbs.txt` 1). So this server has a certificate from an authority that
-//! `SSL_CERT_FILE` of *this* process names, as a system's trust store would; what counts is what a
-//! child of ours finds in its environment.
+//! is in OpenSSL's own store (a file system of this test's lies over it) and in `SSL_CERT_FILE` of
+//! this process; what counts is what a child of ours finds in its environment.
 
 use std::{
     io::{Read as _, Write as _},
@@ -26,17 +26,31 @@ use tenwords_protocol::{fingerprint::Fingerprint, hash::Sha256};
 use super::{
     data::{failure, on},
     mount::{Mount, access, write},
+    targets::where_it_may_mount,
 };
 use crate::place::{KEYS, TOKEN, rerun};
 
-/// Runs the test `inside` of this binary with the authority in its environment.
+/// Runs the test `inside` of this binary where the authority may be put into the system's store.
 pub(super) fn with_a_trusted_authority(inside: &str) {
+    let Some(wrapper) = where_it_may_mount("hostile TLS") else { return };
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new();
     let pem = write(folder.path(), "authority.pem", authority.pem.as_bytes());
     let key = write(folder.path(), "authority.key", authority.key.serialize_pem().as_bytes());
     let (pem, key) = (pem.display().to_string(), key.display().to_string());
-    rerun(inside, &[], &[("SSL_CERT_FILE", &pem), (KEY, &key)]);
+    rerun(inside, wrapper, &[("SSL_CERT_FILE", &pem), (KEY, &key)]);
+}
+
+/// Lays the authority over OpenSSL's store. Only this process and its children see that.
+fn trust(mount: &Mount) {
+    let said = Command::new("openssl").args(["version", "-d"]).output();
+    let said = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let folder = said.split('"').nth(1).unwrap_or("/usr/lib/ssl").to_owned();
+    let pem = std::env::var_os("SSL_CERT_FILE").unwrap();
+    let status = Command::new("mount").args(["-t", "tmpfs", "none", &folder]).status().unwrap();
+    assert!(status.success(), "{folder}");
+    std::fs::copy(pem, std::path::Path::new(&folder).join("cert.pem")).unwrap();
+    println!("{}: trusts the authority by {folder}", mount.client.program().display());
 }
 
 /// The authority's key, if this process was started by [`with_a_trusted_authority`].
@@ -45,6 +59,7 @@ pub(super) fn authority_key() -> Option<PathBuf> {
 }
 
 pub(super) fn hostile(mount: &Mount, key: &std::path::Path) {
+    trust(mount);
     let heard = listen(&Authority::read(key));
     let repository = format!("backup@pbs!box1@{}:store", heard.address);
     let pin = Fingerprint::from_bytes([0xbb; 32]);
@@ -56,6 +71,7 @@ pub(super) fn hostile(mount: &Mount, key: &std::path::Path) {
         .env("PBS_REPOSITORY", &repository)
         .env("PBS_PASSWORD", TOKEN)
         .env("PBS_FINGERPRINT", pin.to_string())
+        .env_remove("SSL_CERT_FILE")
         .stdin(Stdio::null())
         .output()
         .unwrap();

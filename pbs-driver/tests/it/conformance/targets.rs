@@ -88,16 +88,23 @@ fn process_with(mark: &str) -> Option<String> {
 
 /// Runs the test `inside` of this binary where it may mount a file system that nobody else sees.
 pub(super) fn with_a_small_disk(inside: &str) {
+    if let Some(wrapper) = where_it_may_mount("disk full") {
+        rerun(inside, wrapper, &[(INSIDE, "1")]);
+    }
+}
+
+/// The program that gives its child mounts of its own, or a line that says why not.
+pub(super) fn where_it_may_mount(half: &str) -> Option<&'static [&'static str]> {
     let wrapper: &[&str] = match nix::unistd::geteuid().is_root() {
         true => &["unshare", "--mount", "--propagation", "private"],
         false => &["unshare", "--user", "--map-root-user", "--mount", "--propagation", "private"],
     };
     let may = Command::new(wrapper[0]).args(&wrapper[1..]).args(["mount", "-t", "tmpfs", "none", "/mnt"]).output();
-    if !may.as_ref().is_ok_and(|output| output.status.success()) {
-        println!("SKIPPED (disk full): no file system may be mounted here: {may:?}");
-        return;
+    if may.as_ref().is_ok_and(|output| output.status.success()) {
+        return Some(wrapper);
     }
-    rerun(inside, wrapper, &[(INSIDE, "1")]);
+    println!("SKIPPED ({half}): no file system may be mounted here: {may:?}");
+    None
 }
 
 /// Whether this process was started by [`with_a_small_disk`].
