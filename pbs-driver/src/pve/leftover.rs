@@ -83,7 +83,8 @@ pub(crate) fn find(
     });
     let mut volumes = list(node, environment, storage, vmid).unwrap_or_default();
     // Where PVE does not tell, what the program said must do.
-    volumes.extend(made.iter().filter(|volume| !volume.starts_with(&format!("{storage}:"))).cloned());
+    let elsewhere = |volume: &&String| !volume.starts_with(&format!("{storage}:"));
+    volumes.extend(made.iter().filter(elsewhere).filter(|volume| is_of(volume, vmid)).cloned());
     volumes.retain(|volume| !before.contains(volume));
     volumes.sort_unstable();
     volumes.dedup();
@@ -109,7 +110,31 @@ pub(crate) fn list(node: &Node, environment: &Environment, storage: &str, vmid: 
     Some(rows.take(MAX_VOLUMES).collect())
 }
 
+/// Whether a volume's name says that it is this number's (`vm-101-disk-0`, `subvol-101-disk-0`): what a
+/// server says stands in the same output, and nobody is told to free another guest's volume.
+fn is_of(volume: &str, vmid: u32) -> bool {
+    let name = volume.rsplit(['/', ':']).next().unwrap_or_default();
+    name.split(['-', '.']).nth(1).is_some_and(|number| number == vmid.to_string())
+}
+
 const SPAWN: Duration = Duration::from_secs(10);
 const WHOLE: Duration = Duration::from_secs(120);
 const MAX_ANSWER: usize = 1024 * 1024;
 const MAX_VOLUMES: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_is_freed_only_if_its_name_has_the_number() {
+        for volume in ["local:101/vm-101-disk-0.raw", "zfs:subvol-101-disk-0", "rbd:base-9-disk-0/vm-101-disk-1"] {
+            assert!(is_of(volume, 101), "{volume}");
+        }
+        for volume in
+            ["zfs:vm-102-disk-0", "local:101/vm-102-disk-0.raw", "zfs:vm-102-disk-101", "zfs:101", "101:x", "x"]
+        {
+            assert!(!is_of(volume, 101), "{volume}");
+        }
+    }
+}

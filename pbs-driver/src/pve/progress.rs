@@ -137,7 +137,7 @@ impl Reader {
             self.step = Step::Tree;
         } else if line == "merging backed-up and given configuration.." || line == "rescan volumes..." {
             self.step = Step::Merging;
-        } else if let Some(volid) = quoted(line, "new volume ID is '", "'") {
+        } else if let Some(volid) = quoted(line, "new volume ID is '", "'").filter(|volid| is_volume(volid)) {
             self.step = Step::Configuration;
             if self.volumes.len() < MAX_VOLUMES {
                 self.volumes.push(scrub(volid.as_bytes(), &[]));
@@ -189,6 +189,16 @@ impl DiskProgress {
 
 fn quoted<'a>(line: &'a str, start: &str, end: &str) -> Option<&'a str> {
     line.strip_prefix(start)?.strip_suffix(end)
+}
+
+/// `<storage>:<volume>` as PVE names them. What a server says stands among these lines too, with line feeds
+/// of its own, and a volume's name ends up in a command that a person is told to run.
+fn is_volume(text: &str) -> bool {
+    let plain = |part: &str, more: &[u8]| {
+        part.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte) || more.contains(&byte))
+    };
+    text.split_once(':').is_some_and(|(storage, volume)| plain(storage, b"") && plain(volume, b"/@+:"))
 }
 
 const USING_KEY: &str = "Using encryption key from file descriptor..";
@@ -272,6 +282,25 @@ progress 20% (read 4194304 bytes, zeroes = 50% (2097152 bytes), duration 2 sec)
             assert_eq!(reader.other.len(), 1, "{line}");
         }
         assert_eq!(read("progress 1% (read 1 bytes, zeroes = 0% (0 bytes), duration 1 sec)\n", 9).disk, None);
+    }
+
+    #[test]
+    fn a_volume_that_a_server_makes_up_gets_into_no_command() {
+        for volume in
+            ["x:y; reboot", "x:$(reboot)", "x:`reboot`", "x:y'|sh #", "-f", "x:-f", "x:", ":y", "x", "x:a\u{202e}b"]
+        {
+            let reader = read(&format!("Error: no\nnew volume ID is '{volume}'\n"), 64);
+            assert_eq!(reader.volumes, Vec::<String>::new(), "{volume}");
+        }
+        let named = [
+            "local:901/vm-901-disk-0.raw",
+            "zfs:subvol-101-disk-0",
+            "lvm_thin:vm-1-disk-1",
+            "rbd-1:base-9-disk-0/vm-1-disk-0",
+        ];
+        for volume in named {
+            assert_eq!(read(&format!("new volume ID is '{volume}'\n"), 64).volumes, [volume]);
+        }
     }
 
     #[test]
