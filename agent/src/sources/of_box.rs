@@ -121,24 +121,19 @@ impl BoxSources {
         let id = storage.id.to_string();
         let current = node.file(&format!("priv/storage/{id}.enc"));
         let former = node.file(&format!("priv/storage/{id}.enc.old"));
-        if former.exists() {
-            match LiveKey::read(&id, &former) {
-                Ok(key) => self.former.push(key),
-                Err(stop) => self.notes.push(format!("{} (the former key is not escrowed)", stop.what)),
-            }
+        match LiveKey::read(&id, &former) {
+            Ok(key) => self.former.push(key),
+            Err(_) if is_absent(&former) => {}
+            Err(stop) => self.notes.push(format!("{} (the former key is not escrowed)", stop.what)),
         }
         let unused = if storage.disabled {
             Some("it is disabled".to_owned())
-        } else if storage
-            .content
-            .as_ref()
-            .is_some_and(|content| !content.split(',').any(|word| word.trim() == "backup"))
-        {
+        } else if !takes_backups(storage.content.as_deref()) {
             Some("it is not for backups (content)".to_owned())
         } else {
             None
         };
-        let key = if current.exists() || current.is_symlink() { Some(LiveKey::read(&id, &current)) } else { None };
+        let key = (!is_absent(&current)).then(|| LiveKey::read(&id, &current));
         let state = match (unused, key) {
             (Some(why), None) => State::NotUsed { why, key: None },
             (Some(why), Some(Ok(key))) => State::NotUsed { why, key: Some(Box::new(key)) },
@@ -165,6 +160,23 @@ impl BoxSources {
         });
     }
 }
+
+/// That nothing is there. What cannot even be looked at is not absent: a storage without a key file
+/// would count as one that does not encrypt.
+fn is_absent(path: &std::path::Path) -> bool {
+    path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// PVE's reading of `content`: any of its separators, and a list with a word that it does not know counts
+/// as none at all, so that the default holds, which is `backup`.
+fn takes_backups(content: Option<&str>) -> bool {
+    let Some(content) = content else { return true };
+    let mut words = content.split([',', ';', ' ', '\t', '\0']).filter(|word| !word.is_empty()).peekable();
+    words.peek().is_none() || words.any(|word| word == "backup" || !CONTENT.contains(&word))
+}
+
+/// Every kind of content that PVE 9 knows.
+const CONTENT: [&str; 8] = ["backup", "images", "import", "iso", "none", "rootdir", "snippets", "vztmpl"];
 
 /// A storage that takes backups: what decides is the key file, as it does for PVE.
 fn state_of(storage: &PbsStorage, path: &std::path::Path, key: Option<Outcome<LiveKey>>) -> Outcome<State> {

@@ -81,7 +81,7 @@ fn a_storage_is_what_its_key_file_and_its_stanza_make_it() -> TestResult {
         ("content backup|encryption-key 1".into(), Some(1), is_ours.clone()),
         // PVE encrypts if the key file is there, whatever the stanza says.
         ("content backup".into(), Some(1), is_ours.clone()),
-        ("nodes pve2,pve3".into(), Some(1), is_ours),
+        ("nodes pve2,pve3".into(), Some(1), is_ours.clone()),
         ("content backup".into(), None, "unencrypted".into()),
         (named(ours), None, format!("is to encrypt with key {}, and its key file", ours.short())),
         ("encryption-key 1".into(), None, "is to encrypt, and its key file".into()),
@@ -91,6 +91,11 @@ fn a_storage_is_what_its_key_file_and_its_stanza_make_it() -> TestResult {
         ("disable 1".into(), None, "not used: it is disabled, no key".into()),
         (format!("disable|encryption-key {other}"), Some(1), "not used: it is disabled, a key".into()),
         ("content none".into(), Some(1), "not used: it is not for backups (content), a key".into()),
+        ("content iso,images".into(), Some(1), "not used: it is not for backups (content), a key".into()),
+        // PVE splits at these too, and takes its default where it does not know a word.
+        ("content images;backup".into(), Some(1), is_ours.clone()),
+        ("content images backup".into(), Some(1), is_ours.clone()),
+        ("content backups".into(), Some(1), is_ours.clone()),
         ("port x".into(), Some(1), "broken: storage pbs is not understood".into()),
         ("port \u{1b}[2J\u{202e}".into(), Some(1), "broken: storage pbs is not understood".into()),
     ] {
