@@ -11,6 +11,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use pbs_format::pxar;
+
 use super::{COMMAND, absolute};
 use crate::{error::DriverError, failure::Failure};
 
@@ -80,8 +82,8 @@ impl Target {
     fn clear(&mut self) -> io::Result<()> {
         match std::mem::replace(&mut self.found, Found::Kept) {
             Found::Kept => Ok(()),
-            Found::Nothing => remove(&self.path),
-            Found::EmptyFolder => fs::read_dir(&self.path)?.try_for_each(|entry| remove(&entry?.path())),
+            Found::Nothing => pxar::remove(&self.path),
+            Found::EmptyFolder => pxar::empty(&self.path),
         }
     }
 }
@@ -90,15 +92,6 @@ impl Drop for Target {
     fn drop(&mut self) {
         // Whoever did not give up by name (a panic) has nobody to tell.
         drop(self.clear());
-    }
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
     }
 }
 

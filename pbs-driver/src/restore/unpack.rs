@@ -128,7 +128,9 @@ fn tell(report: &ExtractReport, said: &mut Vec<String>) {
             Reason::Unsound => "the archive's value makes no sense".to_owned(),
             other => format!("{other:?}"),
         };
-        said.push(format!("not restored: {property} of {:?}: {reason}", missed.path));
+        // A path may be a megabyte long, and every name in it is the archive's.
+        let line = format!("not restored: {property}: {reason}: {:?}", missed.path);
+        said.push(scrub(line.as_bytes(), &[]));
     }
     let further = report.not_set.len() as u64 + report.not_set_further;
     let told = said.iter().filter(|line| line.starts_with("not restored: ")).count() as u64;

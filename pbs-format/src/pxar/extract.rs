@@ -102,6 +102,7 @@ pub fn unpack<'o>(
         open: vec![OpenFolder { metadata: root.metadata, has_default_acl, inherited_acl: has_default_acl }],
         root: None,
         seals: Vec::new(),
+        sealed_paths: 0,
         buffer: vec![0; sparse::PIECE],
     };
     extractor.report.directories = 1;
@@ -154,6 +155,8 @@ impl fmt::Debug for Unsealed<'_> {
 
 /// Files and folders whose sealing flags are remembered for the end; further ones are reported.
 const MAX_SEALS: usize = 100_000;
+/// Bytes of their paths, each of which may be a megabyte.
+const MAX_SEALED_PATHS: usize = 32 * 1024 * 1024;
 
 struct Extractor<'a> {
     options: &'a ExtractOptions,
@@ -163,6 +166,7 @@ struct Extractor<'a> {
     /// The target's own metadata, once all that is in it is done.
     root: Option<OpenFolder>,
     seals: Vec<(PathBuf, IFlags)>,
+    sealed_paths: usize,
     buffer: Vec<u8>,
 }
 
@@ -387,7 +391,9 @@ impl Extractor<'_> {
         if flags.is_empty() {
             return;
         }
-        if self.seals.len() < MAX_SEALS {
+        let paths = self.sealed_paths + path.as_os_str().len();
+        if self.seals.len() < MAX_SEALS && paths <= MAX_SEALED_PATHS {
+            self.sealed_paths = paths;
             self.seals.push((path.to_owned(), flags));
         } else {
             let property = Property::Flags(super::handle::archive_flags(flags));

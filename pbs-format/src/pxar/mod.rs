@@ -19,6 +19,7 @@
 //! | write entry after entry to any stream | [`Encoder`] |
 //! | put an archive back into a directory | [`extract`], [`unpack`] |
 //! | store a directory | [`create`] |
+//! | take a restored tree away | [`remove()`], [`empty`] |
 //!
 //! # What holds here
 //!
@@ -46,6 +47,7 @@ mod format;
 mod goodbye;
 mod handle;
 mod metadata;
+mod remove;
 mod report;
 
 pub use create::{CreateError, CreateOptions, create};
@@ -56,4 +58,5 @@ pub use error::{Cause, ExtractError, Step, StepError};
 pub use extract::{ExtractOptions, Overwrite, Unsealed, extract, unpack};
 pub use format::{MAX_DEPTH, name_hash};
 pub use metadata::{AclEntry, DefaultAcl, FileType, Metadata, Mtime, Xattr};
+pub use remove::{empty, remove};
 pub use report::{CreateReport, ExtractReport, Ignored, NotSet, NotStored, OmitReason, Property, Reason};

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 /// Rows that a report lists one by one; further ones are counted.
 const MAX_ROWS: usize = 10_000;
+/// Bytes of their paths and attributes' names: a path in a deep tree may be a megabyte long.
+const MAX_NAMES: usize = 8 * 1024 * 1024;
 
 /// A property of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +30,16 @@ pub enum Property {
     QuotaProject,
     /// The device node itself.
     DeviceNode,
+}
+
+impl Property {
+    /// Bytes of names in it.
+    fn names(&self) -> usize {
+        match self {
+            Self::Xattr(name) => name.len(),
+            _ => 0,
+        }
+    }
 }
 
 /// Why something was not set.
@@ -81,10 +93,12 @@ pub struct ExtractReport {
     pub specials: u64,
     /// Bytes of file content.
     pub bytes: u64,
-    /// What could not be set, up to 10,000 rows.
+    /// What could not be set, up to 10,000 rows and 8 MiB of names.
     pub not_set: Vec<NotSet>,
     /// Rows beyond that.
     pub not_set_further: u64,
+    /// Bytes of names in `not_set`.
+    names: usize,
     /// What the options said not to set.
     pub ignored: Ignored,
 }
@@ -97,7 +111,9 @@ impl ExtractReport {
     }
 
     pub(super) fn missed(&mut self, path: PathBuf, property: Property, reason: Reason) {
-        if self.not_set.len() < MAX_ROWS {
+        let names = self.names + path.as_os_str().len() + property.names();
+        if self.not_set.len() < MAX_ROWS && names <= MAX_NAMES {
+            self.names = names;
             self.not_set.push(NotSet { path, property, reason });
         } else {
             self.not_set_further += 1;
@@ -159,10 +175,12 @@ pub struct CreateReport {
     pub bytes: u64,
     /// Bytes of the archive.
     pub archive_bytes: u64,
-    /// What is not stored as it is on disk, up to 10,000 rows.
+    /// What is not stored as it is on disk, up to 10,000 rows and 8 MiB of names.
     pub not_stored: Vec<NotStored>,
     /// Rows beyond that.
     pub not_stored_further: u64,
+    /// Bytes of names in `not_stored`.
+    names: usize,
     /// Attributes of namespaces that are never stored (`security.selinux`), by name: on how many
     /// entries they were.
     pub foreign_xattrs: BTreeMap<OsString, u64>,
@@ -170,7 +188,9 @@ pub struct CreateReport {
 
 impl CreateReport {
     pub(super) fn missed(&mut self, path: PathBuf, property: Option<Property>, reason: OmitReason) {
-        if self.not_stored.len() < MAX_ROWS {
+        let names = self.names + path.as_os_str().len() + property.as_ref().map_or(0, Property::names);
+        if self.not_stored.len() < MAX_ROWS && names <= MAX_NAMES {
+            self.names = names;
             self.not_stored.push(NotStored { path, property, reason });
         } else {
             self.not_stored_further += 1;
@@ -186,5 +206,24 @@ impl CreateReport {
         } else {
             self.not_stored_further += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_bounded_by_number_and_by_what_their_names_weigh() {
+        let mut report = ExtractReport::default();
+        (0..MAX_ROWS + 5).for_each(|_| report.missed("a".into(), Property::Owner, Reason::Unsupported));
+        assert_eq!((report.not_set.len(), report.not_set_further), (MAX_ROWS, 5));
+        let mut report = ExtractReport::default();
+        let (long, name) = ("d/".repeat(1 << 19), OsString::from("x".repeat(1 << 16)));
+        (0..20).for_each(|_| report.missed(long.as_str().into(), Property::Xattr(name.clone()), Reason::Unsupported));
+        assert_eq!((report.not_set.len(), report.not_set_further), (7, 13));
+        let mut report = CreateReport::default();
+        (0..20).for_each(|_| report.missed(long.as_str().into(), None, OmitReason::Vanished));
+        assert_eq!((report.not_stored.len(), report.not_stored_further), (8, 12));
     }
 }

@@ -3,7 +3,7 @@
 use std::{fs, io, ops::ControlFlow, path::Path, time::Instant};
 
 use pbs_driver::{Client, restore};
-use pbs_format::datastore::FileKind;
+use pbs_format::{datastore::FileKind, pxar};
 
 use super::progress::Progress;
 use crate::{
@@ -156,16 +156,9 @@ impl Before {
 
 /// Removes what this run has put at `target`, which was free before; says so if it cannot.
 fn removed(target: &Path, before: Before) -> String {
-    let remove = |path: &Path| match fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(_) => Ok(()),
-    };
     let result = match before {
-        Before::Nothing => remove(target),
-        Before::EmptyFolder => {
-            fs::read_dir(target).and_then(|mut entries| entries.try_for_each(|entry| remove(&entry?.path())))
-        }
+        Before::Nothing => pxar::remove(target),
+        Before::EmptyFolder => pxar::empty(target),
     };
     match result {
         Ok(()) => String::new(),
