@@ -47,7 +47,8 @@ pub(crate) fn from_descriptor(number: u32) -> Outcome<RecoveryCode> {
         // Opened anew: to show what is typed, and without O_NONBLOCK.
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         let mut terminal = Terminal::at(Path::new(&path)).or_stop(Code::Usage, cannot)?;
-        return ask(&mut terminal.screen()?, "The ten words are asked for.");
+        let heading = terminal.sentences().asked_for;
+        return ask(&mut terminal.screen()?, heading);
     }
     if !leaves_nothing(&file).or_stop(Code::Usage, cannot)? {
         return Err(Stop::new(Code::Usage, "--code-fd was given a file, which would keep the words on a disk")

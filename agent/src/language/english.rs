@@ -5,6 +5,10 @@ use tenwords_escrow::keyboard::Layout;
 use super::Sentences;
 
 pub(super) static SENTENCES: Sentences = Sentences {
+    asked_for: "The ten words are asked for.",
+    to_be_recovered: |name| format!("Box {name} is to be recovered."),
+    opening: "Opening …",
+    look_again: "Look at the number and date on the sheet, and at each word, then type them again.",
     prompt: "The ten words: ",
     remote: "You are connected over ssh: the machine you sit at, and everybody who can watch it, sees what you type.",
     typing: "Type the words from your sheet; the first letters of each are enough. A blank leads to the next word, \

@@ -5,6 +5,10 @@ use tenwords_escrow::keyboard::Layout;
 use super::Sentences;
 
 pub(super) static SENTENCES: Sentences = Sentences {
+    asked_for: "Bitte geben Sie die zehn Wörter ein.",
+    to_be_recovered: |name| format!("Die Box {name} soll wiederhergestellt werden."),
+    opening: "Wird geöffnet …",
+    look_again: "Bitte sehen Sie auf Nummer und Datum des Blattes und auf jedes Wort, und tippen Sie sie dann noch einmal.",
     prompt: "Die zehn Wörter: ",
     remote: "Sie sind über ssh verbunden: Der Rechner, an dem Sie sitzen, und jeder, der ihm zusehen kann, sieht, was \
              Sie tippen.",

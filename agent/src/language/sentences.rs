@@ -6,6 +6,12 @@ use tenwords_escrow::keyboard::Layout;
 /// sentence: they are put behind it, on a screen that is wiped.
 pub(crate) struct Sentences {
     // === typing ===
+    /// Above the entry, where nothing else is known.
+    pub(crate) asked_for: &'static str,
+    /// Above the entry of a recovery: the box.
+    pub(crate) to_be_recovered: fn(&str) -> String,
+    /// While what was typed is tried.
+    pub(crate) opening: &'static str,
     /// Before what is being typed, ending with a blank.
     pub(crate) prompt: &'static str,
     /// Said over ssh.
@@ -48,6 +54,8 @@ pub(crate) struct Sentences {
     pub(crate) gone: &'static str,
 
     // === after a refusal ===
+    /// Behind what was refused.
+    pub(crate) look_again: &'static str,
     /// How the search is asked for.
     pub(crate) search_offer: fn(usize) -> String,
     /// The same words once more.
@@ -92,6 +100,10 @@ impl Sentences {
     pub(crate) fn all(&self) -> Vec<String> {
         // Taken apart, so that a sentence which is missing here does not compile.
         let Self {
+            asked_for,
+            to_be_recovered,
+            opening,
+            look_again,
             prompt,
             remote,
             typing,
@@ -131,6 +143,9 @@ impl Sentences {
             once_more,
         } = self;
         let plain = [
+            asked_for,
+            opening,
+            look_again,
             prompt,
             remote,
             typing,
@@ -156,6 +171,7 @@ impl Sentences {
             once_more,
         ];
         let made = [
+            to_be_recovered("mill"),
             begin_so(14),
             unlisted(5),
             layout(Layout::Qwertz).to_owned(),

@@ -93,7 +93,8 @@ pub(super) fn open(
         return Ok(with_reading(opened, code));
     }
     let mut terminal = Terminal::open()?;
-    let mut heading = format!("Box {box_name} is to be recovered.");
+    let sentences = terminal.sentences();
+    let mut heading = (sentences.to_be_recovered)(box_name);
     let mut before = None;
     for attempt in 1..=ATTEMPTS {
         let mut screen = terminal.screen()?;
@@ -104,15 +105,13 @@ pub(super) fn open(
                 words::ask_again(&mut screen, &heading, refused, &newest)?
             }
         };
-        screen.say("Opening …")?;
+        screen.say(sentences.opening)?;
         let result = try_once(&code);
         drop(screen);
         match result {
             Ok(opened) => return Ok(with_reading(opened, code)),
             Err(TryError::NoneOpened(none)) if attempt < ATTEMPTS => {
-                heading = format!(
-                    "{none}.\nLook at the number and date on the sheet, and at each word, then type them again."
-                );
+                heading = format!("{none}.\n{}", sentences.look_again);
                 terminal.say(&heading)?;
                 before = Some(code);
             }

@@ -94,7 +94,7 @@ fn s02_two_swapped_words_are_found_by_the_search_and_named() -> Result<()> {
     words.swap(3, 4);
     let arguments = ["recover", "--ticket-file", &file.display().to_string()];
     let mut customer = sits_at(&scene, &machine, GERMAN, &arguments)?;
-    customer.sees(&["Die zehn Wörter: 1."])?;
+    customer.sees(&["soll wiederhergestellt werden.", "Die zehn Wörter: 1."])?;
     customer.types(format!("{}\r", words.join(" ")))?;
     // They are refused, and are there to be corrected; the search is offered.
     customer.sees(&[
