@@ -22,8 +22,13 @@ pub struct Leftover {
     pub config: Option<PathBuf>,
     /// The lock in it (`create`).
     pub lock: Option<String>,
-    /// Volumes of this number, by volume id.
+    /// Volumes that the restore has made, by volume id.
     pub volumes: Vec<String>,
+    /// Those of them that the configuration does not name.
+    pub loose: Vec<String>,
+    /// Volumes of this number that were there before, or may have been: somebody's, perhaps the lost
+    /// guest's own disks. PVE's command that removes the guest would take them along.
+    pub others: Vec<String>,
     /// Whether it was killed, so that nothing was cleaned up and a container's file systems may still
     /// be mounted.
     pub killed: bool,
@@ -36,10 +41,18 @@ impl Leftover {
         self.config.is_none() && self.volumes.is_empty()
     }
 
-    /// The commands that remove it, in their order, for a person to read and run. Empty if there is
-    /// nothing to do.
+    /// The commands that remove it and nothing else, in their order, for a person to read and run. Empty
+    /// if there is nothing to do.
+    ///
+    /// Never `--destroy-unreferenced-disks 1`: that takes every volume of the number on every storage,
+    /// and a lost box's disks may have survived it. Where there are such [`Self::others`], not even the
+    /// plain removal is named (PVE's restore of a machine takes them into the configuration as
+    /// `unused0` and so on, and the removal frees what stands there), but what was made, one by one.
     #[must_use]
     pub fn remedy(&self, kind: Kind, vmid: u32) -> Vec<String> {
+        if self.is_nothing() {
+            return Vec::new();
+        }
         let mut commands = Vec::new();
         if self.killed && kind == Kind::Container {
             commands.push(format!("umount --recursive /var/lib/lxc/{vmid}/rootfs"));
@@ -48,26 +61,33 @@ impl Leftover {
             Kind::Container => "pct",
             Kind::Machine => "qm",
         };
-        if self.config.is_some() {
-            if self.lock.is_some() {
-                commands.push(format!("{program} unlock {vmid}"));
+        let free = |volumes: &[String]| volumes.iter().map(|volume| format!("pvesm free {volume}")).collect::<Vec<_>>();
+        match &self.config {
+            Some(config) if !self.others.is_empty() => {
+                commands.extend(free(&self.volumes));
+                commands.push(format!("rm {}", config.display()));
             }
-            commands.push(format!("{program} destroy {vmid} --destroy-unreferenced-disks 1"));
-        } else {
-            commands.extend(self.volumes.iter().map(|volume| format!("pvesm free {volume}")));
+            Some(_) => {
+                commands.extend(free(&self.loose));
+                if self.lock.is_some() {
+                    commands.push(format!("{program} unlock {vmid}"));
+                }
+                commands.push(format!("{program} destroy {vmid} --destroy-unreferenced-disks 0"));
+            }
+            None => commands.extend(free(&self.volumes)),
         }
-        if self.is_nothing() { Vec::new() } else { commands }
+        commands
     }
 }
 
-/// Looks for it. `before` are the volumes of this number that were there already, `made` those that
-/// the program said it had made.
+/// Looks for it. `before` are the volumes of this number that were there already (`None` if nobody could
+/// tell: then only what the program said is called its own), `made` those that it said it had made.
 pub(crate) fn find(
     node: &Node,
     environment: &Environment,
     guest: (Kind, u32),
     storage: &str,
-    before: &[String],
+    before: Option<&[String]>,
     made: &[String],
     killed: bool,
 ) -> Leftover {
@@ -81,14 +101,29 @@ pub(crate) fn find(
             text.lines().take_while(|line| !line.starts_with('[')).find_map(|line| line.strip_prefix("lock:"))?;
         Some(scrub(lock.as_bytes(), &[]))
     });
-    let mut volumes = list(node, environment, storage, vmid).unwrap_or_default();
-    // Where PVE does not tell, what the program said must do.
-    let elsewhere = |volume: &&String| !volume.starts_with(&format!("{storage}:"));
-    volumes.extend(made.iter().filter(elsewhere).filter(|volume| is_of(volume, vmid)).cloned());
-    volumes.retain(|volume| !before.contains(volume));
+    let listed = list(node, environment, storage, vmid);
+    // What the program said counts on other storages, and on this one where PVE does not tell.
+    let said = |volume: &&String| {
+        (listed.is_none() || before.is_none() || !volume.starts_with(&format!("{storage}:"))) && is_of(volume, vmid)
+    };
+    let was_there = |volume: &String| before.is_some_and(|before| before.contains(volume));
+    let mut volumes: Vec<String> = made.iter().filter(said).filter(|volume| !was_there(volume)).cloned().collect();
+    if before.is_some() {
+        volumes.extend(listed.iter().flatten().filter(|volume| !was_there(volume)).cloned());
+    }
     volumes.sort_unstable();
     volumes.dedup();
-    Leftover { config, lock, volumes, killed }
+    let named = text.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+    let unused = named.lines().filter(|line| line.starts_with("unused")).filter_map(|line| line.split_once(": "));
+    let unused = unused.filter_map(|(_, volume)| volume.split(',').next()).map(|volume| scrub(volume.as_bytes(), &[]));
+    let mut others: Vec<String> = before.unwrap_or_default().iter().cloned().chain(unused).collect();
+    others.extend(listed.into_iter().flatten());
+    others.retain(|volume| !volumes.contains(volume));
+    others.sort_unstable();
+    others.dedup();
+    others.truncate(MAX_VOLUMES);
+    let loose = volumes.iter().filter(|volume| !named.contains(volume.as_str())).cloned().collect();
+    Leftover { config, lock, volumes, loose, others, killed }
 }
 
 /// The volumes of one number on one storage, as PVE lists them; `None` if it does not.

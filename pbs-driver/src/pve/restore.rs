@@ -84,6 +84,9 @@ pub struct GuestOutput {
     pub said: Vec<String>,
     /// PVE's count of warnings, if it gave one.
     pub warnings: Option<u64>,
+    /// The commands that remove it and nothing else, should it turn out not to be trusted
+    /// ([`Leftover::remedy`]).
+    pub removal: Vec<String>,
 }
 
 /// A guest that was not restored, or not as it should have been.
@@ -162,8 +165,8 @@ struct Prepared<'a> {
     _folder: Folder,
     /// Where the volumes are looked for.
     target: String,
-    /// Those that are there already.
-    before: Vec<String>,
+    /// Those that are there already, if PVE tells.
+    before: Option<Vec<String>>,
     /// The storage's password: nothing that is shown may hold it.
     password: Option<zeroize::Zeroizing<String>>,
 }
@@ -198,7 +201,7 @@ fn prepare<'a>(request: &GuestRestore<'a>, kind: Option<Kind>) -> Result<Prepare
     let folder = request.private.folder().map_err(PveError::from)?;
     let environment = Environment::of_pve(&folder, pinned).map_err(PveError::from)?;
     let target = request.target.unwrap_or("local").to_owned();
-    let before = leftover::list(node, &environment, &target, request.vmid).unwrap_or_default();
+    let before = leftover::list(node, &environment, &target, request.vmid);
     let password = secrets::password(node, request.source)?;
     Ok(Prepared {
         kind,
@@ -285,6 +288,11 @@ impl Prepared<'_> {
         );
         let mut reader = reader.into_inner();
         reader.finish(&secrets);
+        let guest = (self.kind, request.vmid);
+        let before = self.before.as_deref();
+        let left = |killed, made: &[String]| {
+            leftover::find(request.node, &self.environment, guest, &self.target, before, made, killed)
+        };
         let (killed, failure) = match ran {
             Err(error) => (true, self.of_a_run(error)),
             Ok(ran) => match ran.end {
@@ -292,7 +300,8 @@ impl Prepared<'_> {
                 Ok(Exit::Code(0)) => match self.judge(request, &reader) {
                     Ok(config) => {
                         let warnings = warnings(&ran.stderr.text());
-                        return Ok(GuestOutput { config, said: reader.other, warnings });
+                        let removal = left(false, &reader.volumes).remedy(self.kind, request.vmid);
+                        return Ok(GuestOutput { config, said: reader.other, warnings, removal });
                     }
                     Err(failure) => (false, failure),
                 },
@@ -300,12 +309,11 @@ impl Prepared<'_> {
                 Ok(Exit::Signal(_) | Exit::Lost) => (true, GuestFailure::Interrupted),
             },
         };
-        let guest = (self.kind, request.vmid);
         let left = if failure.is_before_anything() {
             // What is there is somebody else's.
             Leftover::default()
         } else {
-            leftover::find(request.node, &self.environment, guest, &self.target, &self.before, &reader.volumes, killed)
+            left(killed, &reader.volumes)
         };
         let (failure, left) = (Box::new(failure), Box::new(left));
         Err(GuestError { kind: self.kind, vmid: request.vmid, failure, left, said: reader.other })

@@ -163,7 +163,7 @@ fn a_storage_that_is_not_there_or_not_meant_for_it_is_refused_before_anything() 
     let error = world.restore_to(MACHINE, 901, None, patient(), &mut go_on).unwrap_err();
     assert!(matches!(&*error.failure, GuestFailure::StorageMissing { storage } if storage == "local-lvm"), "{error:?}");
     assert_eq!(error.left.config, Some(world.path("etc/pve/nodes/pve/qemu-server/901.conf")));
-    assert_eq!(error.remedy(), ["qm destroy 901 --destroy-unreferenced-disks 1"]);
+    assert_eq!(error.remedy(), ["qm destroy 901 --destroy-unreferenced-disks 0"]);
     world.place.assert_clean();
 }
 
@@ -196,7 +196,7 @@ fn a_key_that_is_not_there_or_another_ones_is_named() {
     assert_eq!((*expected, seen.as_slice()), (other, &[KEYS.fingerprint.shortened()][..]));
     // It is there, and must not be started.
     assert!(error.left.config.is_some() && !error.left.volumes.is_empty(), "{:?}", error.left);
-    assert_eq!(error.remedy(), ["pct destroy 900 --destroy-unreferenced-disks 1"]);
+    assert_eq!(error.remedy(), ["pct destroy 900 --destroy-unreferenced-disks 0"]);
 }
 
 #[test]

@@ -73,12 +73,15 @@ fn one_that_does_not_stop_is_killed_with_everybody_and_what_is_left_is_told() {
     assert_eq!(error.left.config, Some(world.path("etc/pve/nodes/pve/lxc/900.conf")));
     assert_eq!((error.left.lock.as_deref(), error.left.killed), (Some("create"), true));
     assert_eq!(error.left.volumes, ["local:900/subvol-900-disk-0.subvol"]);
+    assert_eq!(error.left.others, ["local:900/vm-900-disk-9.raw"]);
+    // `pct destroy` could take it along; what is named takes what was made.
+    let config = world.path("etc/pve/nodes/pve/lxc/900.conf");
     assert_eq!(
         error.remedy(),
         [
-            "umount --recursive /var/lib/lxc/900/rootfs",
-            "pct unlock 900",
-            "pct destroy 900 --destroy-unreferenced-disks 1",
+            "umount --recursive /var/lib/lxc/900/rootfs".to_owned(),
+            "pvesm free local:900/subvol-900-disk-0.subvol".to_owned(),
+            format!("rm {}", config.display()),
         ]
     );
     world.place.assert_clean();
@@ -109,7 +112,57 @@ fn one_whose_program_somebody_else_kills_takes_its_worker_with_it() {
     assert!(matches!(*error.failure, GuestFailure::Interrupted), "{error:?}");
     assert!(error.left.killed && error.left.lock.is_some(), "{:?}", error.left);
     assert_eq!(error.left.volumes, ["local:900/subvol-900-disk-0.subvol"]);
+    assert!(error.left.others.is_empty(), "{:?}", error.left);
+    let remedy = error.remedy();
+    // Its configuration names it only at the end, and a removal would pass it over.
+    assert!(remedy.contains(&"pvesm free local:900/subvol-900-disk-0.subvol".to_owned()), "{remedy:?}");
+    assert_eq!(remedy.last().unwrap(), "pct destroy 900 --destroy-unreferenced-disks 0");
     world.place.assert_clean();
+}
+
+#[test]
+fn what_lay_there_before_is_never_removed_with_a_machine_that_took_it_in() {
+    let world = World::new();
+    world.back_up_machine();
+    // A disk of the lost machine that survived: PVE adds it to the new one's configuration as unused.
+    fs::create_dir(world.path("var/lib/vz/images/901")).unwrap();
+    fs::write(world.path("var/lib/vz/images/901/vm-901-disk-7.raw"), "survived").unwrap();
+    let other = tenwords_protocol::fingerprint::Fingerprint::from_bytes([7; 32]);
+    let error = world.restore_under(MACHINE, 901, Some("local"), patient(), Some(other), &mut go_on).unwrap_err();
+    assert!(matches!(*error.failure, GuestFailure::NotUnderOurKey { .. }), "{error:?}");
+    assert!(world.config("qemu-server", 901).unwrap().contains("vm-901-disk-7.raw"));
+    assert_eq!(error.left.others, ["local:901/vm-901-disk-7.raw"]);
+    let remedy = error.remedy();
+    assert!(!remedy.iter().any(|line| line.contains("disk-7") || line.contains("destroy")), "{remedy:?}");
+    assert!(remedy.last().unwrap().starts_with("rm ") && remedy.len() > 1, "{remedy:?}");
+}
+
+#[test]
+fn where_nobody_can_tell_what_was_there_nothing_is_called_ours_but_what_was_said() {
+    let world = World::new();
+    world.back_up_container(CONFIG);
+    fs::create_dir(world.path("var/lib/vz/images/900")).unwrap();
+    fs::write(world.path("var/lib/vz/images/900/vm-900-disk-9.raw"), "somebody's").unwrap();
+    // PVE's list fails before, and works after.
+    let pvesm = world.node.paths().pvesm.clone();
+    let text = fs::read_to_string(&pvesm).unwrap();
+    let once = world.place.scratch().join("asked");
+    world.instead_of(
+        &pvesm,
+        &format!(
+            "[ -e '{0}' ] || {{ touch '{0}'; exit 1; }}\n{1}",
+            once.display(),
+            text.trim_start_matches("#!/bin/sh\n")
+        ),
+    );
+    world.instead_of(
+        &world.node.paths().pct,
+        "echo \"new volume ID is 'local:900/vm-900-disk-1.raw'\"; echo 'something that nobody has seen' >&2; exit 255",
+    );
+    let error = world.restore(CONTAINER, 900, &mut go_on).unwrap_err();
+    assert_eq!(error.left.volumes, ["local:900/vm-900-disk-1.raw"]);
+    assert_eq!(error.left.others, ["local:900/vm-900-disk-9.raw"]);
+    assert_eq!(error.remedy(), ["pvesm free local:900/vm-900-disk-1.raw"]);
 }
 
 #[test]
@@ -131,7 +184,7 @@ fn a_machine_that_is_stopped_leaves_its_number_taken_and_says_so() {
         "{:?}",
         error.left
     );
-    assert_eq!(error.remedy(), ["qm destroy 901 --destroy-unreferenced-disks 1"]);
+    assert_eq!(error.remedy(), ["qm destroy 901 --destroy-unreferenced-disks 0"]);
     world.place.assert_clean();
 }
 

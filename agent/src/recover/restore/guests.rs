@@ -91,10 +91,9 @@ impl Workshop<'_> {
                     work.target()
                 ),
                 format!(
-                    "do not start it; remove it (`{} destroy {}`), see that the backup server answers and who writes to \
-                     it, then {AGAIN}",
-                    program(work.kind),
-                    work.vmid
+                    "do not start it; remove it (`{}`), see that the backup server answers and who writes to it, then \
+                     {AGAIN}",
+                    output.removal.join(" && ")
                 ),
             ));
         }
@@ -143,13 +142,6 @@ fn after_failure(error: &GuestError) -> String {
     let remove =
         if left.is_empty() { String::new() } else { format!("; remove what it has left (`{}`)", left.join(" && ")) };
     format!("{}{remove}; then {AGAIN}", error.next_step())
-}
-
-fn program(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Container => "pct",
-        Kind::Machine => "qm",
-    }
 }
 
 fn step(step: &Step) -> String {
