@@ -185,6 +185,7 @@ pub(crate) fn hold(
         root_sha256: header.facts().root_sha256,
         parts: header.parts().to_vec(),
         keys: facts.parts.keys().copied().collect::<BTreeSet<_>>(),
+        sources: facts.trust.sources.clone(),
         check_line: check_line.clone(),
         recipient,
     };

@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, io, num::NonZeroU64};
 
 use serde::{Deserialize, Serialize};
-use tenwords_escrow::keys::BoxKey;
+use tenwords_escrow::{keys::BoxKey, root::Source};
 use tenwords_protocol::{
     fingerprint::Fingerprint,
     hash::Sha256,
@@ -44,12 +44,21 @@ pub(crate) struct Record {
     pub(crate) parts: Vec<PartEntry>,
     /// The keys that were live at the ceremony.
     pub(crate) keys: BTreeSet<Fingerprint>,
+    /// Where a recovery would look. A record that does not say so knows of none.
+    #[serde(default)]
+    pub(crate) sources: Vec<Source>,
     pub(crate) check_line: String,
     /// The age recipient of updates.
     pub(crate) recipient: String,
 }
 
 impl Record {
+    /// Whether a recovery would go where this source is now; on which side of the box's configuration it
+    /// is kept makes no difference to that.
+    pub(crate) fn has(&self, source: &Source) -> bool {
+        self.sources.iter().any(|known| *source == Source { kept_in: source.kept_in, ..known.clone() })
+    }
+
     pub(crate) fn load(configuration: &Configuration) -> Outcome<Option<Self>> {
         let path = configuration.state(RECORD);
         match durable::read_limited(&path, LIMIT) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use pbs_driver::{compat, version};
 use serde::Serialize;
 use tenwords_protocol::{fingerprint::Fingerprint, time::Timestamp, v1::V1};
 
@@ -57,13 +58,13 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
     let record = Record::load(configuration)?;
     let mut problems = Vec::new();
     let mut problem = |what: String, remedy: String| problems.push(Problem { what, remedy });
-    let mut notes = Vec::new();
+    let mut notes = of_client(configuration);
     match sources::of_box(configuration) {
         Err(stop) => problem(stop.what, stop.remedy.unwrap_or_else(|| MEND_KEY.into())),
         Ok(found) => {
             if !found.sources.iter().any(|source| matches!(source.state, State::InUse { .. } | State::Broken(_))) {
                 problem(
-                    "no source is configured".into(),
+                    "no source is encrypted, or none is configured".into(),
                     "give PVE a pbs: storage with an encryption key, or add a [[source]] to the configuration".into(),
                 );
             }
@@ -72,7 +73,18 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
             for source in found.sources {
                 keys.extend(source.key().map(|key| (format!("source {}", source.id), key.fingerprint())));
                 match source.state {
-                    State::InUse { .. } => {}
+                    State::InUse { fact, .. } => {
+                        if record.as_ref().is_some_and(|record| !record.has(&fact)) {
+                            problem(
+                                format!(
+                                    "source {} is not in the escrow as it is now: its server, datastore, namespace, \
+                                     certificate, user or key is another since the ceremony, or all of it is new",
+                                    source.id
+                                ),
+                                CEREMONY.into(),
+                            );
+                        }
+                    }
                     State::Unencrypted => notes.push(format!(
                         "storage {} is NOT ENCRYPTED: its backups need no key and are not part of the escrow",
                         source.id
@@ -121,6 +133,18 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
         problems,
         notes,
     })
+}
+
+/// What is to be known of the client. The escrow does not hang on it, the next ceremony does.
+fn of_client(configuration: &Configuration) -> Vec<String> {
+    let client = match sources::client(&configuration.settings) {
+        Ok(client) => client,
+        Err(stop) => return vec![format!("{stop}; {}", stop.remedy.as_deref().unwrap_or_default())],
+    };
+    match version::client(&client) {
+        Ok(version) => compat::remarks(&version),
+        Err(error) => vec![format!("the client does not say its version: {error}")],
+    }
 }
 
 impl Status {

@@ -221,6 +221,15 @@ fn a_ceremony_takes_the_storages_of_pve_and_refuses_one_whose_key_is_gone() -> R
     let told = shown(&machine, "status", 0)?;
     ensure!(told.contains("storage plain is NOT ENCRYPTED") && told.contains("it is disabled"), "{told}");
 
+    // The key is escrowed, and a recovery would look elsewhere: that is not protected.
+    let path = pve.0.join("storage.cfg");
+    let text = fs::read_to_string(&path)?;
+    fs::write(&path, text.replacen("\tdatastore ", "\tdatastore moved-", 1))?;
+    let told = shown(&machine, "status", 1)?;
+    ensure!(told.contains("source pbs is not in the escrow as it is now"), "{told}");
+    fs::write(&path, text)?;
+    ensure!(machine.is_protected()?, "{}", machine.agent(&["status"], "")?.said());
+
     ensure!(versions(&scene.hub)? == 0, "the box {BOX} has a version that it did not make");
     let parts = Disk::of(&scene.hub)?.parts(1)?;
     for fingerprint in [scene.key.fingerprint(), former] {
