@@ -149,6 +149,17 @@ mod tests {
     }
 
     #[test]
+    fn no_more_than_two_jobs_for_each_thread_wait() {
+        thread::scope(|scope| {
+            let mut pool = Ordered::start(scope, threads(3), |job: u64| job).expect("threads");
+            let given = (0..100).take_while(|job| (!pool.is_full()).then(|| pool.give(*job)).is_some()).count();
+            assert_eq!(given, 6);
+            assert_eq!(pool.take(), Some(0));
+            assert!(!pool.is_full());
+        });
+    }
+
+    #[test]
     fn a_panic_in_the_work_is_one_of_its_taker() {
         let ended = catch_unwind(|| {
             thread::scope(|scope| {

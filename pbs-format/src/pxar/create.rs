@@ -11,6 +11,7 @@ use super::apply::is_stored;
 use super::descent::{Descent, FOLDER, look};
 use super::encode::{EncodeError, Encoder, FilePosition, SpecialFile};
 use super::entry::DecodeError;
+use super::exclude::{self, Excludes};
 use super::format::{MAX_DEPTH, MAX_TARGET, MAX_XATTR};
 use super::handle::{self, Handle};
 use super::metadata::{FileType, Metadata, Mtime, Xattr};
@@ -25,6 +26,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+/// Lines of exclusion lists that are told.
+const MAX_NOT_FOLLOWED: usize = 100;
+
 /// What is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CreateOptions {
@@ -32,6 +36,8 @@ pub struct CreateOptions {
     pub all_file_systems: bool,
     /// Folders whose file systems are gone into all the same.
     pub include_file_systems_of: Vec<PathBuf>,
+    /// Leave out what the folders' own `.pxarexclude` lists name, as the client does.
+    pub exclude_lists: bool,
 }
 
 /// Why a folder could not be stored.
@@ -83,17 +89,23 @@ pub fn create(source: &Path, archive: impl Write, options: &CreateOptions) -> Re
         read_metadata(Handle::Open(root.as_fd()), &stat, b"", &mut report).map_err(|error| fail(source, error))?;
     let encoder = Encoder::new(archive, &metadata)
         .map_err(|error| CreateError::Encode { path: PathBuf::new(), source: error })?;
-    let names = names(root.as_fd()).map_err(|error| fail(source, error))?;
+    let mut names = names(root.as_fd()).map_err(|error| fail(source, error))?;
+    if options.exclude_lists {
+        names.retain(|name| name != exclude::OF_COMMAND_LINE.as_bytes());
+    }
     report.directories = 1;
     let mut walk = Walk {
         encoder,
         report,
         descent: Descent::new(root),
-        open: vec![OpenFolder { names, path: 0 }],
+        open: Vec::new(),
         path: Vec::new(),
         devices: (!options.all_file_systems).then_some(devices),
         links: HashMap::new(),
+        excludes: options.exclude_lists.then(Excludes::default),
     };
+    let excludes = walk.follow_list();
+    walk.open.push(OpenFolder { names, path: 0, excludes });
     walk.run()?;
     walk.report.archive_bytes = walk.encoder.offset();
     Ok(walk.report)
@@ -110,6 +122,8 @@ struct Walk<W> {
     devices: Option<Vec<u64>>,
     /// Files with further names, by device and inode.
     links: HashMap<(u64, u64), Linked>,
+    /// `None` if lists are files like any others.
+    excludes: Option<Excludes>,
 }
 
 struct OpenFolder {
@@ -117,6 +131,8 @@ struct OpenFolder {
     names: Vec<Vec<u8>>,
     /// Length of the folder's own path.
     path: usize,
+    /// Patterns there were above it.
+    excludes: usize,
 }
 
 struct Linked {
@@ -185,13 +201,19 @@ impl<W: Write> Walk<W> {
     fn leave(&mut self) -> Result<(), CreateError> {
         let path = || PathBuf::from(OsStr::from_bytes(&self.path));
         self.descent.leave().map_err(|error| CreateError::Read { path: path(), source: error.into() })?;
-        self.open.pop();
+        if let (Some(folder), Some(excludes)) = (self.open.pop(), &mut self.excludes) {
+            excludes.truncate(folder.excludes);
+        }
         let left = if self.open.is_empty() { self.encoder.end() } else { self.encoder.leave() };
         left.map_err(|source| CreateError::Encode { path: path(), source })
     }
 
     fn entry(&mut self, name: &[u8]) -> Result<(), Failure> {
         let stat = look(self.descent.here(), name)?;
+        if self.excludes.as_ref().is_some_and(|excludes| excludes.leave_out(&self.path, stat.st_mode)) {
+            self.report.excluded += 1;
+            return Ok(());
+        }
         let file_type = FileType::from_mode(stat.st_mode.into());
         match file_type.ok_or(Failure::Omit(OmitReason::Unsupported))? {
             FileType::Directory => self.folder(name),
@@ -217,7 +239,8 @@ impl<W: Write> Walk<W> {
         }
         self.descent.enter(folder)?;
         self.encoder.enter(name, &metadata)?;
-        self.open.push(OpenFolder { names, path: self.path.len() });
+        let excludes = if inside { self.follow_list() } else { self.patterns() };
+        self.open.push(OpenFolder { names, path: self.path.len(), excludes });
         self.report.directories += 1;
         Ok(())
     }
@@ -288,6 +311,23 @@ impl<W: Write> Walk<W> {
         self.encoder.symlink(name, metadata, target.as_bytes())?;
         self.report.symlinks += 1;
         Ok(())
+    }
+
+    /// Takes in the list of the folder that was entered, if it has one. How many patterns there were before.
+    fn follow_list(&mut self) -> usize {
+        let before = self.patterns();
+        let Some(excludes) = &mut self.excludes else { return before };
+        for why in excludes.read(self.descent.here(), &self.path) {
+            if self.report.not_followed.len() < MAX_NOT_FOLLOWED {
+                let list = PathBuf::from(OsStr::from_bytes(&self.path)).join(exclude::LIST);
+                self.report.not_followed.push((list, why.to_string()));
+            }
+        }
+        before
+    }
+
+    fn patterns(&self) -> usize {
+        self.excludes.as_ref().map_or(0, Excludes::len)
     }
 
     fn metadata(&mut self, of: Handle<'_>, stat: &Stat) -> Result<Metadata, Errno> {

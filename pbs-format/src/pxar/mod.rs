@@ -32,7 +32,7 @@
 //! - What could not be restored or stored is in the report, or is the error.
 //!
 //! Absent: version 2 (split archives), which is recognised and refused by name; reading by
-//! goodbye table; `.pxarexclude` lists.
+//! goodbye table.
 
 mod acl;
 mod apply;
@@ -42,6 +42,7 @@ mod descent;
 mod encode;
 mod entry;
 mod error;
+mod exclude;
 mod extract;
 mod format;
 mod goodbye;

@@ -175,6 +175,10 @@ pub struct CreateReport {
     pub bytes: u64,
     /// Bytes of the archive.
     pub archive_bytes: u64,
+    /// Entries that a `.pxarexclude` list leaves out; what is in such a folder is not counted.
+    pub excluded: u64,
+    /// Lists, or lines of them, that were not followed: the list, and why. Up to 100.
+    pub not_followed: Vec<(PathBuf, String)>,
     /// What is not stored as it is on disk, up to 10,000 rows and 8 MiB of names.
     pub not_stored: Vec<NotStored>,
     /// Rows beyond that.

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs,
-    io::{self, Read as _, Write as _},
+    io::{Read as _, Write as _},
     num::NonZeroUsize,
 };
 
@@ -124,7 +124,7 @@ fn of_several_damaged_chunks_the_first_is_told() {
                 other => panic!("{count}: {other:?}"),
             }
             // And nothing after it, ever.
-            assert!(io::copy(ahead, &mut io::sink()).is_err());
+            assert!(ahead.read(&mut [0]).is_err(), "{count}: the next chunk is a good one");
         });
     }
     // Somebody stops in the middle: no thread stays behind.
@@ -157,4 +157,44 @@ fn of_several_chunks_that_cannot_be_stored_the_first_is_told() {
         let left = store.snapshots(&Namespace::root(), manifest.snapshot().group()).unwrap();
         assert_eq!(left, [], "{count}: an unfinished snapshot is left");
     }
+}
+
+#[test]
+fn an_archive_that_lacks_a_chunk_is_never_finished() {
+    let (image, key) = (image(), key_from_hex(&"42".repeat(32)));
+    for count in [1, 2] {
+        let (_folder, store) = empty();
+        let (chunks, aside) = (store.root().join(".chunks"), store.root().join("aside"));
+        let (root, rng) = (Namespace::root(), UnwrapErr(SysRng));
+        let snapshot = "host/box1/2026-03-03T12:00:00Z".parse().unwrap();
+        let mut writer =
+            SnapshotWriter::begin(&store, &root, snapshot, "a@pbs", Protection::Encrypt(&key), rng).unwrap();
+        let result = writer.archive_with(&NAME.parse().unwrap(), 0, threads(count), |archive| {
+            fs::rename(&chunks, &aside).unwrap();
+            // The error is met here or some chunks later, and somebody makes nothing of it.
+            let told = image.chunks(CHUNK).any(|piece| archive.write_all(piece).is_err());
+            fs::rename(&aside, &chunks).unwrap();
+            assert!(told, "{count}");
+            Ok::<_, BackupError>(())
+        });
+        assert!(matches!(result, Err(BackupError::Incomplete { .. })), "{count}: {result:?}");
+    }
+}
+
+/// What waits is bounded by the number of threads, however long the stream.
+#[test]
+fn chunks_are_noted_while_others_come() {
+    let key = key_from_hex(&"42".repeat(32));
+    let (_folder, store) = empty();
+    let (root, rng) = (Namespace::root(), UnwrapErr(SysRng));
+    let snapshot = "host/box1/2026-03-03T12:00:00Z".parse().unwrap();
+    let mut writer = SnapshotWriter::begin(&store, &root, snapshot, "a@pbs", Protection::Encrypt(&key), rng).unwrap();
+    let written = writer.archive_with(&NAME.parse().unwrap(), 0, threads(2), |archive| {
+        let zeros = vec![0; CHUNK];
+        (0..12).for_each(|_| archive.write_all(&zeros).unwrap());
+        let told = format!("{archive:?}");
+        assert!(told.contains("chunks: 8,"), "{told}");
+        Ok::<_, BackupError>(())
+    });
+    assert_eq!(written.unwrap().1.chunks, 12);
 }

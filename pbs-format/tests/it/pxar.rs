@@ -1,5 +1,6 @@
 //! pxar against the real client's archives, against hostile ones, and against itself.
 
+mod exclude;
 mod golden;
 mod hostile;
 mod privilege;

@@ -267,7 +267,8 @@ fn upload(log: Log, writer: &mut Writer<'_>, spec: &Spec, now: i64) -> Result<()
         Kind::Folder => {
             let start = Instant::now();
             let (report, stats) = writer.archive_with(&spec.file, now, all_cores(), |archive| {
-                pxar::create(&path, archive, &CreateOptions::default()).map_err(|error| not_created(&path, error))
+                let options = CreateOptions { exclude_lists: true, ..CreateOptions::default() };
+                pxar::create(&path, archive, &options).map_err(|error| not_created(&path, error))
             })?;
             tell(log, &report);
             summary(log, spec, &stats, start);
@@ -318,6 +319,9 @@ fn tell(log: Log, report: &CreateReport) {
     for missed in &report.not_stored {
         let what = missed.property.as_ref().map(|property| format!("{property:?} of ")).unwrap_or_default();
         log.warn(format_args!("not stored as it is: {what}{:?} - {:?}", missed.path, missed.reason));
+    }
+    for (list, why) in &report.not_followed {
+        log.warn(format_args!("not followed: {list:?} - {why}"));
     }
     if report.not_stored_further > 0 {
         log.warn(format_args!("not stored as they are: {} more", report.not_stored_further));
