@@ -7,8 +7,8 @@
 //! | `PBS_REPOSITORY`, `PBS_PASSWORD`, `PBS_FINGERPRINT` | the halves with data: a server, and a token that may back up and restore there |
 //! | `TENWORDS_PBS_MANAGER`, `TENWORDS_PBS_STORES` | that server's `proxmox-backup-manager` and a folder in which it may make datastores: then the suite makes a datastore and users of its own, and can refuse tokens, close the datastore and damage its files |
 //!
-//! A half that cannot run prints `SKIPPED` and why; `--nocapture` shows it, and the client's and
-//! server's versions.
+//! On what it runs is always printed: client, server, and the version that each says of itself. A half
+//! that cannot run prints `SKIPPED` and why; `--nocapture` shows that.
 
 mod damage;
 mod data;

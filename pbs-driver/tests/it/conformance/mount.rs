@@ -1,10 +1,12 @@
 //! On what the suite is mounted: a client, a server, and the administrator's hand on it.
 
 use std::{
+    collections::BTreeSet,
     env, fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    sync::LazyLock,
+    sync::{LazyLock, Mutex},
 };
 
 use pbs_driver::{Access, Certificate, Client, version};
@@ -50,10 +52,11 @@ impl Mount {
             certificate: Certificate::Pinned(certificate),
         };
         let client = Client::new(wrapper, place.private.clone()).unwrap();
+        say("client pbs-local, as", &PBS_LOCAL, &version::client(&client).unwrap());
         Self { place, client, server: Some(server), hand: Some(Hand::Played(played)), connects: false }
     }
 
-    /// The real client, if one is named, and no server. `half` stands in what is printed.
+    /// The real client, if one is named, and no server. `half` stands in what is printed if it is left out.
     pub(super) fn client_only(half: &str) -> Option<Self> {
         let Some(program) = env::var_os("TENWORDS_PBS_CLIENT") else {
             println!("SKIPPED ({half}): TENWORDS_PBS_CLIENT names no real proxmox-backup-client");
@@ -61,7 +64,7 @@ impl Mount {
         };
         let place = Place::new();
         let client = Client::new(program, place.private.clone()).unwrap();
-        println!("{half}: real client {}", version::client(&client).unwrap());
+        say("client", client.program(), &version::client(&client).unwrap());
         Some(Self { place, client, server: None, hand: None, connects: true })
     }
 
@@ -73,7 +76,7 @@ impl Mount {
             return None;
         };
         let mut server = Server {
-            repository,
+            repository: repository.clone(),
             token: env::var("PBS_PASSWORD").expect("PBS_REPOSITORY is set, so PBS_PASSWORD must be"),
             certificate: match env::var("PBS_FINGERPRINT") {
                 Ok(pin) => Certificate::Pinned(pin.parse().unwrap()),
@@ -86,7 +89,8 @@ impl Mount {
         }
         mount.server = Some(server);
         let versions = version::both(&mount.client, &mount.good_access()).unwrap();
-        println!("{half}: real server {}", versions.server.unwrap());
+        let at = repository.parse::<pbs_driver::Repository>().unwrap();
+        say("server", Path::new(&format!("{}:{}", at.host(), at.port())), &versions.server.unwrap());
         Some(mount)
     }
 
@@ -165,6 +169,16 @@ pub(super) fn write(scratch: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = scratch.join(name);
     fs::write(&path, bytes).unwrap();
     path
+}
+
+/// On what the suite runs: once for each, and past the test harness, which keeps to itself what a test
+/// that succeeds has printed.
+fn say(what: &str, program: &Path, version: &version::Version) {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let line = format!("conformance on {what} {version} ({})", program.display());
+    if SAID.lock().unwrap().insert(line.clone()) {
+        writeln!(io::stderr(), "{line}").unwrap();
+    }
 }
 
 /// Beside this test's own program; built if it is not there yet.
