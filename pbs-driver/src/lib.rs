@@ -1,4 +1,5 @@
-//! Drives `proxmox-backup-client`: over a pty where it insists on a terminal, by pipes everywhere else.
+//! Drives the programs that are not ours: `proxmox-backup-client` over a pty where it insists on a
+//! terminal and by pipes everywhere else, and Proxmox VE's `pct`, `qmrestore` and `pvesm`.
 //!
 //! | to | look at |
 //! | --- | --- |
@@ -7,11 +8,13 @@
 //! | say where from, as whom, under which certificate | [`repository`], [`access`] |
 //! | put a copy of a key file under a passphrase, or take it off again | [`key`] |
 //! | know which certificate a server shows, before anybody is told a secret | [`certificate`] |
-//! | know what differs between versions of the client | [`compat`] |
+//! | know which client and server it is, and what differs between their versions | [`version`], [`compat`] |
 //! | ask whether a source works at all | [`status`] (never `login` or `version`: they prove nothing) |
 //! | know which snapshots and files there are | [`snapshot`] |
 //! | get data back | [`restore`] |
-//! | know what a person can do about a failure | [`failure`] |
+//! | know what a person can do about a failure | [`failure`], [`error`] |
+//! | see or change what a Proxmox VE node has: storages, keys, secrets, guests, jobs | [`pve`] |
+//! | bring a guest back by Proxmox VE's own programs | [`pve::restore`] |
 //!
 //! # What holds here
 //!
@@ -33,7 +36,8 @@
 //! itself, know what a recovery code is, or use async. Calls block, for no longer than
 //! [`client::Limits`] say.
 //!
-//! The real client's behaviour, recorded: `pbs-facts/client.md` and `pbs-facts/transcripts/`.
+//! The real client's behaviour, recorded: `pbs-facts/client.md` and `pbs-facts/transcripts/`; seen:
+//! `docs/findings/real-client.md`. Proxmox VE's: `docs/findings/pmxcfs.md` and `pve-restore.md`.
 
 pub mod access;
 pub mod certificate;
