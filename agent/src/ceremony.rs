@@ -28,6 +28,7 @@ use tenwords_protocol::{fingerprint::Fingerprint, id::CodeId, time::Timestamp, v
 use zeroize::Zeroizing;
 
 use crate::{
+    cli::Create,
     durable, enroll,
     exit::{Code, OrStop as _, Outcome, Stop},
     hub::Hub,
@@ -37,6 +38,7 @@ use crate::{
     openers::ByClient,
     record::Record,
     settings::Configuration,
+    sheet,
     show::harmless,
     sources::{self, BoxSources, State},
     terminal::Terminal,
@@ -78,7 +80,8 @@ enum Key {
 }
 
 /// `escrow create`.
-pub(crate) fn run(configuration: &Configuration) -> Outcome<Made> {
+pub(crate) fn run(configuration: &Configuration, asked: &Create) -> Outcome<Made> {
+    asked.sheet.as_deref().map_or(Ok(()), sheet::check)?;
     let identity = Identity::required(configuration)?;
     let client = sources::client(&configuration.settings)?;
     let mut terminal = Terminal::open()?;
@@ -100,13 +103,20 @@ pub(crate) fn run(configuration: &Configuration) -> Outcome<Made> {
     let code = RecoveryCode::draw(&mut rng);
     let place = Place { configuration, identity: &identity, hub: &hub, client: &client };
     let name = harmless(&identity.box_name, 64);
-    let held = words::show_and_have_typed_back(&mut terminal, &name, label.number.get(), &code);
+    let sheet = asked.sheet.as_deref().map(|file| {
+        let facts = material.sheet(configuration, &identity, label.number)?;
+        sheet::write(&facts, file, &asked.look)
+    });
+    let sheet = sheet.transpose()?;
+    let printed = sheet.as_ref().map_or(Ok(()), |sheet| sheet.have_printed(&mut terminal, &asked.look));
+    let held = printed.and_then(|()| words::show_and_have_typed_back(&mut terminal, &name, label.number.get(), &code));
     let held = held.and_then(|()| {
         interrupt::check()?;
         terminal.say("Wrapping, opening again in two ways, storing and fetching back …")?;
         hold(&place, material, &history, label, &code, &mut rng)
     });
     held.map_err(|stop| {
+        sheet.iter().for_each(sheet::Written::take_back);
         let remedy = stop.remedy.clone().unwrap_or_else(|| "run the same command again".to_owned());
         stop.remedy(format!("destroy the sheet of code {}, it protects nothing; {remedy}", label.number))
     })
@@ -279,6 +289,15 @@ impl Material {
     pub(crate) fn of_recovery(root: RootFacts, keys: &BTreeMap<Fingerprint, Arc<GatedKey>>) -> Self {
         let keys = keys.iter().map(|(fingerprint, key)| (*fingerprint, Key::Opened(Arc::clone(key)))).collect();
         Self { keys, trust: root.trust, secrets: root.secrets, warnings: Vec::new() }
+    }
+
+    /// The sheet of an escrow of all this, which is still to be made.
+    fn sheet(&self, configuration: &Configuration, identity: &Identity, number: NonZeroU64) -> Outcome<sheet::Facts> {
+        let check_line = self.trust.check_line(identity.box_id);
+        let check_line = check_line.or_stop(Code::Internal, || "the check line cannot be made".into())?.to_string();
+        let keys = self.keys.keys().copied().collect();
+        let escrow = sheet::Escrow { code_number: number, made_at: Timestamp::now(), keys, check_line };
+        Ok(sheet::Facts::new(identity, &configuration.settings.operator, escrow))
     }
 
     fn wrap(&self, client: &Client, opener: &ByClient<'_>, code: &RecoveryCode) -> Outcome<Vec<VerifiedKeyPart>> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::settings::DEFAULT_PATH;
+use crate::{settings::DEFAULT_PATH, sheet::{Look, Sheet}};
 
 /// Ten words bring a dead Proxmox box back. The hub never can.
 ///
@@ -36,6 +36,11 @@ pub(crate) enum Command {
     /// Make, check and store the escrow
     #[command(subcommand)]
     Escrow(Escrow),
+    /// Make the recovery sheet of the newest code, to write the ten words on by hand
+    ///
+    /// From what this box knows of itself; the words are never on it, and nobody is asked for them. One
+    /// page with the box, the operator to call, what to do, and how everything opens with stock tools.
+    Sheet(Sheet),
     /// Say whether this box is protected, and what to do if not
     ///
     /// Exit code 0 if it is, 1 if not.
@@ -65,7 +70,7 @@ pub(crate) enum Escrow {
     /// of each key through proxmox-backup-client, opens it again in two independent ways, stores it at
     /// the hub, fetches it back and opens it again. The live key files are not touched. Run again, it
     /// draws a new code; the words of the former one go on opening the former versions.
-    Create,
+    Create(Create),
 }
 
 #[derive(Debug, Args)]
@@ -76,6 +81,16 @@ pub(crate) struct TicketSource {
     /// A file with the ticket, or `-` for standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) ticket_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// Make the recovery sheet before the words are shown, so that they can be written on it; a name
+    /// that ends with .pdf or .txt, of a file that is not there yet
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sheet: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) look: Look,
 }
 
 #[derive(Debug, Args)]
@@ -115,6 +130,9 @@ Configuration (every line has a default):
   runtime = \"/run/tenwords-agent\"             # a tmpfs folder, 0700
   client  = \"/usr/bin/proxmox-backup-client\"
   files   = [\"/etc/hosts\"]                    # small files to escrow, in place of the usual ones
+  [operator]                                  # whom the recovery sheet says to call
+  name = \"Marta Huber, Huber IT\"
+  phone = \"+49 89 1234567\"
   [pve]                                       # where Proxmox VE is
   etc = \"/etc/pve\"
   pct = \"/usr/sbin/pct\"

@@ -17,6 +17,7 @@ mod openers;
 mod record;
 mod recover;
 mod settings;
+mod sheet;
 mod show;
 mod sources;
 mod status;
@@ -79,10 +80,14 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
             let enrolled = enroll::run(&configuration, ticket(&args.ticket)?, &args.operator_keys)?;
             result(cli.json, &enrolled, || enrolled.tell())
         }
-        Command::Escrow(Escrow::Create) => {
+        Command::Escrow(Escrow::Create(args)) => {
             let _lock = StateLock::take(&configuration)?;
-            let made = ceremony::run(&configuration)?;
+            let made = ceremony::run(&configuration, args)?;
             result(cli.json, &made, || made.tell())
+        }
+        Command::Sheet(args) => {
+            let written = sheet::run(&configuration, args)?;
+            result(cli.json, &written, || written.tell())
         }
         Command::Status => {
             let status = status::look(&configuration)?;

@@ -12,6 +12,7 @@ use tenwords_protocol::directive::{Name, Namespace};
 use crate::{
     durable,
     exit::{Code, OrStop as _, Outcome, Stop},
+    sheet::Operator,
 };
 
 /// Where the configuration is looked for.
@@ -35,6 +36,9 @@ pub(crate) struct Settings {
     /// passed over. At most 512 KiB in all. [`Settings::small_files`] knows the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     files: Option<Vec<PathBuf>>,
+    /// Who helps the customer.
+    #[serde(default)]
+    pub(crate) operator: Operator,
     /// Where Proxmox VE is on this node.
     #[serde(default)]
     pve: PveSettings,

@@ -242,8 +242,7 @@ impl Root {
     /// # Errors
     /// [`RootError::Facts`] if they do not hold together.
     pub fn new(mut facts: RootFacts) -> Result<Self, RootError> {
-        facts.trust.sources.sort_by(|a, b| a.id.cmp(&b.id));
-        facts.trust.restore_paths.sort();
+        facts.trust.sort();
         Self::checked(facts)
     }
 
@@ -264,9 +263,7 @@ impl Root {
     /// # Errors
     /// [`RootError::Unwritable`] if the facts have no canonical text, which none are known for.
     pub fn check_line(&self) -> Result<Code16, RootError> {
-        let facts = serde_json::json!({ "box_id": self.facts.box_id, "trust": self.facts.trust });
-        let text = json::canonical(&facts).map_err(|_| RootError::Unwritable)?;
-        Ok(code16(code16::CHECK, text.as_bytes()))
+        self.facts.trust.check_line(self.facts.box_id)
     }
 
     pub(crate) fn checked(facts: RootFacts) -> Result<Self, RootError> {
@@ -309,6 +306,26 @@ impl Root {
             return refuse("the small files have more than 512 KiB");
         }
         Ok(Self { facts })
+    }
+}
+
+impl Trust {
+    /// The check line of a root of this box with these facts; they need not be sorted. So it is known
+    /// before there are words.
+    ///
+    /// # Errors
+    /// [`RootError::Unwritable`] if the facts have no canonical text, which none are known for.
+    pub fn check_line(&self, box_id: BoxId) -> Result<Code16, RootError> {
+        let mut trust = self.clone();
+        trust.sort();
+        let facts = serde_json::json!({ "box_id": box_id, "trust": trust });
+        let text = json::canonical(&facts).map_err(|_| RootError::Unwritable)?;
+        Ok(code16(code16::CHECK, text.as_bytes()))
+    }
+
+    fn sort(&mut self) {
+        self.sources.sort_by(|a, b| a.id.cmp(&b.id));
+        self.restore_paths.sort();
     }
 }
 
