@@ -78,7 +78,7 @@ fn told(ended: &Ended) -> String {
 }
 
 #[test]
-fn a_number_that_is_taken_waits_and_another_ones_storage_is_left_alone() -> Result<()> {
+fn s69_a_number_that_is_taken_waits_and_another_ones_storage_is_left_alone() -> Result<()> {
     let burnt = burnt(nothing)?;
     let (machine, pve) = burnt.node("box2")?;
     let other = "arch: amd64\nhostname: somebody\nrootfs: local:101/subvol-101-disk-9.subvol,size=1G\n";
