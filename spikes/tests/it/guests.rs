@@ -3,6 +3,7 @@
 
 mod in_the_way;
 mod lies;
+mod two_storages;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 

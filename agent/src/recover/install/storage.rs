@@ -15,6 +15,7 @@ use super::{Installed, ToInstall};
 use crate::{
     exit::{Code, OrStop as _, Outcome, Stop},
     recover::{plan::chain, report::Missing},
+    show::harmless,
     sources,
 };
 
@@ -81,30 +82,39 @@ fn stanza(source: &Source) -> Outcome<PbsStorage> {
     Ok(stanza)
 }
 
-/// What the lost box's stanza had beside the trust facts.
+/// What the lost box's stanza had beside the trust facts. Whoever wrote that file could write anything
+/// there: what stands in a command that a person is told to run is known by name and has no character
+/// that a shell obeys, the rest is named only.
 fn left_out(lost: &StorageCfg, id: &str) -> Option<String> {
-    let section = lost.sections().find(id)?;
-    let others = section.properties().filter(|property| {
+    let section = lost.sections().find(id).filter(|section| section.kind().eq_ignore_ascii_case("pbs"))?;
+    let (mut options, mut by_hand) = (Vec::new(), Vec::new());
+    for property in section.properties() {
         let is_default = property.key == "content" && property.value.as_deref() == Some("backup");
-        !is_default && !PUT.contains(&property.key.as_ref())
-    });
-    let others: Vec<String> = others
-        .map(|property| match property.value {
-            Some(value) => format!("--{} {value}", property.key),
-            None => format!("--{} 1", property.key),
-        })
-        .collect();
-    (!others.is_empty()).then(|| {
+        let value = property.value.as_deref().unwrap_or("1");
+        let is_plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-,=:".contains(&byte));
+        if is_default || PUT.contains(&property.key.as_ref()) {
+            continue;
+        } else if OPTIONS.contains(&property.key.as_ref()) && is_plain && !value.starts_with('-') {
+            options.push(format!("--{} {value}", property.key));
+        } else {
+            by_hand.push(format!("`{}`", harmless(&property.key, 32)));
+        }
+    }
+    let command = (!options.is_empty()).then(|| format!("pvesm set {id} {}", options.join(" ")));
+    let others = (!by_hand.is_empty()).then(|| format!("compare {} with the recovered file", by_hand.join(", ")));
+    let steps: Vec<String> = command.into_iter().chain(others).collect();
+    (!steps.is_empty()).then(|| {
         format!(
-            "the lost box had more of storage {id} in storage.cfg, which was not put in place; if it is to be so again: \
-             pvesm set {id} {}",
-            others.join(" ")
+            "the lost box had more of storage {id} in storage.cfg, which was not put in place; if it is to be so again: {}",
+            steps.join("; ")
         )
     })
 }
 
 /// What is put in place, or cannot be carried over in a stanza alone.
 const PUT: [&str; 7] = ["datastore", "encryption-key", "fingerprint", "namespace", "port", "server", "username"];
+/// What `pvesm set` takes for a PBS and what decides nothing of trust.
+const OPTIONS: [&str; 5] = ["content", "disable", "max-protected-backups", "nodes", "prune-backups"];
 
 #[cfg(test)]
 mod tests {
@@ -119,5 +129,26 @@ mod tests {
         assert!(told.ends_with("pvesm set a --prune-backups keep-last=3 --disable 1"), "{told}");
         assert_eq!(left_out(&lost, "b"), None);
         assert_eq!(left_out(&lost, "c"), None);
+    }
+
+    #[test]
+    fn nothing_of_a_hostile_stanza_gets_into_a_command() {
+        for line in [
+            "nodes a;reboot",
+            "nodes $(reboot)",
+            "nodes `id`",
+            "nodes -x",
+            "master-pubkey 1",
+            "is_mountpoint /x",
+            "x;y 1",
+        ] {
+            let lost = StorageCfg::parse(format!("pbs: a\n\tdatastore s\n\tserver h\n\t{line}\n").as_bytes());
+            let told = left_out(&lost, "a").unwrap_or_default();
+            let (name, value) = line.split_once(' ').unwrap_or_default();
+            assert!(told.contains(&format!("compare `{name}`")) && !told.contains("pvesm"), "{told}");
+            assert!(value == "1" || !told.contains(value), "{told}");
+        }
+        let another = StorageCfg::parse(b"dir: a\n\tpath /x\n\tnodes b\n");
+        assert_eq!(left_out(&another, "a"), None);
     }
 }

@@ -4,7 +4,7 @@
 //! away; only an order could replace what is there. What cannot become a guest here goes into folders,
 //! archive by archive, and the plan says why.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use pbs_driver::{
     Access,
@@ -114,35 +114,47 @@ impl Planner<'_> {
         }
         let mut as_archives = Vec::new();
         for (number, mut places) in guests {
+            // The newest first; of two storages on one datastore the one that has the key.
             places.sort_by_key(|(source, group)| {
-                std::cmp::Reverse(newest(source, group, self.lost_at).map(|snapshot| snapshot.time()))
+                let newest = newest(source, group, self.lost_at);
+                let key = newest.and_then(|info| info.fingerprint);
+                (Reverse(newest.map(|info| info.snapshot.time())), key != Some(source.source.key_fingerprint))
             });
-            let before = plan.missing.len();
-            let mut done = None;
-            for (source, group) in &places {
-                let Some(snapshot) = self.choose(plan, source, group, Wanted::Newest) else { continue };
-                if let Some(why) = self.other_key(source, &snapshot) {
-                    plan.notes.push(format!(
-                        "{} {}: {why}: it goes into folders",
-                        source.source.id,
-                        snapshot.snapshot()
-                    ));
-                    as_archives.push((*source, group.clone()));
+            let (missing, mut passed_over) = (plan.missing.len(), Vec::new());
+            let mut best: Option<(&'a Connected<'a>, String, GatedSnapshot)> = None;
+            let mut told = Vec::new();
+            for (source, group) in places {
+                let listed = newest(source, &group, self.lost_at).map(|info| info.snapshot.time());
+                // Whatever a server lists: what proves itself is held against what the next one has.
+                if best.as_ref().is_some_and(|(.., proven)| listed <= Some(proven.snapshot().time())) {
+                    break;
+                }
+                let before = plan.notes.len();
+                let Some(snapshot) = self.choose(plan, source, &group, Wanted::Newest) else { continue };
+                let notes = plan.notes.split_off(before);
+                if best.as_ref().is_some_and(|(.., proven)| snapshot.snapshot().time() <= proven.snapshot().time()) {
+                    passed_over.push(format!("{} {group}", source.source.id));
                 } else {
-                    self.add(plan, source, snapshot, number, number.1, None);
+                    told = notes;
+                    let former = best.replace((source, group, snapshot));
+                    passed_over.extend(former.map(|(source, group, _)| format!("{} {group}", source.source.id)));
                 }
-                done = Some(source.source.id.clone());
-                break;
             }
-            if let Some(done) = done {
-                // What another source has of it, good or not, is not needed.
-                for missing in plan.missing.drain(before..).collect::<Vec<_>>() {
-                    if missing.what.starts_with(&format!("{done} ")) {
-                        plan.missing.push(missing);
-                    } else {
-                        plan.notes.push(format!("{}: {}; it comes from {done}", missing.what, missing.why));
-                    }
-                }
+            let Some((source, group, snapshot)) = best else { continue };
+            plan.notes.append(&mut told);
+            // What another source has of it, good or not, is not needed.
+            let from = &source.source.id;
+            for missing in plan.missing.drain(missing..).collect::<Vec<_>>() {
+                plan.notes.push(format!("{}: {}; it comes from {from}", missing.what, missing.why));
+            }
+            for what in passed_over {
+                plan.notes.push(format!("{what}: what proved itself there is not newer; it comes from {from}"));
+            }
+            if let Some(why) = self.other_key(source, &snapshot) {
+                plan.notes.push(format!("{from} {}: {why}: it goes into folders", snapshot.snapshot()));
+                as_archives.push((source, group));
+            } else {
+                self.add(plan, source, snapshot, number, number.1, None);
             }
         }
         as_archives
@@ -281,7 +293,8 @@ impl Planner<'_> {
         if section.kind().eq_ignore_ascii_case("pbs") {
             return Some(format!("the storage {storage} holds backups only"));
         }
-        if section.get("disable").is_some() {
+        // A word alone is "yes"; of the written ones PVE takes the number.
+        if section.get("disable").is_some_and(|value| value.is_none_or(|value| value == "1")) {
             return Some(format!("the storage {storage} is switched off"));
         }
         let wanted = match kind {

@@ -11,7 +11,6 @@ mod proof;
 use std::{collections::BTreeSet, path::Path};
 
 use pbs_driver::{Client, snapshot::SnapshotInfo};
-use pbs_format::datastore::SnapshotRef;
 use tenwords_escrow::{gate::GatedSnapshot, root::Trust};
 use tenwords_protocol::{
     directive::{Directive, Item, Place, Target, Wanted},
@@ -222,7 +221,8 @@ impl Planner<'_> {
                 // A server that does not answer says nothing about a snapshot: an older one is not
                 // taken in its place.
                 Err(Unproven::Driver(error)) => {
-                    let step = error.next_step().unwrap_or("see that the backup server answers");
+                    let step = error.next_step_at(source.access.repository());
+                    let step = step.unwrap_or_else(|| "see that the backup server answers".to_owned());
                     let remedy = format!("{step}; then run the same command again");
                     plan.not(what, format!("{}: {}", info.snapshot.time(), chain(&error)), remedy, false);
                     return None;
@@ -249,9 +249,10 @@ fn groups(source: &Connected<'_>) -> BTreeSet<String> {
 }
 
 /// The newest snapshot of a group that was there when the box was lost.
-fn newest<'a>(source: &'a Connected<'_>, group: &str, lost_at: Option<Timestamp>) -> Option<&'a SnapshotRef> {
-    let of_group = source.snapshots.iter().map(|info| &info.snapshot).filter(|it| it.group().to_string() == group);
-    of_group.filter(|it| lost_at.is_none_or(|lost_at| it.time() <= lost_at)).max_by_key(|it| it.time())
+fn newest<'a>(source: &'a Connected<'_>, group: &str, lost_at: Option<Timestamp>) -> Option<&'a SnapshotInfo> {
+    let of_group = source.snapshots.iter().filter(|info| info.snapshot.group().to_string() == group);
+    let in_time = of_group.filter(|info| lost_at.is_none_or(|lost_at| info.snapshot.time() <= lost_at));
+    in_time.max_by_key(|info| info.snapshot.time())
 }
 
 const ASK_OPERATOR: &str =
