@@ -124,6 +124,17 @@ fn plaintext_from_the_server_is_not_a_restore() {
 }
 
 #[test]
+fn nothing_at_all_is_no_restore_either_and_the_key_counts_to_the_end() {
+    let asked = Asked::new("root.pxar.didx");
+    let other = "; echo 'Fingerprint: 05:9b:33:ba:ee:35:a3:f0' >&2";
+    for said in ["exit 0".to_owned(), format!("{}printf genuine{other}", vouches())] {
+        let client = asked.place.client(&said);
+        let result = restore::stream(&client, &asked.request(), &mut Vec::new(), &mut on);
+        assert!(matches!(result, Err(DriverError::NotUnderOurKey { .. })), "{said}: {result:?}");
+    }
+}
+
+#[test]
 fn not_one_byte_is_passed_on_before_the_key_is_named() {
     let asked = Asked::new("root.pxar.didx");
     // The lines come, but too late.

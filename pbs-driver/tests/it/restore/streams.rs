@@ -8,17 +8,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pbs_driver::{DriverError, Failure, restore};
+use pbs_driver::{
+    DriverError, Failure,
+    failure::Damage,
+    restore::{self, Request},
+};
 use pbs_format::{
     backup::{Protection, SnapshotWriter},
     datastore::{Datastore, Namespace},
     key::{EncryptionKey, KeyFile},
     manifest::{CryptMode, FileEntry},
-    pxar::{self, CreateOptions},
+    pxar::{self, CreateOptions, Encoder, Metadata},
     witness::WitnessError,
 };
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use tenwords_protocol::hash::Sha256;
+use zeroize::Zeroizing;
 
 use super::{Asked, on, vouches};
 use crate::place::KEYS;
@@ -257,6 +262,11 @@ fn a_split_archive_is_left_to_the_client_and_that_is_said() {
     let result = scene.sending(b"", "mkdir \"$4\"; echo half > \"$4/file\"; exit 255");
     assert!(matches!(result, Err(DriverError::Client { .. })), "{result:?}");
     assert!(!scene.target.exists());
+    // The client's word on the key is asked for as for any other.
+    let client = scene.asked.place.client("mkdir \"$4\"; echo evil > \"$4/file\"");
+    let result = restore::tree(&client, &scene.asked.request(), &scene.target, &mut on);
+    assert!(matches!(result, Err(DriverError::NotUnderOurKey { .. })), "{result:?}");
+    assert!(!scene.target.exists());
     let payload = Scene::signed(FileEntry { filename: "root.ppxar.didx".parse().unwrap(), ..signed });
     assert!(matches!(payload.restore(b""), Err(DriverError::WrongKind { .. })));
 }
@@ -274,4 +284,67 @@ fn a_blob_that_cannot_have_the_signed_length_is_refused() {
         assert_eq!(target.exists(), good, "{signed}");
         assert_eq!(restore::bytes(&client, &asked.request(), 100).is_ok(), good, "{signed}");
     }
+    // Less than a header; and the one blob that is not encrypted, whose header is shorter.
+    for (name, signed, content, good) in [
+        ("pct.conf.blob", 43, "", false),
+        ("pct.conf.blob", 44, "", true),
+        ("rsa-encrypted.key.blob", 11, "", false),
+        ("rsa-encrypted.key.blob", 23, "arch: amd64", true),
+        ("rsa-encrypted.key.blob", 24, "arch: amd64", false),
+    ] {
+        let mut asked = Asked::new(name);
+        asked.signed.size = signed;
+        let client = asked.place.client(&format!("{}printf '{content}'", vouches()));
+        assert_eq!(restore::bytes(&client, &asked.request(), 100).is_ok(), good, "{name} {signed}");
+    }
+}
+
+/// The key that digests are keyed with is looked at before anybody is asked for anything.
+#[test]
+fn a_key_file_that_cannot_serve_is_named_before_the_client_starts() {
+    let (_source, stream) = archive("genuine\n");
+    let scene = Scene::new("root.pxar.didx", &stream);
+    let client = scene.asked.place.client("exit 0");
+    let request = scene.asked.request();
+    let other = Request { key: EncryptionKey::from_bytes(Zeroizing::new([9; 32])).fingerprint(), ..request };
+    let error = restore::tree(&client, &other, &scene.target, &mut on).unwrap_err();
+    assert!(matches!(error.failure(), Some(Failure::WrongKey { .. })), "{error:?}");
+    let key_file = scene.asked.place.scratch().join("wrapped.json");
+    fs::write(&key_file, &KEYS.wrapped).unwrap();
+    let error = restore::tree(&client, &Request { key_file: &key_file, ..request }, &scene.target, &mut on);
+    assert_eq!(error.unwrap_err().failure(), Some(&Failure::KeyProtected));
+    fs::write(&key_file, b"{}").unwrap();
+    let error = restore::tree(&client, &Request { key_file: &key_file, ..request }, &scene.target, &mut on);
+    assert!(matches!(error.unwrap_err().failure(), Some(Failure::KeyFile { .. })));
+    assert_eq!(scene.asked.place.left("pids"), None);
+    assert!(!scene.target.exists());
+}
+
+/// Signed, and still no archive that a writer makes; and what could not be set is told.
+#[test]
+fn a_signed_archive_that_makes_no_sense_is_damage_and_what_is_not_set_is_told() {
+    let plain = |mode| Metadata { mode, ..Metadata::default() };
+    let mut twice = Encoder::new(Vec::new(), &plain(0o040_755)).unwrap();
+    let noise = vec![7; 10 << 20];
+    for _ in 0..2 {
+        twice.file(b"name", &plain(0o100_644), noise.len() as u64, &mut &noise[..]).unwrap();
+    }
+    let stream = twice.finish().unwrap();
+    let scene = Scene::new("root.pxar.didx", &stream);
+    let error = scene.restore(&stream).unwrap_err();
+    assert!(matches!(error.failure(), Some(Failure::Damaged { how: Damage::Archive, .. })), "{error:?}");
+    assert!(!scene.target.exists());
+
+    // A project quota id is never set.
+    let mut odd = Encoder::new(Vec::new(), &plain(0o040_755)).unwrap();
+    let quota = Metadata { quota_project_id: Some(7), ..plain(0o100_644) };
+    for name in 0..202 {
+        odd.file(format!("{name:03}").as_bytes(), &quota, 0, &mut &b""[..]).unwrap();
+    }
+    let stream = odd.finish().unwrap();
+    let scene = Scene::new("root.pxar.didx", &stream);
+    let said = scene.restore(&stream).unwrap().said;
+    assert!(said[0].starts_with("not restored: project quota id") && said[0].contains("\"000\""), "{}", said[0]);
+    assert_eq!(said.last().unwrap(), "not restored: 2 more");
+    assert_eq!(said.len(), 201);
 }
