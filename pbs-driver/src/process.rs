@@ -12,7 +12,7 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File},
+    fs,
     io::{self, Read},
     ops::ControlFlow,
     os::{
@@ -53,8 +53,6 @@ pub(crate) struct Job<'a> {
 pub(crate) enum Stdout<'a> {
     /// Into memory, so many bytes at most.
     Keep(usize),
-    /// Straight into a file.
-    File(File),
     /// Piece by piece to somebody, who first sees what stderr held by then.
     Stream(&'a mut dyn FnMut(&Capture, &[u8]) -> io::Result<()>),
 }
@@ -110,7 +108,6 @@ pub(crate) fn run(
     let began = Instant::now();
     let (mut target, stdio) = match stdout {
         Stdout::Keep(max) => (Target::Keep(max, Vec::new()), Stdio::piped()),
-        Stdout::File(file) => (Target::None, Stdio::from(file)),
         Stdout::Stream(receiver) => (Target::Stream(receiver), Stdio::piped()),
     };
     let (mut group, mut out, mut err) = spawn(job, stdio)?;
@@ -171,7 +168,7 @@ pub(crate) fn run(
     };
     let stdout = match target {
         Target::Keep(_, bytes) => bytes,
-        Target::None | Target::Stream(_) => Vec::new(),
+        Target::Stream(_) => Vec::new(),
     };
     Ok(Finished { exit, stdout, stderr, asked })
 }
@@ -231,7 +228,6 @@ impl Reap for Child {
 
 /// Where the bytes of stdout go, with what has come so far.
 enum Target<'a> {
-    None,
     Keep(usize, Vec<u8>),
     Stream(&'a mut dyn FnMut(&Capture, &[u8]) -> io::Result<()>),
 }
@@ -239,7 +235,6 @@ enum Target<'a> {
 impl Target<'_> {
     fn take(&mut self, stderr: &Capture, bytes: &[u8]) -> Result<(), RunError> {
         match self {
-            Self::None => Ok(()),
             Self::Keep(max, kept) if kept.len() + bytes.len() > *max => Err(RunError::TooMuch),
             Self::Keep(_, kept) => {
                 kept.extend_from_slice(bytes);

@@ -8,6 +8,7 @@ use std::{
 };
 
 use nix::unistd::geteuid;
+use pbs_format::pxar;
 use serde::{Deserialize, Serialize};
 use tenwords_protocol::{id::BoxId, json, v1::V1};
 
@@ -84,11 +85,8 @@ impl TargetFolder {
                 if entry.file_name() == MARK {
                     continue;
                 }
-                if entry.file_type()?.is_dir() {
-                    fs::remove_dir_all(entry.path())?;
-                } else {
-                    fs::remove_file(entry.path())?;
-                }
+                // However deep an archive was of which it restored a part.
+                pxar::remove(&entry.path())?;
             }
             Ok(())
         };

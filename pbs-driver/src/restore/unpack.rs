@@ -1,17 +1,19 @@
 //! Writing down what comes: a tree by our own extractor, an image with holes, a blob as it is; and
 //! what a failure of that means to the person.
 
-use std::{error::Error, fs::File, io};
+use std::{
+    error::Error,
+    fs::File,
+    io::{self, Write},
+};
 
 use pbs_format::{
+    blob,
     pxar::{self, DecodeError, ExtractError, ExtractOptions, ExtractReport, Property, Reason},
     sparse,
 };
 
-use super::{
-    COMMAND, MAX_SAID, Observer, Progress, Request, RestoreOutput, Stdout, can_be, restore, target::Target,
-    under_our_key, witnessed,
-};
+use super::{COMMAND, MAX_SAID, Observer, Request, RestoreOutput, can_be, stream, target::Target, witnessed};
 use crate::{
     client::Client,
     error::DriverError,
@@ -50,7 +52,8 @@ pub(super) fn image(
     witnessed::run(client, request, observer, write).map(|(_, output)| output)
 }
 
-/// A blob, of which nothing but its length can be held against its entry.
+/// A blob, of which nothing but its length can be held against its entry. Not one byte of it is written
+/// before the client has named our key, and no more than a blob can hold.
 pub(super) fn blob(
     client: &Client,
     request: &Request<'_>,
@@ -58,13 +61,46 @@ pub(super) fn blob(
     made: File,
     observer: Observer<'_>,
 ) -> Result<RestoreOutput, DriverError> {
-    let again = made.try_clone().map_err(|source| unwritten(target, source))?;
-    let mut observe = |moment: Progress| observer(moment);
-    let stderr = restore(client, request, "-".into(), Stdout::File(made), &mut observe)?;
-    let output = under_our_key(request, &stderr)?;
-    let length = again.metadata().map_err(|source| unwritten(target, source))?.len();
-    can_be(request, length)?;
+    let mut writer = Bounded { file: made, length: 0, failed: None };
+    let result = stream(client, request, &mut writer, observer);
+    if let Some(source) = writer.failed {
+        return Err(unwritten(target, source));
+    }
+    let output = result?;
+    can_be(request, writer.length)?;
     Ok(output)
+}
+
+/// A file that takes no more than a blob can hold, and keeps why it took no more.
+struct Bounded {
+    file: File,
+    length: u64,
+    failed: Option<io::Error>,
+}
+
+impl Write for Bounded {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        let length = self.length.saturating_add(piece.len() as u64);
+        let written = if length > blob::MAX_PLAIN as u64 {
+            Err(io::ErrorKind::FileTooLarge.into())
+        } else {
+            self.file.write_all(piece)
+        };
+        match written {
+            Ok(()) => {
+                self.length = length;
+                Ok(piece.len())
+            }
+            Err(error) => {
+                self.failed = Some(error);
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What a failure of the extractor means.
@@ -128,9 +164,10 @@ fn tell(report: &ExtractReport, said: &mut Vec<String>) {
             Reason::Unsound => "the archive's value makes no sense".to_owned(),
             other => format!("{other:?}"),
         };
-        // A path may be a megabyte long, and every name in it is the archive's.
-        let line = format!("not restored: {property}: {reason}: {:?}", missed.path);
-        said.push(scrub(line.as_bytes(), &[]));
+        // Either may be long, a path up to a megabyte, and every name in them is the archive's.
+        let property = scrub(property.as_bytes(), &[]);
+        let path = scrub(format!("{:?}", missed.path).as_bytes(), &[]);
+        said.push(format!("not restored: {property} of {path}: {reason}"));
     }
     let further = report.not_set.len() as u64 + report.not_set_further;
     let told = said.iter().filter(|line| line.starts_with("not restored: ")).count() as u64;

@@ -2,7 +2,7 @@
 
 use std::{fs, io, ops::ControlFlow, path::Path, time::Instant};
 
-use pbs_driver::{Client, restore};
+use pbs_driver::{Client, DriverError, Failure, restore};
 use pbs_format::{datastore::FileKind, pxar};
 
 use super::progress::Progress;
@@ -112,7 +112,12 @@ fn one(client: &Client, keyring: &Keyring<'_>, work: &Work<'_>, piece: &Piece) -
     progress.end();
     // No plausible half is left behind.
     let failed = |why: String| Why::Failed(format!("{why}{}", removed(target, before)));
-    let output = result.map_err(|error| failed(chain(&error)))?;
+    // The driver has taken back what it had made, or says that it could not. What else lies there was
+    // put there by somebody meanwhile, and is not this run's to remove.
+    let output = result.map_err(|error| match error {
+        DriverError::Client { failure: Failure::TargetExists, .. } => Why::Occupied,
+        error => Why::Failed(chain(&error)),
+    })?;
     if archive.kind() == FileKind::Fixed {
         // An image says its length in the signed entry: the client was not handed another one.
         let found = fs::metadata(target).map(|found| found.len()).unwrap_or_default();

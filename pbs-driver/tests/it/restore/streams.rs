@@ -348,3 +348,17 @@ fn a_signed_archive_that_makes_no_sense_is_damage_and_what_is_not_set_is_told() 
     assert_eq!(said.last().unwrap(), "not restored: 2 more");
     assert_eq!(said.len(), 201);
 }
+}
+
+#[test]
+fn nothing_of_a_blob_is_written_before_the_key_is_named() {
+    let mut asked = Asked::new("pct.conf.blob");
+    asked.signed.size = 55;
+    let target = asked.place.scratch().join("out");
+    // Without end and without a word about a key: it is ended at the first byte, not at the last.
+    let client = asked.place.client("while :; do printf 'arch: amd64'; done");
+    let result = restore::file(&client, &asked.request(), &target, &mut on);
+    assert!(matches!(result, Err(DriverError::NotUnderOurKey { .. })), "{result:?}");
+    assert!(!target.exists());
+    asked.place.assert_clean();
+}
