@@ -348,7 +348,6 @@ fn a_signed_archive_that_makes_no_sense_is_damage_and_what_is_not_set_is_told() 
     assert_eq!(said.last().unwrap(), "not restored: 2 more");
     assert_eq!(said.len(), 201);
 }
-}
 
 #[test]
 fn nothing_of_a_blob_is_written_before_the_key_is_named() {
