@@ -18,13 +18,30 @@ use crate::{
 fn a_container_comes_back_file_by_file() {
     let world = World::new();
     let tree = world.back_up_container(CONFIG);
-    let mut steps = Vec::new();
+    // The client stays, when it has extracted the tree, until the observer has seen that it wrote.
+    let go = world.place.scratch().join("go-on");
+    run(Command::new("mkfifo").arg(&go));
+    world.client_begins_with(&format!(
+        "case \"$*\" in *' root.pxar '*) [ -n \"$INNER\" ] || {{ INNER=1 \"$0\" \"$@\" || exit; read x < '{}'; exit 0; }} ;; esac",
+        go.display()
+    ));
+    let (mut steps, mut written) = (Vec::new(), 0);
     let output = world
         .restore(CONTAINER, 900, &mut |progress| {
-            steps.push(progress.step);
+            if steps.last() != Some(&progress.step) {
+                steps.push(progress.step);
+            }
+            if progress.step == Step::Tree && progress.written > 0 && written == 0 {
+                written = progress.written;
+                fs::write(&go, "go\n").unwrap();
+            }
             std::ops::ControlFlow::Continue(())
         })
         .unwrap();
+    assert!(written > 0 && steps.contains(&Step::Tree), "{steps:?}, {written} bytes");
+    let order = [Step::Start, Step::Configuration, Step::Tree, Step::Merging];
+    let places: Vec<_> = steps.iter().map(|step| order.iter().position(|known| known == step).unwrap()).collect();
+    assert!(places.is_sorted(), "{steps:?}");
     assert_eq!(portrait(&tree), portrait(&world.rootfs(900)));
     let config = world.config("lxc", 900).unwrap();
     assert!(config.contains("rootfs: local:900/subvol-900-disk-0.subvol,size=8G\n"), "{config}");
@@ -246,6 +263,10 @@ fn no_secret_is_in_arguments_environment_or_words() {
     let names: Vec<&str> = environment.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
     for name in ["PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "HOME"] {
         assert!(names.contains(&name), "{names:?}");
+    }
+    // The storage is pinned: nobody below trusts what the system trusts.
+    for empty in ["SSL_CERT_FILE=/dev/null", "SSL_CERT_DIR=/dev/null"] {
+        assert!(environment.lines().any(|line| line == empty), "{environment}");
     }
     let ours = ["PATH", "LC_ALL", "SHELL", "HOME", "PWD", "_", "SHLVL", "OLDPWD"];
     let rest: Vec<_> =
