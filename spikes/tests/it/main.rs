@@ -11,6 +11,7 @@ mod inventory;
 mod manners;
 mod preflight;
 mod recovery;
+mod sheet;
 mod signals;
 mod stock;
 mod story;
