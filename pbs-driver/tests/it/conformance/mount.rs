@@ -175,9 +175,9 @@ pub(super) fn write(scratch: &Path, name: &str, bytes: &[u8]) -> PathBuf {
 /// that succeeds has printed.
 fn say(what: &str, program: &Path, version: &version::Version) {
     static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    let line = format!("conformance on {what} {version} ({})", program.display());
+    let line = format!("conformance on {what} {version} ({})\n", program.display());
     if SAID.lock().unwrap().insert(line.clone()) {
-        writeln!(io::stderr(), "{line}").unwrap();
+        io::stderr().write_all(line.as_bytes()).unwrap();
     }
 }
 
