@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{settings::DEFAULT_PATH, sheet::{Look, Sheet}};
+use crate::{
+    settings::DEFAULT_PATH,
+    sheet::{Look, Sheet},
+};
 
 /// Ten words bring a dead Proxmox box back. The hub never can.
 ///
