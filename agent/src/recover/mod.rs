@@ -164,6 +164,13 @@ pub(crate) fn run(
     missing.extend(plan.missing);
     missing.extend(done.missing);
     notes.extend(plan.notes);
+    if !done.guests.is_empty() {
+        notes.push(
+            "guests: the signed list of files was looked at before and after each restore; what Proxmox VE's own \
+             programs read in between could not be held against it"
+                .to_owned(),
+        );
+    }
     watch.lap("restore");
     drop(keyring);
 

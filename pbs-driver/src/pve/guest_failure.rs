@@ -150,7 +150,9 @@ impl GuestFailure {
             Self::NoProgram { .. } => "install Proxmox VE's packages, or give the program's path",
             Self::NoQuorum => "bring the cluster's other nodes back, or see `pvecm status`",
             Self::NoRights { .. } | Self::NotRoot => "run this as root",
-            Self::NotUnderOurKey { .. } => "do not start this guest: its backup did not prove itself; remove it",
+            Self::NotUnderOurKey { .. } => {
+                "do not start this guest, and set its onboot to 0 so that PVE does not either: its backup did not prove itself; remove it"
+            }
             Self::Protected => "choose a free number",
             Self::Pve(error) => error.next_step(),
             Self::Running => "choose a free number",

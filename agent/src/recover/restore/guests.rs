@@ -91,8 +91,13 @@ impl Workshop<'_> {
                     work.target()
                 ),
                 format!(
-                    "do not start it; remove it (`{}`), see that the backup server answers and who writes to it, then \
-                     {AGAIN}",
+                    "do not start it, and keep PVE from starting it (`{} set {} --onboot 0`); remove it (`{}`), see that \
+                     the backup server answers and who writes to it, then {AGAIN}",
+                    match work.kind {
+                        Kind::Container => "pct",
+                        Kind::Machine => "qm",
+                    },
+                    work.vmid,
                     output.removal.join(" && ")
                 ),
             ));

@@ -90,9 +90,10 @@ fn a_list_that_is_another_one_afterwards(burnt: &Burnt) -> Result<()> {
     let replacing = client(&burnt.world, &burnt.server, "replacing-client", &script)?;
     let (machine, pve) = burnt.node_with("box3", &replacing)?;
     let shown = burnt.recovers(&machine, &burnt.hub.arm(BOX, &[])?, 14)?;
-    for sentence in
-        ["container 101 on storage local is there, and is NOT to be trusted", "remove it (`pct destroy 101 --destroy-unreferenced-disks 0`)"]
-    {
+    for sentence in [
+        "container 101 on storage local is there, and is NOT to be trusted",
+        "remove it (`pct destroy 101 --destroy-unreferenced-disks 0`)",
+    ] {
         ensure!(shown.contains(sentence), "`{sentence}` is not told:\n{shown}");
     }
     ensure!(!shown.contains("ct 101, stopped"), "it is told as restored:\n{shown}");
