@@ -96,7 +96,7 @@ pub(crate) fn write(facts: &Facts, out: &Path, look: &Look) -> Outcome<Written> 
     put(facts, out, Kind::of(out)?, look, durable::create)
 }
 
-/// Refuses a file that [`write`] would refuse, before anything else is done.
+/// Refuses a file that [`write()`] would refuse, before anything else is done.
 pub(crate) fn check(out: &Path) -> Outcome<()> {
     Kind::of(out)?;
     if out.symlink_metadata().is_ok() {

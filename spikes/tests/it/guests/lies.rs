@@ -68,38 +68,83 @@ fn s66_what_only_proxmox_ve_is_shown_or_only_afterwards_is_no_guest_of_ours() ->
     ensure!(!shown.contains("ct 101, stopped"), "it is told as restored:\n{shown}");
     burnt.machine_is_back(&pve, 102)?;
 
-    a_list_that_is_another_one_afterwards(&burnt)
+    a_list_that_is_another_one_afterwards(&burnt, "box3", &CONTAINER)?;
+    a_list_that_is_another_one_afterwards(&burnt, "box4", &MACHINE)
 }
 
 /// The list of files is another one when the agent looks again after the restore: the guest is left,
-/// and not trusted.
-fn a_list_that_is_another_one_afterwards(burnt: &Burnt) -> Result<()> {
-    let (ct, _) = snapshot(burnt, "ct/101")?;
-    let (vm, _) = snapshot(burnt, "vm/102")?;
-    let list = burnt.world.folder().join("list");
-    fs::copy(vm.join("index.json.blob"), &list)?;
+/// and not trusted. For a virtual machine's disks nothing else would tell.
+fn a_list_that_is_another_one_afterwards(burnt: &Burnt, box_name: &str, lied: &Lied) -> Result<()> {
+    let (there, _) = snapshot(burnt, lied.group)?;
+    let (other, _) = snapshot(burnt, lied.other)?;
+    let [list, genuine, done] = ["list", "genuine", "done"].map(|name| burnt.world.folder().join(name));
+    fs::copy(other.join("index.json.blob"), &list)?;
+    let there = there.join("index.json.blob");
+    fs::copy(&there, &genuine)?;
     // What PVE restores is genuine; when it is done, the server shows another list under the same key.
     let script = format!(
         "case \"$PROXMOX_OUTPUT_NO_HEADER $*\" in\n\
-         '1 restore '*' root.pxar '*) touch '{done}' ;;\n\
-         ' restore ct/101/'*' index.json '*) [ ! -e '{done}' ] || cp '{list}' '{there}' ;; esac",
-        done = burnt.world.folder().join("done").display(),
+         '1 restore '*' {group}/'*' {last} '*) touch '{done}' ;;\n\
+         ' restore {group}/'*' index.json '*) [ ! -e '{done}' ] || cp '{list}' '{there}' ;; esac",
+        group = lied.group,
+        last = lied.last,
+        done = done.display(),
         list = list.display(),
-        there = ct.join("index.json.blob").display(),
+        there = there.display(),
     );
-    let replacing = client(&burnt.world, &burnt.server, "replacing-client", &script)?;
-    let (machine, pve) = burnt.node_with("box3", &replacing)?;
+    let replacing = client(&burnt.world, &burnt.server, &format!("replacing-client-{box_name}"), &script)?;
+    let (machine, pve) = burnt.node_with(box_name, &replacing)?;
     let shown = burnt.recovers(&machine, &burnt.hub.arm(BOX, &[])?, 14)?;
-    for sentence in [
-        "container 101 on storage local is there, and is NOT to be trusted",
-        "remove it (`pct destroy 101 --destroy-unreferenced-disks 0`)",
-    ] {
+    for sentence in lied.told {
         ensure!(shown.contains(sentence), "`{sentence}` is not told:\n{shown}");
     }
-    ensure!(!shown.contains("ct 101, stopped"), "it is told as restored:\n{shown}");
-    ensure!(pve.container_root(101).exists(), "what nobody ordered to be removed was removed");
-    burnt.machine_is_back(&pve, 102)
+    ensure!(!shown.contains(lied.untold), "it is told as restored:\n{shown}");
+    ensure!(
+        pve.container_root(101).exists() && pve.disk(102).exists(),
+        "what nobody ordered to be removed was removed"
+    );
+    fs::copy(&genuine, &there)?;
+    fs::remove_file(&done)?;
+    if lied.group == "ct/101" {
+        burnt.machine_is_back(&pve, 102)
+    } else {
+        ensure!(Tree::read(&pve.container_root(101))? == burnt.tree, "container 101 is another:\n{shown}");
+        Ok(())
+    }
 }
+
+/// A guest whose list is swapped once PVE's programs have asked for `last`.
+struct Lied {
+    group: &'static str,
+    other: &'static str,
+    last: &'static str,
+    told: [&'static str; 3],
+    untold: &'static str,
+}
+
+const CONTAINER: Lied = Lied {
+    group: "ct/101",
+    other: "vm/102",
+    last: "root.pxar",
+    told: [
+        "container 101 on storage local is there, and is NOT to be trusted",
+        "`pct set 101 --onboot 0`",
+        "remove it (`pct destroy 101 --destroy-unreferenced-disks 0`)",
+    ],
+    untold: "ct 101, stopped",
+};
+
+const MACHINE: Lied = Lied {
+    group: "vm/102",
+    other: "ct/101",
+    last: "qemu-server.conf",
+    told: [
+        "virtual machine 102 is there, and is NOT to be trusted",
+        "`qm set 102 --onboot 0`",
+        "remove it (`qm destroy 102 --destroy-unreferenced-disks 0`)",
+    ],
+    untold: "vm 102, stopped",
+};
 
 /// S34, the half that lists and restores: the storage's key was made anew once. What is younger comes
 /// back as a guest; what needs the former key comes back with that, into folders, since Proxmox VE knows
