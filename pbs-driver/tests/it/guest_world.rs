@@ -255,10 +255,14 @@ pub(crate) fn portrait(tree: &Path) -> BTreeMap<PathBuf, String> {
         }
         let mut names = [0_u8; 1024];
         let length = rustix::fs::llistxattr(&path, &mut names).unwrap_or(0);
-        let attributes: Vec<String> = String::from_utf8_lossy(&names[..length])
+        let attributes: BTreeMap<String, Vec<u8>> = String::from_utf8_lossy(&names[..length])
             .split('\0')
             .filter(|name| !name.is_empty())
-            .map(str::to_owned)
+            .map(|name| {
+                let mut value = [0_u8; 4096];
+                let length = rustix::fs::lgetxattr(&path, name, &mut value).unwrap();
+                (name.to_owned(), value[..length].to_vec())
+            })
             .collect();
         let text = format!(
             "{:o} {}:{} {}.{} dev {} {content} {attributes:?}",

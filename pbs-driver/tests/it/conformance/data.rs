@@ -3,10 +3,14 @@
 use std::{
     fs,
     ops::ControlFlow,
-    os::unix::fs::{PermissionsExt as _, symlink},
+    os::unix::{
+        fs::{PermissionsExt as _, chown, lchown, symlink},
+        net::UnixListener,
+    },
     path::{Path, PathBuf},
 };
 
+use nix::unistd::geteuid;
 use pbs_driver::{
     Access, DriverError, Failure,
     failure::Thing,
@@ -20,9 +24,13 @@ use pbs_format::{
     manifest::{FileEntry, Manifest},
 };
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
+use rustix::fs::{CWD, FileType, Mode, XattrFlags, lsetxattr, makedev, mknodat};
 
 use super::mount::{Mount, write};
-use crate::place::{KEYS, all_words};
+use crate::{
+    guest_world::portrait,
+    place::{KEYS, all_words},
+};
 
 /// One encrypted snapshot with a file of each kind, and what it was made of.
 pub(super) struct Made {
@@ -116,7 +124,13 @@ pub(super) fn data(mount: &Mount) {
     // What comes back: a folder, a file, an image, a stream, the list of files.
     let back = scratch.join("back");
     restore::tree(client, &made.request(&made.pxar), &back, &mut on).unwrap_or_else(|e| panic!("{}", all_words(&e)));
-    assert_same_tree(&made.tree, &back);
+    assert_eq!(portrait(&back), portrait(&made.tree));
+    // The client's own extraction gives the same.
+    let by_client = scratch.join("by-the-client");
+    let [name, target, key_file] =
+        [info.snapshot.to_string(), by_client.display().to_string(), made.key_file.display().to_string()];
+    mount.by_hand(&["restore", &name, "root.pxar", &target, "--keyfile", &key_file]);
+    assert_eq!(portrait(&by_client), portrait(&made.tree));
     let out = scratch.join("out.conf");
     restore::file(client, &made.request(&made.conf), &out, &mut on).unwrap();
     assert_eq!(fs::read(&out).unwrap(), CONF);
@@ -296,28 +310,36 @@ fn make_tree(scratch: &Path) -> PathBuf {
     symlink("hello.txt", tree.join("link")).unwrap();
     fs::set_permissions(tree.join("hello.txt"), fs::Permissions::from_mode(0o640)).unwrap();
     fs::set_permissions(tree.join("sub"), fs::Permissions::from_mode(0o711)).unwrap();
+    with_rare_entries(&tree);
     tree
 }
 
-fn assert_same_tree(one: &Path, other: &Path) {
-    let names = |path: &Path| {
-        let mut names: Vec<_> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        names.sort();
-        names
-    };
-    assert_eq!(names(one), names(other), "{}", one.display());
-    for name in names(one) {
-        let (one, other) = (one.join(&name), other.join(&name));
-        let (left, right) = (fs::symlink_metadata(&one).unwrap(), fs::symlink_metadata(&other).unwrap());
-        assert_eq!(left.file_type(), right.file_type(), "{name:?}");
-        assert_eq!(left.permissions(), right.permissions(), "{name:?}");
-        assert_eq!(left.modified().unwrap(), right.modified().unwrap(), "{name:?}");
-        if left.is_dir() {
-            assert_same_tree(&one, &other);
-        } else if left.is_symlink() {
-            assert_eq!(fs::read_link(&one).unwrap(), fs::read_link(&other).unwrap());
-        } else {
-            assert!(fs::read(&one).unwrap() == fs::read(&other).unwrap(), "{name:?}");
+/// Sockets, fifos and, as root, devices, capabilities, other owners and access lists.
+fn with_rare_entries(tree: &Path) {
+    drop(UnixListener::bind(tree.join("socket")).unwrap());
+    mknodat(CWD, tree.join("fifo"), FileType::Fifo, Mode::from_raw_mode(0o620), 0).unwrap();
+    fs::set_permissions(tree.join("zero"), fs::Permissions::from_mode(0o4755)).unwrap();
+    // Some file systems have none; then no side has one.
+    let _ = lsetxattr(tree.join("hello.txt"), "user.note", b"kept", XattrFlags::empty());
+    if geteuid().is_root() {
+        let numbers = makedev(1, 3);
+        mknodat(CWD, tree.join("null"), FileType::CharacterDevice, Mode::from_raw_mode(0o666), numbers).unwrap();
+        mknodat(CWD, tree.join("disk"), FileType::BlockDevice, Mode::from_raw_mode(0o660), makedev(7, 9)).unwrap();
+        lchown(tree.join("link"), Some(1000), Some(1001)).unwrap();
+        chown(tree.join("sub/deep"), Some(33), Some(34)).unwrap();
+        // cap_net_bind_service=ep, as `setcap` writes it.
+        let capability: &[u8] = &[1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let _ = lsetxattr(tree.join("hello.txt"), "security.capability", capability, XattrFlags::empty());
+        // Version 2; owner rwx, user 1000 rx, group rx, mask rx, others nothing: access and inherited.
+        let entries: [(u16, u16, u32); 5] =
+            [(0x01, 7, u32::MAX), (0x02, 5, 1000), (0x04, 5, u32::MAX), (0x10, 5, u32::MAX), (0x20, 0, u32::MAX)];
+        let mut list = 2_u32.to_le_bytes().to_vec();
+        for (tag, rights, id) in entries {
+            list.extend([tag.to_le_bytes(), rights.to_le_bytes()].concat());
+            list.extend(id.to_le_bytes());
+        }
+        for name in ["system.posix_acl_access", "system.posix_acl_default"] {
+            let _ = lsetxattr(tree.join("sub/deep"), name, &list, XattrFlags::empty());
         }
     }
 }
