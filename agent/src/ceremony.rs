@@ -369,7 +369,14 @@ fn small_files(configuration: &Configuration, warnings: &mut Vec<String>) -> Out
             continue;
         }
         let cannot = || format!("cannot read {text}, which is to be escrowed");
-        let bytes = Zeroizing::new(durable::read_limited(path, FILE_LIMIT).or_stop(Code::Preflight, cannot)?);
+        let bytes = match durable::read_limited(path, FILE_LIMIT) {
+            // A file that is too large alone is no reason to have no escrow at all.
+            Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
+                warnings.push(format!("{text} is left out: it has more than 512 KiB"));
+                continue;
+            }
+            read => Zeroizing::new(read.or_stop(Code::Preflight, cannot)?),
+        };
         total += bytes.len() as u64;
         if total > FILE_LIMIT {
             warnings.push(format!("{text} is left out: the small files have more than 512 KiB"));
@@ -467,6 +474,23 @@ impl Made {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_is_too_large_is_left_out_and_told_and_the_rest_is_taken() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let [large, small] = ["large", "small"].map(|name| folder.path().join(name));
+        std::fs::write(&large, vec![0; (512 << 10) + 1])?;
+        std::fs::write(&small, "hosts")?;
+        let path = folder.path().join("agent.toml");
+        std::fs::write(&path, format!("files = [{large:?}, {small:?}]\n"))?;
+        let configuration = Configuration::read(&path).map_err(|stop| stop.what)?;
+        let mut warnings = Vec::new();
+        let files = small_files(&configuration, &mut warnings).map_err(|stop| stop.what)?;
+        let taken: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(taken, [small.to_str().unwrap_or_default(), path.to_str().unwrap_or_default()]);
+        assert!(matches!(&*warnings, [one] if one.contains("large is left out")), "{warnings:?}");
+        Ok(())
+    }
 
     #[test]
     fn a_header_with_a_number_beyond_all_versions_ends_nothing() {

@@ -112,7 +112,9 @@ pub(crate) fn run(
     watch.lap("prove");
     interrupt::check()?;
 
-    let recovered_files = install::keep_files(&facts.secrets.files, &configuration.state("recovered-files"))?;
+    let (recovered_files, not_kept) =
+        install::keep_files(&facts.secrets.files, &configuration.state("recovered-files"));
+    not_kept.iter().for_each(|file| say(&format!("  note: {} is not kept: {}", file.what, file.why)));
     let units = connect::note_of_units(root, &configuration.state("recovered-files"));
     units.iter().for_each(|note| say(&format!("  note: {note}")));
     say("5 Connecting …");
@@ -128,6 +130,7 @@ pub(crate) fn run(
     })?;
     answers.lines().iter().for_each(|line| say(&format!("  {line}")));
     let connect::Answers { connected, mut missing, notes: of_sources } = answers;
+    missing.extend(not_kept);
     notes.extend(of_sources);
     notes.extend(units);
     watch.lap("connect");

@@ -224,7 +224,9 @@ fn of_a_child(text: &str, task: &[u8], secrets: &[&str]) -> Option<GuestFailure>
         return Some(GuestFailure::NoProgram { program: scrub(program.as_bytes(), secrets).into() });
     }
     let failure = match command {
-        Some((command, _)) if has_word(command, "/usr/bin/proxmox-backup-client") => classify(task, secrets),
+        Some((command, _)) if has_word(command, "/usr/bin/proxmox-backup-client") => {
+            classify(last_error(task), secrets)
+        }
         Some((command, _)) if command.starts_with("/usr/bin/pbs-restore ") => of_pbs_restore(task, secrets)?,
         Some((command, _)) if TARGET_TOOLS.iter().any(|tool| command.starts_with(tool)) => {
             let task = String::from_utf8_lossy(task);
@@ -241,6 +243,14 @@ fn of_a_child(text: &str, task: &[u8], secrets: &[&str]) -> Option<GuestFailure>
         Failure::DiskFull => GuestFailure::StorageFull,
         failure => GuestFailure::Client(failure),
     })
+}
+
+/// From the last line that begins with `Error: `: an early call of the client may fail and be tolerated
+/// (a machine's configuration is first read only to look at rights), and is not what ended the task.
+fn last_error(task: &[u8]) -> &[u8] {
+    const START: &[u8] = b"Error: ";
+    let begins = |at: &usize| task[*at..].starts_with(START) && (*at == 0 || task[*at - 1] == b'\n');
+    (0..task.len()).rev().find(begins).map_or(task, |at| &task[at..])
 }
 
 /// `pbs-restore` stands on the client's own library: behind its own words come the client's.
@@ -486,6 +496,12 @@ mod tests {
         let said = "command 'lxc-usernsexec -m u:0:100000:65536 -- /usr/bin/proxmox-backup-client restore x' failed: exit code 255";
         let failure = name(900, b"Error: snapshot ct/1/2026-01-01T00:00:00Z does not exist.\n", said.as_bytes(), &[]);
         assert!(matches!(failure, GuestFailure::Client(Failure::NotFound { .. })), "{failure:?}");
+        // What failed early and was tolerated does not name what ended the task.
+        let task =
+            b"Error: permission check failed\ntolerated\nError: error extracting archive - encountered unexpected \
+                     error during extraction: No space left on device (os error 28)\n";
+        let failure = name(900, task, said.as_bytes(), &[]);
+        assert!(matches!(failure, GuestFailure::StorageFull), "{failure:?}");
     }
 
     #[test]
