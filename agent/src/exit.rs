@@ -80,6 +80,11 @@ impl Stop {
         }
         causes
     }
+
+    /// What went wrong with its causes, in one line.
+    pub(crate) fn in_one_line(&self) -> String {
+        std::iter::once(self.what.clone()).chain(self.causes()).collect::<Vec<_>>().join(": ")
+    }
 }
 
 impl fmt::Display for Stop {

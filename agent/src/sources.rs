@@ -49,12 +49,9 @@ pub(crate) fn client(settings: &Settings) -> Outcome<Client> {
 }
 
 /// The facts that the root keeps of a configured source.
-pub(crate) fn facts(source: &SourceSettings, key_fingerprint: Fingerprint) -> Outcome<Source> {
-    let text = source.namespace.as_ref().map(ToString::to_string).unwrap_or_default();
-    let namespace =
-        text.parse().or_stop(Code::Usage, || format!("source {}: its namespace is not understood", source.id))?;
-    let (repository, pin) = (repository(source)?, certificate(source)?);
-    fact(&source.id, &repository, &namespace, pin, key_fingerprint, KeptIn::Settings)
+fn facts(source: &SourceSettings, key_fingerprint: Fingerprint) -> Outcome<Source> {
+    let Place { repository, namespace, certificate } = Place::of_settings(source)?;
+    fact(&source.id, &repository, &namespace, certificate, key_fingerprint, KeptIn::Settings)
 }
 
 /// The same of a source wherever it is kept.

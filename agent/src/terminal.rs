@@ -286,13 +286,14 @@ impl Screen<'_> {
 
 impl Drop for Screen<'_> {
     fn drop(&mut self) {
-        *HELD.lock().unwrap_or_else(PoisonError::into_inner) = None;
         // Nothing more can be done for a terminal that is gone.
         let _ = self.clear();
         if self.is_whole() {
             let _ = self.terminal.write(LEAVE_SCREEN);
         }
         self.raw.leave();
+        // Not before: a second signal in the middle of this must still wipe.
+        *HELD.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

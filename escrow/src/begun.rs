@@ -131,7 +131,7 @@ impl Begun {
     /// Whether a hyphen goes on with these letters, as in `t-shirt`.
     #[must_use]
     pub fn takes_hyphen(letters: &str) -> bool {
-        wordlist::takes_hyphen(letters)
+        wordlist::is_first_half(letters)
     }
 }
 

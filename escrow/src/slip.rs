@@ -148,7 +148,6 @@ impl<'a> Suspects<'a> {
         share: Share,
         mut watch: impl FnMut() -> ControlFlow<()>,
     ) -> Option<(Slip, RecoveryCode)> {
-        let mut found = None;
         for place in (share.part..self.slips.len()).step_by(share.of.max(1)) {
             let code = self.code(&self.slips[place]);
             for lock in locks {
@@ -156,15 +155,11 @@ impl<'a> Suspects<'a> {
                     return None;
                 }
                 if lock.is_opened_by(&code) {
-                    found = Some((place, code));
-                    break;
+                    return Some((self.slips.swap_remove(place), code));
                 }
             }
-            if found.is_some() {
-                break;
-            }
         }
-        found.map(|(place, code)| (self.slips.swap_remove(place), code))
+        None
     }
 
     /// Adds what is not yet there and is another code, up to `limit` in all.

@@ -59,11 +59,6 @@ pub(crate) fn may_become_second_half(first: &str, begun: &str) -> bool {
     HYPHENATED.iter().any(|(half, second)| *half == first && second.starts_with(begun))
 }
 
-/// Whether a hyphen may follow these letters.
-pub(crate) fn takes_hyphen(letters: &str) -> bool {
-    is_first_half(letters)
-}
-
 /// The words that begin with these letters, in the list's order; the four with a hyphen also if the
 /// letters lack it.
 pub(crate) fn beginning_with(letters: &str) -> impl Iterator<Item = u16> + '_ {

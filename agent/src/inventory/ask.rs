@@ -112,9 +112,8 @@ fn silence(error: &DriverError, access: &Access) -> Silence {
 }
 
 fn in_words(stop: &Stop) -> String {
-    let causes = stop.causes().iter().map(|cause| format!(": {cause}")).collect::<String>();
     let remedy = stop.remedy.as_ref().map(|remedy| format!("; {remedy}")).unwrap_or_default();
-    format!("{}{causes}{remedy}", stop.what)
+    format!("{}{remedy}", stop.in_one_line())
 }
 
 /// A list of snapshots, folded.

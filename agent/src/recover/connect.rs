@@ -95,7 +95,7 @@ pub(super) struct Answers<'a> {
 
 impl Answers<'_> {
     fn silent(&mut self, source: &Source, stop: Stop, is_wanted: bool) {
-        let why = std::iter::once(stop.what.clone()).chain(stop.causes()).collect::<Vec<_>>().join(": ");
+        let why = stop.in_one_line();
         let remedy = stop.remedy.unwrap_or_else(|| "mend this, then run the same command again".into());
         if is_wanted {
             let what = format!("source {}", source.id);

@@ -192,7 +192,7 @@ pub(crate) fn run(
             Ok(number) => closing_version = Some(number),
             Err(stop) => missing.push(Missing {
                 what: "the closing ceremony".to_owned(),
-                why: std::iter::once(stop.what.clone()).chain(stop.causes()).collect::<Vec<_>>().join(": "),
+                why: stop.in_one_line(),
                 remedy: "hold one as soon as you can: `tenwords-agent escrow create`".to_owned(),
                 waits_for_order: false,
             }),

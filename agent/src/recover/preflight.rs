@@ -35,8 +35,10 @@ impl Failures {
     }
 
     pub(crate) fn add_stop(&mut self, stop: &Stop) {
-        let what = std::iter::once(stop.what.clone()).chain(stop.causes()).collect::<Vec<_>>().join(": ");
-        self.add(what, stop.remedy.clone().unwrap_or_else(|| "mend this, then run the same command again".into()));
+        self.add(
+            stop.in_one_line(),
+            stop.remedy.clone().unwrap_or_else(|| "mend this, then run the same command again".into()),
+        );
     }
 
     /// Stops if anything is wrong, saying all of it.

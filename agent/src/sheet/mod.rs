@@ -160,7 +160,7 @@ impl Written {
     pub(crate) fn have_printed(&self, terminal: &mut Terminal, look: &Look) -> Outcome<()> {
         let sentences = language::sentences(look.language.unwrap_or_else(Language::of_environment));
         let question = (sentences.print_it)(&harmless(&self.file.display().to_string(), 200));
-        terminal.ask(&terminal.charset().fit(&question)).map(drop)
+        terminal.ask(&question).map(drop)
     }
 
     /// The code protects nothing: its sheet must not be there as if it did. What was printed is for the

@@ -248,16 +248,7 @@ fn not_understood(error: &PveError) -> BoxSource {
 }
 
 fn of_settings(settings: &SourceSettings) -> BoxSource {
-    let place = || -> Outcome<Place> {
-        let text = settings.namespace.as_ref().map(ToString::to_string).unwrap_or_default();
-        let odd = || format!("source {}: its namespace is not understood", settings.id);
-        Ok(Place {
-            repository: repository(settings)?,
-            namespace: text.parse().or_stop(Code::Usage, odd)?,
-            certificate: certificate(settings)?,
-        })
-    };
-    let (place, state) = match place() {
+    let (place, state) = match Place::of_settings(settings) {
         Ok(place) => {
             let state = in_settings(settings, &place).unwrap_or_else(State::Broken);
             (Some(place), state)
@@ -286,6 +277,21 @@ fn in_settings(settings: &SourceSettings, place: &Place) -> Outcome<State> {
 fn stop_of(error: &PveError, what: &str) -> Stop {
     // A stanza's name is whatever somebody wrote there.
     Stop::new(Code::Preflight, harmless(&format!("{what}: {error}"), 400)).remedy(error.next_step())
+}
+
+// === impl Place ===
+
+impl Place {
+    /// Where an entry of the configuration is.
+    pub(super) fn of_settings(settings: &SourceSettings) -> Outcome<Self> {
+        let text = settings.namespace.as_ref().map(ToString::to_string).unwrap_or_default();
+        let odd = || format!("source {}: its namespace is not understood", settings.id);
+        Ok(Self {
+            repository: repository(settings)?,
+            namespace: text.parse().or_stop(Code::Usage, odd)?,
+            certificate: certificate(settings)?,
+        })
+    }
 }
 
 // === impl BoxSource ===

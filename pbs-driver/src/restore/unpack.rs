@@ -9,7 +9,7 @@ use std::{
 
 use pbs_format::{
     blob,
-    pxar::{self, DecodeError, ExtractError, ExtractOptions, ExtractReport, Property, Reason},
+    pxar::{self, DecodeError, ExtractError, ExtractOptions, ExtractReport},
     sparse,
 };
 
@@ -147,27 +147,10 @@ fn tell(report: &ExtractReport, said: &mut Vec<String>) {
         if said.len() >= MAX_SAID {
             break;
         }
-        let property = match &missed.property {
-            Property::Xattr(name) => format!("extended attribute {name:?}"),
-            Property::Owner => "owner".to_owned(),
-            Property::AccessAcl => "ACL".to_owned(),
-            Property::DefaultAcl => "default ACL".to_owned(),
-            Property::Capability => "file capability".to_owned(),
-            Property::Flags(flags) => format!("inode flags {flags:#x}"),
-            Property::QuotaProject => "project quota id".to_owned(),
-            Property::DeviceNode => "device node".to_owned(),
-            other => format!("{other:?}"),
-        };
-        let reason = match &missed.reason {
-            Reason::Refused(cause) => cause.to_string(),
-            Reason::Unsupported => "not possible here".to_owned(),
-            Reason::Unsound => "the archive's value makes no sense".to_owned(),
-            other => format!("{other:?}"),
-        };
         // Either may be long, a path up to a megabyte, and every name in them is the archive's.
-        let property = scrub(property.as_bytes(), &[]);
+        let property = scrub(missed.property.to_string().as_bytes(), &[]);
         let path = scrub(format!("{:?}", missed.path).as_bytes(), &[]);
-        said.push(format!("not restored: {property} of {path}: {reason}"));
+        said.push(format!("not restored: {property} of {path}: {}", missed.reason));
     }
     let further = report.not_set.len() as u64 + report.not_set_further;
     let told = said.iter().filter(|line| line.starts_with("not restored: ")).count() as u64;

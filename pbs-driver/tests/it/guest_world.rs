@@ -2,13 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env, fs,
+    fs,
     io::Write as _,
     ops::ControlFlow,
     os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     process::Command,
-    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -23,7 +22,7 @@ use pbs_driver::{
 use pbs_format::datastore::SnapshotRef;
 use tenwords_protocol::fingerprint::Fingerprint;
 
-use crate::place::{KEYS, Place, TOKEN, write_program};
+use crate::place::{KEYS, Place, TOKEN, program, write_program};
 
 pub(crate) const CONTAINER: &str = "ct/100/2026-01-01T00:00:00Z";
 pub(crate) const MACHINE: &str = "vm/101/2026-01-01T00:00:00Z";
@@ -304,24 +303,4 @@ pub(crate) fn is_root() -> bool {
 pub(crate) fn run(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {output:?}");
-}
-
-/// A program of another room, built if it is not there.
-fn program(name: &str, package: &str) -> PathBuf {
-    static BUILDING: Mutex<()> = Mutex::new(());
-    let _one: MutexGuard<'_, ()> = BUILDING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let this = env::current_exe().unwrap();
-    let path = this.parent().unwrap().parent().unwrap().join(name);
-    if !path.exists() {
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let target = path.parent().unwrap().parent().unwrap();
-        let built = Command::new(cargo)
-            .args(["build", "--quiet", "--package", package, "--bins", "--target-dir"])
-            .arg(target)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
-            .unwrap();
-        assert!(built.success() && path.exists(), "{name} could not be built into {}", target.display());
-    }
-    path
 }

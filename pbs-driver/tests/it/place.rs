@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::LazyLock,
+    sync::{LazyLock, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -210,20 +210,27 @@ fn state(pid: &str) -> Option<char> {
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
-/// `pbs-local`, beside this test's own program; built if it is not there yet.
+/// `pbs-local`, beside this test's own program.
 pub(crate) fn pbs_local() -> PathBuf {
+    program("pbs-local", "pbs-local")
+}
+
+/// A program of another room, beside this test's own; built, one at a time, if it is not there yet.
+pub(crate) fn program(name: &str, package: &str) -> PathBuf {
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _one = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let this = std::env::current_exe().unwrap();
-    let program = this.parent().unwrap().parent().unwrap().join("pbs-local");
-    if !program.exists() {
+    let path = this.parent().unwrap().parent().unwrap().join(name);
+    if !path.exists() {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let target = program.parent().unwrap().parent().unwrap();
+        let target = path.parent().unwrap().parent().unwrap();
         let built = Command::new(cargo)
-            .args(["build", "--quiet", "--package", "pbs-local", "--target-dir"])
+            .args(["build", "--quiet", "--package", package, "--bins", "--target-dir"])
             .arg(target)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status()
             .unwrap();
-        assert!(built.success() && program.exists(), "pbs-local could not be built into {}", target.display());
+        assert!(built.success() && path.exists(), "{name} could not be built into {}", target.display());
     }
-    program
+    path
 }

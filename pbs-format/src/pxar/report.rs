@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -32,6 +33,22 @@ pub enum Property {
     DeviceNode,
 }
 
+/// For a person. An attribute's name is the archive's own: it is quoted, with escapes for what is not text.
+impl fmt::Display for Property {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Xattr(name) => write!(f, "extended attribute {name:?}"),
+            Self::Owner => f.write_str("owner"),
+            Self::AccessAcl => f.write_str("ACL"),
+            Self::DefaultAcl => f.write_str("default ACL"),
+            Self::Capability => f.write_str("file capability"),
+            Self::Flags(flags) => write!(f, "inode flags {flags:#x}"),
+            Self::QuotaProject => f.write_str("project quota id"),
+            Self::DeviceNode => f.write_str("device node"),
+        }
+    }
+}
+
 impl Property {
     /// Bytes of names in it.
     fn names(&self) -> usize {
@@ -52,6 +69,17 @@ pub enum Reason {
     Unsupported,
     /// What the archive says makes no sense to any system.
     Unsound,
+}
+
+/// For a person.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(cause) => write!(f, "{cause}"),
+            Self::Unsupported => f.write_str("not possible here"),
+            Self::Unsound => f.write_str("the archive's value makes no sense"),
+        }
+    }
 }
 
 /// Something of an entry that is in the archive and not in the target.

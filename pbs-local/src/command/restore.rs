@@ -21,7 +21,7 @@ use pbs_format::{
     datastore::{Datastore, FileKind, FileName, Namespace, Snapshot, SnapshotRef},
     key::EncryptionKey,
     manifest::{FileEntry, MANIFEST_NAME, MAX_MANIFEST, Manifest},
-    pxar::{self, ExtractOptions, ExtractReport, Overwrite, Property, Reason},
+    pxar::{self, ExtractOptions, ExtractReport, Overwrite},
 };
 use tenwords_protocol::hash::Sha256;
 
@@ -316,24 +316,7 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 /// Says what is in the archive and could not be set here.
 fn tell(log: Log, report: &ExtractReport) {
     for missed in &report.not_set {
-        let property = match &missed.property {
-            Property::Xattr(name) => format!("extended attribute {name:?}"),
-            Property::Owner => "owner".to_owned(),
-            Property::AccessAcl => "ACL".to_owned(),
-            Property::DefaultAcl => "default ACL".to_owned(),
-            Property::Capability => "file capability".to_owned(),
-            Property::Flags(flags) => format!("inode flags {flags:#x}"),
-            Property::QuotaProject => "project quota id".to_owned(),
-            Property::DeviceNode => "device node".to_owned(),
-            other => format!("{other:?}"),
-        };
-        let reason = match &missed.reason {
-            Reason::Refused(cause) => cause.to_string(),
-            Reason::Unsupported => "not possible here".to_owned(),
-            Reason::Unsound => "the archive's value makes no sense".to_owned(),
-            other => format!("{other:?}"),
-        };
-        log.warn(format_args!("not restored: {property} of {:?} - {reason}", missed.path));
+        log.warn(format_args!("not restored: {} of {:?} - {}", missed.property, missed.path, missed.reason));
     }
     if report.not_set_further > 0 {
         log.warn(format_args!("not restored: {} more", report.not_set_further));

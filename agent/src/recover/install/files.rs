@@ -21,7 +21,7 @@ pub(crate) fn keep_files(files: &[FileSecret], folder: &Path) -> (Vec<RecoveredF
             Ok(file) => kept.push(file),
             Err(stop) => missing.push(Missing {
                 what: format!("the small file {}", file.path.as_str()),
-                why: std::iter::once(stop.what.clone()).chain(stop.causes()).collect::<Vec<_>>().join(": "),
+                why: stop.in_one_line(),
                 remedy: format!(
                     "make room and way at {}, then run the same command again; it is in the escrow",
                     folder.display()

@@ -76,8 +76,7 @@ pub(crate) fn install(
 impl Installed {
     fn report(&mut self, result: Outcome<()>, what: impl FnOnce() -> String) {
         if let Err(stop) = result {
-            let causes = stop.causes();
-            let why = std::iter::once(stop.what).chain(causes).collect::<Vec<_>>().join(": ");
+            let why = stop.in_one_line();
             let remedy =
                 stop.remedy.unwrap_or_else(|| "mend this; then run the same command again, with another --into".into());
             self.missing.push(Missing { what: what(), why, remedy, waits_for_order: false });

@@ -6,7 +6,7 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    sync::{LazyLock, Mutex},
+    sync::Mutex,
 };
 
 use pbs_driver::{Access, Certificate, Client, version};
@@ -14,7 +14,7 @@ use tenwords_protocol::fingerprint::Fingerprint;
 use zeroize::Zeroizing;
 
 use super::hand::{Hand, Manager, Played};
-use crate::place::{Place, TOKEN};
+use crate::place::{Place, TOKEN, pbs_local};
 
 /// Where a half with data finds its server.
 pub(super) struct Server {
@@ -40,11 +40,12 @@ impl Mount {
         let place = Place::new();
         let root = place.scratch().join("root");
         fs::create_dir(&root).unwrap();
-        let made = Command::new(&*PBS_LOCAL).args(["datastore", "create"]).arg(root.join("store")).output().unwrap();
+        let program = pbs_local();
+        let made = Command::new(&program).args(["datastore", "create"]).arg(root.join("store")).output().unwrap();
         assert!(made.status.success(), "{made:?}");
         let certificate = Fingerprint::from_bytes([0xaa; 32]);
         let wrapper = place.scratch().join("proxmox-backup-client");
-        let played = Played::new(PBS_LOCAL.clone(), wrapper.clone(), root, certificate);
+        let played = Played::new(program.clone(), wrapper.clone(), root, certificate);
         let server = Server {
             // Port 1: whoever looks at the certificate there finds nobody, on any machine.
             repository: format!("{}@127.0.0.1:1:store", Played::AUTH_ID),
@@ -52,7 +53,7 @@ impl Mount {
             certificate: Certificate::Pinned(certificate),
         };
         let client = Client::new(wrapper, place.private.clone()).unwrap();
-        say("client pbs-local, as", &PBS_LOCAL, &version::client(&client).unwrap());
+        say("client pbs-local, as", &program, &version::client(&client).unwrap());
         Self { place, client, server: Some(server), hand: Some(Hand::Played(played)), connects: false }
     }
 
@@ -180,21 +181,3 @@ fn say(what: &str, program: &Path, version: &version::Version) {
         io::stderr().write_all(line.as_bytes()).unwrap();
     }
 }
-
-/// Beside this test's own program; built if it is not there yet.
-static PBS_LOCAL: LazyLock<PathBuf> = LazyLock::new(|| {
-    let this = env::current_exe().unwrap();
-    let program = this.parent().unwrap().parent().unwrap().join("pbs-local");
-    if !program.exists() {
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let target = program.parent().unwrap().parent().unwrap();
-        let built = Command::new(cargo)
-            .args(["build", "--quiet", "--package", "pbs-local", "--target-dir"])
-            .arg(target)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
-            .unwrap();
-        assert!(built.success() && program.exists(), "pbs-local could not be built into {}", target.display());
-    }
-    program
-});
