@@ -37,12 +37,11 @@ use crate::{
     keys::LiveKey,
     openers::ByClient,
     record::Record,
+    seat::Seat,
     settings::Configuration,
     sheet,
     show::harmless,
     sources::{self, BoxSources, State},
-    terminal::Terminal,
-    words,
 };
 
 const FILE_LIMIT: u64 = 512 << 10;
@@ -80,25 +79,25 @@ enum Key {
 }
 
 /// `escrow create`.
-pub(crate) fn run(configuration: &Configuration, asked: &Create) -> Outcome<Made> {
+pub(crate) fn run(configuration: &Configuration, asked: &Create, seat: &mut dyn Seat) -> Outcome<Made> {
     asked.sheet.as_deref().map_or(Ok(()), sheet::check)?;
     let identity = Identity::required(configuration)?;
     let client = sources::client(&configuration.settings)?;
-    let mut terminal = Terminal::open()?;
-    terminal.say("Looking at what is to be escrowed …")?;
+    seat.is_taken()?;
+    seat.say("Looking at what is to be escrowed …");
     let material = Material::gather(configuration, Some(&client))?;
     let hub = identity.connect(configuration)?;
     let history = History::ask(configuration, &identity, &hub)?;
     let mut rng = UnwrapErr(SysRng);
     let label = CodeLabel { number: history.next_code()?, id: CodeId::random(&mut rng) };
 
-    material.tell(&mut terminal)?;
+    material.tell(seat);
     if let Some(former) = history.code {
-        terminal.say(&format!(
+        seat.say(&format!(
             "A new code, number {}, is drawn. The words of code {former} go on opening what was stored under them; \
              keep that sheet until the new one is proven.",
             label.number
-        ))?;
+        ));
     }
     let code = RecoveryCode::draw(&mut rng);
     let place = Place { configuration, identity: &identity, hub: &hub, client: &client };
@@ -108,11 +107,11 @@ pub(crate) fn run(configuration: &Configuration, asked: &Create) -> Outcome<Made
         sheet::write(&facts, file, &asked.look)
     });
     let sheet = sheet.transpose()?;
-    let printed = sheet.as_ref().map_or(Ok(()), |sheet| sheet.have_printed(&mut terminal, &asked.look));
-    let held = printed.and_then(|()| words::show_and_have_typed_back(&mut terminal, &name, label.number.get(), &code));
+    let printed = sheet.as_ref().map_or(Ok(()), |sheet| sheet.have_printed(seat, &asked.look));
+    let held = printed.and_then(|()| seat.hand_over(&name, label.number.get(), &code));
     let held = held.and_then(|()| {
         interrupt::check()?;
-        terminal.say("Wrapping, opening again in two ways, storing and fetching back …")?;
+        seat.say("Wrapping, opening again in two ways, storing and fetching back …");
         hold(&place, material, &history, label, &code, &mut rng)
     });
     held.map_err(|stop| {
@@ -321,24 +320,24 @@ impl Material {
             .collect()
     }
 
-    fn tell(&self, terminal: &mut Terminal) -> Outcome<()> {
-        terminal.say("\nTo be escrowed:")?;
+    fn tell(&self, seat: &mut dyn Seat) {
+        seat.say("\nTo be escrowed:");
         for source in &self.trust.sources {
-            terminal.say(&format!("  source {:<12} key {}", source.id, source.key_fingerprint.short()))?;
+            seat.say(&format!("  source {:<12} key {}", source.id, source.key_fingerprint.short()));
         }
         let used = |key: &Fingerprint| self.trust.sources.iter().any(|source| source.key_fingerprint == *key);
         for key in self.keys.keys().filter(|key| !used(key)) {
-            terminal.say(&format!("  key    {} (no source backs up with it now)", key.short()))?;
+            seat.say(&format!("  key    {} (no source backs up with it now)", key.short()));
         }
         for file in &self.secrets.files {
-            terminal.say(&format!("  file   {} ({} bytes)", file.path, file.data.len()))?;
+            seat.say(&format!("  file   {} ({} bytes)", file.path, file.data.len()));
         }
         let keys = self.trust.operators.signers.signers().len();
-        terminal.say(&format!("  operator keys pinned: {keys}"))?;
+        seat.say(&format!("  operator keys pinned: {keys}"));
         for warning in &self.warnings {
-            terminal.say(&format!("  WARNING: {}", harmless(warning, 400)))?;
+            seat.say(&format!("  WARNING: {}", harmless(warning, 400)));
         }
-        terminal.say("")
+        seat.say("");
     }
 }
 
@@ -454,20 +453,20 @@ fn next(highest: Option<NonZeroU64>) -> Outcome<NonZeroU64> {
 }
 
 impl Made {
-    pub(crate) fn tell(&self) {
+    /// For a person.
+    pub(crate) fn lines(&self) -> Vec<String> {
         let Self { box_name, box_id, number, code_number, sequence, keys, check_line, .. } = self;
-        println!(
-            "Protected: box {box_name} ({box_id}); {} opened by proxmox-backup-client and by our own reading, \
-             stored as version {number}, fetched back and opened again.",
-            if keys.len() == 1 { "its key was".to_owned() } else { format!("its {} keys were", keys.len()) },
-        );
-        println!("  code {code_number}, sequence {sequence}, check line {check_line}");
-        for key in keys {
-            println!("  key {}", key.short());
-        }
-        for warning in &self.warnings {
-            println!("  WARNING: {}", harmless(warning, 400));
-        }
+        let whose = if keys.len() == 1 { "its key was".to_owned() } else { format!("its {} keys were", keys.len()) };
+        let mut lines = vec![
+            format!(
+                "Protected: box {box_name} ({box_id}); {whose} opened by proxmox-backup-client and by our own reading, \
+                 stored as version {number}, fetched back and opened again."
+            ),
+            format!("  code {code_number}, sequence {sequence}, check line {check_line}"),
+        ];
+        lines.extend(keys.iter().map(|key| format!("  key {}", key.short())));
+        lines.extend(self.warnings.iter().map(|warning| format!("  WARNING: {}", harmless(warning, 400))));
+        lines
     }
 }
 

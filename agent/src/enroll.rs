@@ -78,15 +78,18 @@ pub(crate) fn run(configuration: &Configuration, ticket: Ticket, operator_keys: 
 }
 
 impl Enrolled {
-    pub(crate) fn tell(&self) {
-        println!("Enrolled: this node belongs to box {} ({}) at {}.", self.box_name, self.box_id, self.hub);
-        println!("Operator keys pinned: {} (list {}).", self.operator_keys, &self.operators_sha256[..16]);
+    /// For a person.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        lines.push(format!("Enrolled: this node belongs to box {} ({}) at {}.", self.box_name, self.box_id, self.hub));
+        lines.push(format!("Operator keys pinned: {} (list {}).", self.operator_keys, &self.operators_sha256[..16]));
         if self.operator_keys == 0 {
-            println!("Without operator keys nothing that destroys can ever be ordered for this box.");
+            lines.push("Without operator keys nothing that destroys can ever be ordered for this box.".to_owned());
         }
-        println!(
+        lines.push(format!(
             "Next: `tenwords-agent escrow create`, with the customer at the console. Until then nothing is protected."
-        );
+        ));
+        lines
     }
 }
 

@@ -97,9 +97,8 @@ pub(crate) fn take(configuration: &Configuration) -> Outcome<Taken> {
 }
 
 impl Taken {
-    pub(crate) fn tell(&self) {
-        for line in tell::lines(&self.inventory) {
-            println!("{line}");
-        }
+    /// For a person.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        tell::lines(&self.inventory)
     }
 }

@@ -16,6 +16,7 @@ mod lock;
 mod openers;
 mod record;
 mod recover;
+mod seat;
 mod settings;
 mod sheet;
 mod show;
@@ -38,8 +39,8 @@ use crate::{
     cli::{Cli, Command, Escrow, TicketSource},
     exit::{Code, OrStop as _, Outcome, Stop},
     lock::StateLock,
+    seat::{Local, Seat},
     settings::Configuration,
-    terminal::Terminal,
 };
 
 fn main() -> ExitCode {
@@ -77,44 +78,46 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
     match &cli.command {
         Command::Enroll(args) => {
             let _lock = StateLock::take(&configuration)?;
-            let enrolled = enroll::run(&configuration, ticket(&args.ticket)?, &args.operator_keys)?;
-            result(cli.json, &enrolled, || enrolled.tell())
+            let enrolled =
+                enroll::run(&configuration, ticket(&args.ticket, &mut Local::of_command(true))?, &args.operator_keys)?;
+            result(cli.json, &enrolled, || enrolled.lines())
         }
         Command::Escrow(Escrow::Create(args)) => {
             let _lock = StateLock::take(&configuration)?;
-            let made = ceremony::run(&configuration, args)?;
-            result(cli.json, &made, || made.tell())
+            let made = ceremony::run(&configuration, args, &mut Local::at_terminal()?)?;
+            result(cli.json, &made, || made.lines())
         }
         Command::Sheet(args) => {
             let written = sheet::run(&configuration, args)?;
-            result(cli.json, &written, || written.tell())
+            result(cli.json, &written, || written.lines())
         }
         Command::Status => {
             let status = status::look(&configuration)?;
-            result(cli.json, &status, || status.tell())?;
+            result(cli.json, &status, || status.lines())?;
             Ok(if status.protected() { ExitCode::SUCCESS } else { Code::Unprotected.into() })
         }
         Command::Inventory => {
             let taken = inventory::take(&configuration)?;
-            result(cli.json, &taken.inventory, || taken.tell())?;
+            result(cli.json, &taken.inventory, || taken.lines())?;
             Ok(taken.failed.map_or(ExitCode::SUCCESS, Into::into))
         }
         Command::Recover(args) => {
             let _lock = StateLock::take(&configuration)?;
-            let report = recover::run(&configuration, args, || ticket(&args.ticket), cli.json)?;
-            result(cli.json, &report, || report.tell())?;
+            let mut seat = Local::of_command(cli.json);
+            let report = recover::run(&configuration, args, |seat| ticket(&args.ticket, seat), &mut seat)?;
+            result(cli.json, &report, || report.lines())?;
             Ok(report.exit_code())
         }
     }
 }
 
 /// The result: data on standard output, as JSON or as a person reads it.
-fn result(json: bool, value: &impl serde::Serialize, tell: impl FnOnce()) -> Outcome<ExitCode> {
+fn result(json: bool, value: &impl serde::Serialize, lines: impl FnOnce() -> Vec<String>) -> Outcome<ExitCode> {
     if json {
         let text = serde_json::to_string(value).or_stop(Code::Internal, || "cannot write the result".into())?;
         println!("{}", show::ascii(&text));
     } else {
-        tell();
+        lines().iter().for_each(|line| println!("{line}"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -137,7 +140,7 @@ fn tell(stop: &Stop, json: bool) {
 }
 
 /// The ticket from where the command line says, or asked for at the terminal.
-fn ticket(source: &TicketSource) -> Outcome<Ticket> {
+fn ticket(source: &TicketSource, seat: &mut dyn Seat) -> Outcome<Ticket> {
     const LIMIT: u64 = 4096;
     let text = match (&source.ticket, &source.ticket_file) {
         (Some(ticket), _) => Zeroizing::new(ticket.clone()),
@@ -152,7 +155,7 @@ fn ticket(source: &TicketSource) -> Outcome<Ticket> {
             }
             text
         }
-        (None, None) => Terminal::open()?.ask("The ticket, as the operator reads it out: ")?,
+        (None, None) => seat.ask("The ticket, as the operator reads it out: ")?,
     };
     text.parse().map_err(|error| {
         Stop::new(Code::Usage, "the ticket cannot be read")

@@ -152,22 +152,27 @@ impl Status {
         self.protected
     }
 
-    pub(crate) fn tell(&self) {
+    /// For a person.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
         let word = if self.protected { "Protected" } else { "NOT PROTECTED" };
-        println!("{word}: box {} ({}), hub {}", self.box_name, self.box_id, self.hub);
+        lines.push(format!("{word}: box {} ({}), hub {}", self.box_name, self.box_id, self.hub));
         if let Some(escrow) = &self.escrow {
             let Escrow { number, code_number, sequence, made_at, check_line, keys } = escrow;
-            println!("  escrow of {made_at}: code {code_number}, sequence {sequence}, version {number} at the hub");
-            println!("  check line {check_line}");
+            lines.push(format!(
+                "  escrow of {made_at}: code {code_number}, sequence {sequence}, version {number} at the hub"
+            ));
+            lines.push(format!("  check line {check_line}"));
             for key in keys {
-                println!("  key {}", key.short());
+                lines.push(format!("  key {}", key.short()));
             }
         }
         for Problem { what, remedy } in &self.problems {
-            println!("  - {}\n    what to do: {}", harmless(what, 400), harmless(remedy, 400));
+            lines.push(format!("  - {}\n    what to do: {}", harmless(what, 400), harmless(remedy, 400)));
         }
         for note in &self.notes {
-            println!("  note: {}", harmless(note, 400));
+            lines.push(format!("  note: {}", harmless(note, 400)));
         }
+        lines
     }
 }

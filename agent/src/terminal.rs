@@ -113,12 +113,6 @@ impl Terminal {
         self.write(b"\n")
     }
 
-    /// Asks a question that only a typed `y` answers with yes.
-    pub(crate) fn confirm(&mut self, question: &str) -> Outcome<bool> {
-        let answer = self.ask(&format!("{question} [y/N] "))?;
-        Ok(matches!(answer.trim(), "y" | "Y" | "yes" | "j" | "J" | "ja"))
-    }
-
     /// Asks for a line that is shown as it is typed.
     pub(crate) fn ask(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
         let fitted = self.manner.charset.fit(prompt);
@@ -183,11 +177,6 @@ impl Manner {
 }
 
 impl Screen<'_> {
-    /// Prints a line.
-    pub(crate) fn say(&mut self, text: &str) -> Outcome<()> {
-        self.terminal.say(text)
-    }
-
     /// What is said to whoever sits here.
     pub(crate) fn sentences(&self) -> &'static Sentences {
         self.terminal.sentences()

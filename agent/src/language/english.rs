@@ -5,6 +5,7 @@ use tenwords_escrow::keyboard::Layout;
 use super::Sentences;
 
 pub(super) static SENTENCES: Sentences = Sentences {
+    yes_or_no: "[y/N]",
     asked_for: "The ten words are asked for.",
     to_be_recovered: |name| format!("Box {name} is to be recovered."),
     opening: "Opening …",

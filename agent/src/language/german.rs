@@ -5,6 +5,7 @@ use tenwords_escrow::keyboard::Layout;
 use super::Sentences;
 
 pub(super) static SENTENCES: Sentences = Sentences {
+    yes_or_no: "[j/N]",
     asked_for: "Bitte geben Sie die zehn Wörter ein.",
     to_be_recovered: |name| format!("Die Box {name} soll wiederhergestellt werden."),
     opening: "Wird geöffnet …",

@@ -5,6 +5,9 @@ use tenwords_escrow::keyboard::Layout;
 /// All that the showing and the typing of the ten words say. Words of the code are never part of a
 /// sentence: they are put behind it, on a screen that is wiped.
 pub(crate) struct Sentences {
+    /// Behind a question: what can be typed, and what Enter alone means.
+    pub(crate) yes_or_no: &'static str,
+
     // === typing ===
     /// Above the entry, where nothing else is known.
     pub(crate) asked_for: &'static str,
@@ -100,6 +103,7 @@ impl Sentences {
     pub(crate) fn all(&self) -> Vec<String> {
         // Taken apart, so that a sentence which is missing here does not compile.
         let Self {
+            yes_or_no,
             asked_for,
             to_be_recovered,
             opening,
@@ -143,6 +147,7 @@ impl Sentences {
             once_more,
         } = self;
         let plain = [
+            yes_or_no,
             asked_for,
             opening,
             look_again,

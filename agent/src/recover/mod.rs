@@ -38,36 +38,30 @@ use crate::{
     cli, enroll,
     exit::{Code, OrStop as _, Outcome, Stop},
     interrupt,
+    seat::Seat,
     settings::Configuration,
     show::{harmless, size},
-    sources,
-    terminal::Terminal,
-    words,
+    sources, words,
 };
 
 /// `recover`.
 pub(crate) fn run(
     configuration: &Configuration,
     args: &cli::Recover,
-    ticket: impl FnOnce() -> Outcome<Ticket>,
-    json: bool,
+    ticket: impl FnOnce(&mut dyn Seat) -> Outcome<Ticket>,
+    seat: &mut dyn Seat,
 ) -> Outcome<Report> {
     let mut watch = Stopwatch::start();
-    let say = |line: &str| {
-        if !json {
-            eprintln!("{line}");
-        }
-    };
     let into = args.into.clone().unwrap_or_else(|| configuration.state("recovered"));
     let into = std::path::absolute(&into).or_stop(Code::Usage, || format!("{} is no path", into.display()))?;
 
     // Words that come by a descriptor are read before any child is started that could inherit it.
     let given = args.code_fd.map(words::from_descriptor).transpose()?;
-    say("1 Looking at this machine …");
+    seat.say("1 Looking at this machine …");
     let client = sources::client(&configuration.settings);
     let mut failures = preflight::machine(configuration, &client, &into);
     if given.is_none()
-        && let Err(stop) = Terminal::open()
+        && let Err(stop) = seat.is_taken()
     {
         failures.add_stop(&stop);
     }
@@ -76,8 +70,8 @@ pub(crate) fn run(
     let node = sources::node(&configuration.settings)?;
     watch.lap("preflight");
 
-    say("2 Claiming …");
-    let mut claimed = Claimed::make(configuration, ticket)?;
+    seat.say("2 Claiming …");
+    let mut claimed = Claimed::make(configuration, || ticket(seat))?;
     preflight::clock(claimed.hub_time()).into_outcome("before the words")?;
     let box_name = harmless(&claimed.identity.box_name, 64);
     let box_id = claimed.identity.box_id;
@@ -89,8 +83,8 @@ pub(crate) fn run(
     watch.lap("claim");
     interrupt::check()?;
 
-    say(&format!("3 Box {box_name}{}. The ten words open it.", if rehearsal { " (a rehearsal)" } else { "" }));
-    let (opened, code) = open::open(args, given, &client, &claimed, &versions, &box_name)?;
+    seat.say(&format!("3 Box {box_name}{}. The ten words open it.", if rehearsal { " (a rehearsal)" } else { "" }));
+    let (opened, code) = open::open(given, &client, &claimed, &versions, args.version, &box_name, seat)?;
     watch.lap("words and opening");
 
     let root = opened.escrow.root();
@@ -103,21 +97,21 @@ pub(crate) fn run(
         facts.sequence,
         opened.number
     );
-    say(&format!("4 Opened: {fresh}"));
+    seat.say(&format!("4 Opened: {fresh}"));
     let mut notes: Vec<String> = opened.older.map(|older| older.to_string()).into_iter().collect();
     notes.extend(open::notes_of_opening(&opened, &versions));
-    notes.iter().for_each(|note| say(&format!("  note: {note}")));
-    open::confirm(args, &fresh)?;
+    notes.iter().for_each(|note| seat.say(&format!("  note: {note}")));
+    open::confirm(args, &fresh, seat)?;
     open::prove(configuration, &mut claimed, &opened)?;
     watch.lap("prove");
     interrupt::check()?;
 
     let (recovered_files, not_kept) =
         install::keep_files(&facts.secrets.files, &configuration.state("recovered-files"));
-    not_kept.iter().for_each(|file| say(&format!("  note: {} is not kept: {}", file.what, file.why)));
+    not_kept.iter().for_each(|file| seat.say(&format!("  note: {} is not kept: {}", file.what, file.why)));
     let units = connect::note_of_units(root, &configuration.state("recovered-files"));
-    units.iter().for_each(|note| say(&format!("  note: {note}")));
-    say("5 Connecting …");
+    units.iter().for_each(|note| seat.say(&format!("  note: {note}")));
+    seat.say("5 Connecting …");
     let keyring = Keyring::new(&client, opened.escrow.keys())?;
     let unfit = pve::unfit(node.as_ref(), root, rehearsal);
     let answers = connect::connect(&client, root, directive.as_ref(), unfit.as_ref()).map_err(|stop| match &units {
@@ -128,7 +122,7 @@ pub(crate) fn run(
         }
         None => stop,
     })?;
-    answers.lines().iter().for_each(|line| say(&format!("  {line}")));
+    answers.lines().iter().for_each(|line| seat.say(&format!("  {line}")));
     let connect::Answers { connected, mut missing, notes: of_sources } = answers;
     missing.extend(not_kept);
     notes.extend(of_sources);
@@ -136,12 +130,12 @@ pub(crate) fn run(
     watch.lap("connect");
     interrupt::check()?;
 
-    say("6 The plan:");
+    seat.say("6 The plan:");
     let ground = pve::ground(node.as_ref(), rehearsal)?;
     let planner =
         Planner { client: &client, keyring: &keyring, trust: &facts.trust, ground: &ground, into: &into, lost_at };
     let plan = planner.plan(&connected, directive.as_ref());
-    plan.lines().iter().for_each(|line| say(&format!("  {line}")));
+    plan.lines().iter().for_each(|line| seat.say(&format!("  {line}")));
     has_room(&plan, &into)?;
     watch.lap("plan and gate");
     interrupt::check()?;
@@ -152,7 +146,7 @@ pub(crate) fn run(
     if rehearsal {
         notes.push("a rehearsal puts no key, token or source in place".to_owned());
     } else {
-        say("7 Putting keys, tokens and sources in place …");
+        seat.say("7 Putting keys, tokens and sources in place …");
         installed = install_sources(configuration, node.as_ref(), root, opened.escrow.keys());
         if let Err(stop) = enroll::pin_operators(configuration, &facts.trust.operators) {
             notes.push(format!("the operators' keys could not be pinned on this machine: {stop}"));
@@ -162,8 +156,8 @@ pub(crate) fn run(
     notes.append(&mut installed.notes);
     watch.lap("install");
 
-    say("8 Restoring …");
-    let done = restore::run(&client, &keyring, node.as_ref(), &installed, &plan);
+    seat.say("8 Restoring …");
+    let done = restore::run(&client, &keyring, node.as_ref(), &installed, &plan, seat);
     missing.extend(plan.missing);
     missing.extend(done.missing);
     notes.extend(plan.notes);
@@ -187,7 +181,7 @@ pub(crate) fn run(
     };
     let mut closing_version = None;
     if !rehearsal && !interrupt::is_ending() {
-        say("9 Closing with a ceremony under the same words …");
+        seat.say("9 Closing with a ceremony under the same words …");
         match close(configuration, &claimed, &client, opened, &code) {
             Ok(number) => closing_version = Some(number),
             Err(stop) => missing.push(Missing {

@@ -30,9 +30,9 @@ use crate::{
     exit::{Code, OrStop as _, Outcome, Stop},
     hub::HubError,
     openers::{ByClient, ByClientError},
+    seat::Seat,
     settings::Configuration,
-    terminal::Terminal,
-    tls, words,
+    tls,
 };
 
 /// How often the words may be typed wrong before the command ends.
@@ -61,20 +61,24 @@ pub(super) type OpenedEscrow = Opened<ByClientError>;
 
 /// Asks for the words, if they were not given, and opens with them.
 pub(super) fn open(
-    args: &cli::Recover,
     given: Option<RecoveryCode>,
     client: &Client,
     claimed: &Claimed,
     versions: &[StoredHeader],
+    named: Option<NonZeroU64>,
     box_name: &str,
+    seat: &mut dyn Seat,
 ) -> Outcome<(OpenedEscrow, RecoveryCode)> {
-    let selection = Selection::choose(versions, args.version)
+    let selection = Selection::choose(versions, named)
         .or_stop(Code::Preflight, || "there is nothing at the hub that ten words could open".to_owned())
         .map_err(|stop| {
             stop.remedy("ask the operator whether this is the right box, and what versions its hub keeps")
         })?;
     if selection.left_out() > 0 {
-        eprintln!("  {} older codes are not tried unless a version is named (--version N)", selection.left_out());
+        seat.say(&format!(
+            "  {} older codes are not tried unless a version is named (--version N)",
+            selection.left_out()
+        ));
     }
     // What the words were tried on, for the search for a slip.
     let roots = RefCell::new(BTreeMap::new());
@@ -92,27 +96,23 @@ pub(super) fn open(
         let opened = try_once(&code).map_err(refused)?;
         return Ok(with_reading(opened, code));
     }
-    let mut terminal = Terminal::open()?;
-    let sentences = terminal.sentences();
+    let sentences = seat.sentences();
     let mut heading = (sentences.to_be_recovered)(box_name);
     let mut before = None;
     for attempt in 1..=ATTEMPTS {
-        let mut screen = terminal.screen()?;
         let code = match before.take() {
-            None => words::ask(&mut screen, &heading)?,
+            None => seat.words(&heading)?,
             Some(refused) => {
                 let newest: Vec<AgePart> = roots.take().into_values().rev().take(ROOTS_SEARCHED).collect();
-                words::ask_again(&mut screen, &heading, refused, &newest)?
+                seat.words_again(&heading, refused, &newest)?
             }
         };
-        screen.say(sentences.opening)?;
-        let result = try_once(&code);
-        drop(screen);
-        match result {
+        seat.say(sentences.opening);
+        match try_once(&code) {
             Ok(opened) => return Ok(with_reading(opened, code)),
             Err(TryError::NoneOpened(none)) if attempt < ATTEMPTS => {
                 heading = format!("{none}.\n{}", sentences.look_again);
-                terminal.say(&heading)?;
+                seat.say(&heading);
                 before = Some(code);
             }
             Err(error) => return Err(refused(error)),
@@ -184,15 +184,14 @@ pub(super) fn notes_of_opening(opened: &OpenedEscrow, versions: &[StoredHeader])
 }
 
 /// Whether the escrow's date fits, as the person sees it.
-pub(super) fn confirm(args: &cli::Recover, fresh: &str) -> Outcome<()> {
+pub(super) fn confirm(args: &cli::Recover, fresh: &str, seat: &mut dyn Seat) -> Outcome<()> {
     if args.yes {
         return Ok(());
     }
-    let mut terminal =
-        Terminal::open().map_err(|stop| stop.remedy("without a terminal, say --yes if the date fits"))?;
-    terminal.say(&format!("\nThis is the {fresh}."))?;
-    terminal.say("A hub that hides newer versions would show an older date and number here.")?;
-    if terminal.confirm("Does this fit?")? {
+    seat.is_taken().map_err(|stop| stop.remedy("without a terminal, say --yes if the date fits"))?;
+    seat.say(&format!("\nThis is the {fresh}."));
+    seat.say("A hub that hides newer versions would show an older date and number here.");
+    if seat.confirm("Does this fit?")? {
         return Ok(());
     }
     Err(Stop::new(Code::GateRefused, "the escrow's date does not fit, you said; nothing was installed")

@@ -146,8 +146,10 @@ impl Report {
         }
     }
 
-    pub(crate) fn tell(&self) {
-        println!();
+    /// For a person.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        lines.push(String::new());
         let of_guests = self.guests.iter().map(|guest| guest.bytes);
         let bytes = self.restored.iter().map(|item| item.bytes).chain(of_guests).sum();
         let word = match (self.interrupted, self.missing.is_empty(), self.rehearsal) {
@@ -161,59 +163,62 @@ impl Report {
             n => format!("{n} guests, "),
         };
         let archives = self.restored.len();
-        println!("{word}: box {} ({}), {guests}{archives} archives, {}.", self.box_name, self.box_id, size(bytes));
+        lines.push(format!(
+            "{word}: box {} ({}), {guests}{archives} archives, {}.",
+            self.box_name,
+            self.box_id,
+            size(bytes)
+        ));
         for guest in &self.guests {
             let RestoredGuest { source, snapshot, kind, vmid, bytes, said, .. } = guest;
-            println!("  {source} {snapshot} -> {kind} {vmid}, stopped ({})", size(*bytes));
-            tell_said(said);
+            lines.push(format!("  {source} {snapshot} -> {kind} {vmid}, stopped ({})", size(*bytes)));
+            lines.extend(told(said));
         }
         for item in &self.restored {
             let Restored { source, snapshot, archive, target, said, .. } = item;
-            println!("  {source} {snapshot} {archive} -> {} ({})", target.display(), size(item.bytes));
-            tell_said(said);
+            lines.push(format!("  {source} {snapshot} {archive} -> {} ({})", target.display(), size(item.bytes)));
+            lines.extend(told(said));
         }
         if !self.missing.is_empty() {
-            println!("\nNot restored:");
+            lines.push("\nNot restored:".to_owned());
         }
         for Missing { what, why, remedy, .. } in &self.missing {
-            println!("  {what}: {why}\n    what to do: {remedy}");
+            lines.push(format!("  {what}: {why}\n    what to do: {remedy}"));
         }
         if !self.installed.is_empty() {
-            println!("\nPut in place:");
+            lines.push("\nPut in place:".to_owned());
         }
         for path in &self.installed {
-            println!("  {}", path.display());
+            lines.push(format!("  {}", path.display()));
         }
         if !self.recovered_files.is_empty() {
-            println!("\nSmall files of the lost box (nothing was written to their own paths):");
+            lines.push("\nSmall files of the lost box (nothing was written to their own paths):".to_owned());
         }
         for file in &self.recovered_files {
-            println!("  {} -> {} ({})", file.path, file.kept_at.display(), file.on_this_machine);
+            lines.push(format!("  {} -> {} ({})", file.path, file.kept_at.display(), file.on_this_machine));
         }
         for note in &self.notes {
-            println!("\nNote: {note}");
+            lines.push(format!("\nNote: {note}"));
         }
         if !self.closure.is_empty() {
-            println!("\nTo be closed:");
+            lines.push("\nTo be closed:".to_owned());
         }
         for Closure { what, state } in &self.closure {
-            println!("  [{}] {what}", if *state == "proven" { "x" } else { " " });
+            lines.push(format!("  [{}] {what}", if *state == "proven" { "x" } else { " " }));
         }
-        println!("\nTime by phase:");
+        lines.push("\nTime by phase:".to_owned());
         for Phase { name, milliseconds } in &self.phases {
-            println!("  {name:<20} {}.{:03} s", milliseconds / 1000, milliseconds % 1000);
+            lines.push(format!("  {name:<20} {}.{:03} s", milliseconds / 1000, milliseconds % 1000));
         }
+        lines
     }
 }
 
 /// What a program said, the beginning of it: all of it is in the report as JSON.
-fn tell_said(said: &[String]) {
-    for line in said.iter().take(TOLD) {
-        println!("    {}", harmless(line, 400));
-    }
-    if let Some(more) = said.len().checked_sub(TOLD).filter(|more| *more > 0) {
-        println!("    … and {more} more lines (--json tells them)");
-    }
+fn told(said: &[String]) -> impl Iterator<Item = String> + '_ {
+    let more = said.len().checked_sub(TOLD).filter(|more| *more > 0);
+    let more = more.map(|more| format!("    … and {more} more lines (--json tells them)"));
+    said.iter().take(TOLD).map(|line| format!("    {}", harmless(line, 400))).chain(more)
 }
 
 /// Lines of a program that a person is shown of one thing.

@@ -33,9 +33,9 @@ use crate::{
     durable,
     exit::{Code, OrStop as _, Outcome, Stop},
     language::{Charset, Language},
+    seat::Seat,
     settings::Configuration,
     show::harmless,
-    terminal::Terminal,
 };
 
 /// How a sheet is to look. Its kind is told by the file's name.
@@ -157,10 +157,10 @@ impl Kind {
 
 impl Written {
     /// Waits until the sheet lies before the customer.
-    pub(crate) fn have_printed(&self, terminal: &mut Terminal, look: &Look) -> Outcome<()> {
+    pub(crate) fn have_printed(&self, seat: &mut dyn Seat, look: &Look) -> Outcome<()> {
         let sentences = language::sentences(look.language.unwrap_or_else(Language::of_environment));
         let question = (sentences.print_it)(&harmless(&self.file.display().to_string(), 200));
-        terminal.ask(&question).map(drop)
+        seat.ask(&question).map(drop)
     }
 
     /// The code protects nothing: its sheet must not be there as if it did. What was printed is for the
@@ -171,13 +171,18 @@ impl Written {
         }
     }
 
-    pub(crate) fn tell(&self) {
-        println!(
+    /// For a person.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        lines.push(format!(
             "The sheet of code {} is in {}; check line {}.",
             self.code_number,
             self.file.display(),
             self.check_line
+        ));
+        lines.push(
+            "It is for the ten words by hand: they are not on it, and nothing that prints it knows them.".to_owned(),
         );
-        println!("It is for the ten words by hand: they are not on it, and nothing that prints it knows them.");
+        lines
     }
 }

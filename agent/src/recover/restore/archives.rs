@@ -5,22 +5,27 @@ use std::{fs, io, ops::ControlFlow, path::Path, time::Instant};
 use pbs_driver::{Client, DriverError, Failure, restore};
 use pbs_format::{datastore::FileKind, pxar};
 
-use super::progress::Progress;
 use crate::{
     durable, interrupt,
     recover::{
         plan::{Keyring, Piece, Plan, Work, chain},
         report::{Missing, Restored},
     },
+    seat::{Moment, Seat},
 };
 
 /// What came back and what did not. One failure does not stop the others.
-pub(super) fn run(client: &Client, keyring: &Keyring<'_>, plan: &Plan<'_>) -> (Vec<Restored>, Vec<Missing>) {
+pub(super) fn run(
+    client: &Client,
+    keyring: &Keyring<'_>,
+    plan: &Plan<'_>,
+    seat: &mut dyn Seat,
+) -> (Vec<Restored>, Vec<Missing>) {
     let (mut restored, mut missing) = (Vec::new(), Vec::new());
     for work in &plan.work {
         let mut done = Vec::new();
         for piece in &work.archives {
-            match one(client, keyring, work, piece) {
+            match one(client, keyring, work, piece, seat) {
                 Ok((item, before)) => done.push((item, before)),
                 Err(why) => missing.push(why.missing(work, piece)),
             }
@@ -81,7 +86,13 @@ impl Why {
     }
 }
 
-fn one(client: &Client, keyring: &Keyring<'_>, work: &Work<'_>, piece: &Piece) -> Result<(Restored, Before), Why> {
+fn one(
+    client: &Client,
+    keyring: &Keyring<'_>,
+    work: &Work<'_>,
+    piece: &Piece,
+    seat: &mut dyn Seat,
+) -> Result<(Restored, Before), Why> {
     if interrupt::is_ending() {
         return Err(Why::Failed("interrupted before it began".to_owned()));
     }
@@ -98,9 +109,8 @@ fn one(client: &Client, keyring: &Keyring<'_>, work: &Work<'_>, piece: &Piece) -
     let entry = work.snapshot.archive(archive.as_str()).ok_or_else(gone)?;
     let signed = entry.entry();
     let request = restore::Request { access: work.access, snapshot: work.snapshot.snapshot(), signed, key_file, key };
-    let mut progress = Progress::new(name, bytes);
     let mut observe = |moment: restore::Progress| {
-        progress.at(moment.received);
+        seat.progress(&Moment { name, step: None, bytes: moment.received, of: bytes });
         if interrupt::is_ending() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let began = Instant::now();
@@ -109,7 +119,7 @@ fn one(client: &Client, keyring: &Keyring<'_>, work: &Work<'_>, piece: &Piece) -
     } else {
         restore::file(client, &request, target, &mut observe)
     };
-    progress.end();
+    seat.progress_ends();
     // No plausible half is left behind.
     let failed = |why: String| Why::Failed(format!("{why}{}", removed(target, before)));
     // The driver has taken back what it had made, or says that it could not. What else lies there was

@@ -19,7 +19,6 @@ use pbs_driver::{
     },
 };
 
-use super::progress::Progress;
 use crate::{
     interrupt,
     recover::{
@@ -27,6 +26,7 @@ use crate::{
         plan::{GuestWork, Keyring, chain},
         report::{Missing, RestoredGuest},
     },
+    seat::{Moment, Seat},
     show::harmless,
 };
 
@@ -40,7 +40,7 @@ pub(super) struct Workshop<'w> {
 
 impl Workshop<'_> {
     /// One guest.
-    pub(super) fn restore(&self, work: &GuestWork<'_>) -> Result<RestoredGuest, Missing> {
+    pub(super) fn restore(&self, work: &GuestWork<'_>, seat: &mut dyn Seat) -> Result<RestoredGuest, Missing> {
         let missing = |why: String, remedy: String| Missing {
             what: format!("{} {} as {}", work.source.id, work.snapshot.snapshot(), work.target()),
             why,
@@ -69,15 +69,16 @@ impl Workshop<'_> {
             key: Some(key),
             limits: GuestLimits::default(),
         };
-        let mut progress = Progress::new(&work.snapshot.snapshot().group().to_string(), work.bytes());
+        let (name, of) = (work.snapshot.snapshot().group().to_string(), work.bytes());
         let mut counted = Counted::default();
         let mut observe = |moment: &GuestProgress| {
-            progress.at_step(&step(&moment.step), counted.bytes(moment));
+            let step = step(&moment.step);
+            seat.progress(&Moment { name: &name, step: Some(&step), bytes: counted.bytes(moment), of });
             if interrupt::is_ending() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let began = Instant::now();
         let result = restore(&request, &mut observe);
-        progress.end();
+        seat.progress_ends();
         let output = result.map_err(|error| {
             let mut why = chain(&error);
             error.said.iter().take(TOLD).for_each(|line| why.push_str(&format!("; {}", harmless(line, 200))));

@@ -2,7 +2,6 @@
 
 mod archives;
 mod guests;
-mod progress;
 
 use pbs_driver::{Client, pve::Node};
 
@@ -11,6 +10,7 @@ use super::{
     plan::{Keyring, Plan},
     report::{Missing, Restored, RestoredGuest},
 };
+use crate::seat::Seat;
 
 /// What came back and what did not. One failure does not stop the others.
 #[derive(Default)]
@@ -27,18 +27,19 @@ pub(super) fn run(
     node: Option<&Node>,
     installed: &Installed,
     plan: &Plan<'_>,
+    seat: &mut dyn Seat,
 ) -> Done {
     let mut done = Done::default();
     if let Some(node) = node {
         let workshop = guests::Workshop { client, keyring, node, installed };
         for guest in &plan.guests {
-            match workshop.restore(guest) {
+            match workshop.restore(guest, seat) {
                 Ok(guest) => done.guests.push(guest),
                 Err(missing) => done.missing.push(missing),
             }
         }
     }
-    let (archives, missing) = archives::run(client, keyring, plan);
+    let (archives, missing) = archives::run(client, keyring, plan, seat);
     done.archives = archives;
     done.missing.extend(missing);
     done

@@ -1,0 +1,94 @@
+//! The terminal that the command was started at.
+
+use tenwords_escrow::{code::RecoveryCode, door::AgePart};
+use zeroize::Zeroizing;
+
+use super::{Moment, Seat, progress::Progress};
+use crate::{
+    exit::Outcome,
+    language::{Charset, Language, Sentences},
+    terminal::Terminal,
+    words,
+};
+
+/// Asks at the terminal, which it opens when somebody is to be asked.
+pub(crate) struct Local {
+    talk: Talk,
+    terminal: Option<Terminal>,
+    progress: Progress,
+}
+
+/// Where lines go that are only said.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Talk {
+    Nowhere,
+    Stderr,
+    Terminal,
+}
+
+impl Local {
+    /// A customer who sits at the terminal, and reads everything there.
+    pub(crate) fn at_terminal() -> Outcome<Self> {
+        let terminal = Terminal::open()?;
+        Ok(Self { talk: Talk::Terminal, terminal: Some(terminal), progress: Progress::default() })
+    }
+
+    /// Somebody who started a command: what is said goes to standard error, if anywhere, and is asked for
+    /// at the terminal.
+    pub(crate) fn of_command(is_silent: bool) -> Self {
+        let talk = if is_silent { Talk::Nowhere } else { Talk::Stderr };
+        Self { talk, terminal: None, progress: Progress::default() }
+    }
+
+    fn terminal(&mut self) -> Outcome<&mut Terminal> {
+        match &mut self.terminal {
+            Some(terminal) => Ok(terminal),
+            nobody => Ok(nobody.insert(Terminal::open()?)),
+        }
+    }
+}
+
+impl Seat for Local {
+    fn is_taken(&mut self) -> Outcome<()> {
+        self.terminal().map(drop)
+    }
+
+    fn sentences(&self) -> &'static Sentences {
+        Language::of_environment().sentences()
+    }
+
+    fn say(&mut self, text: &str) {
+        match (self.talk, &mut self.terminal) {
+            (Talk::Nowhere, _) => {}
+            // A terminal that is gone is told of when something is asked.
+            (Talk::Terminal, Some(terminal)) => drop(terminal.say(text)),
+            _ => eprintln!("{}", Charset::of_environment().fit(text)),
+        }
+    }
+
+    fn ask(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
+        self.terminal()?.ask(prompt)
+    }
+
+    fn words(&mut self, heading: &str) -> Outcome<RecoveryCode> {
+        words::ask(&mut self.terminal()?.screen()?, heading)
+    }
+
+    fn words_again(&mut self, heading: &str, refused: RecoveryCode, roots: &[AgePart]) -> Outcome<RecoveryCode> {
+        words::ask_again(&mut self.terminal()?.screen()?, heading, refused, roots)
+    }
+
+    fn hand_over(&mut self, box_name: &str, number: u64, code: &RecoveryCode) -> Outcome<()> {
+        words::show_and_have_typed_back(self.terminal()?, box_name, number, code)
+    }
+
+    fn progress(&mut self, moment: &Moment<'_>) {
+        if self.talk != Talk::Nowhere {
+            self.progress.at(moment);
+        }
+    }
+
+    fn progress_ends(&mut self) {
+        self.progress.end();
+    }
+}
