@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use tenwords_protocol::{directive::Namespace, time::Timestamp};
 
 use crate::{
     settings::DEFAULT_PATH,
@@ -44,6 +45,13 @@ pub(crate) enum Command {
     /// From what this box knows of itself; the words are never on it, and nobody is asked for them. One
     /// page with the box, the operator to call, what to do, and how everything opens with stock tools.
     Sheet(Sheet),
+    /// Write the newest escrow and its directive to a file: with the ten words, a recovery without any hub
+    ///
+    /// The kit and the words together open everything, so never keep one beside the other. Without a hub
+    /// that answers, the version is written that this box has kept of itself.
+    Kit(Kit),
+    /// What to do when the ten words are lost: the honest answer, on one screen
+    LostWords,
     /// Say whether this box is protected, and what to do if not
     ///
     /// Exit code 0 if it is, 1 if not.
@@ -58,7 +66,7 @@ pub(crate) enum Command {
     /// Exit code 0 if every source answered, else that of the first that did not: 15 unreachable,
     /// 16 not authorised, 10 anything else. The rest is told all the same.
     Inventory,
-    /// Bring a lost box back on this machine, with a ticket and the ten words
+    /// Bring a lost box back on this machine, with the ten words and a ticket, or without a hub
     ///
     /// Can be run again at any point: nothing that exists is overwritten, and a folder that an
     /// interrupted run has left is begun anew.
@@ -94,6 +102,28 @@ pub(crate) struct Create {
     pub(crate) sheet: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) look: Look,
+    /// Keep the code that this box has: its ten words are asked for, and everything that they open is
+    /// carried forward [default: asked, if the box has a code]
+    #[arg(long, conflicts_with = "new_code")]
+    pub(crate) keep_code: bool,
+    /// Draw a new code, although the box has one
+    #[arg(long)]
+    pub(crate) new_code: bool,
+    /// Write a kit too, which with the ten words recovers without a hub; for a box that no hub knows, the
+    /// kit is what keeps the escrow. Never keep it beside the ten words
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kit: Option<PathBuf>,
+    /// How a box without a hub is called [default: this machine's name]
+    #[arg(long, value_name = "NAME", requires = "kit")]
+    pub(crate) box_name: Option<String>,
+}
+
+/// `kit`.
+#[derive(Debug, Args)]
+pub(crate) struct Kit {
+    /// Where to; a file that is not there yet
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -106,10 +136,43 @@ pub(crate) struct Enroll {
     pub(crate) operator_keys: PathBuf,
 }
 
+impl Recover {
+    /// Whether the escrow comes from elsewhere than the hub.
+    pub(crate) fn is_without_hub(&self) -> bool {
+        self.kit.is_some() || self.second_holder.is_some() || self.datastore.is_some()
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Recover {
     #[command(flatten)]
     pub(crate) ticket: TicketSource,
+    /// Recover from a kit, without any hub
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["ticket", "ticket_file", "second_holder", "datastore"])]
+    pub(crate) kit: Option<PathBuf>,
+    /// Fetch the escrow from the box's own backup server (user@realm!token@host:port:datastore), without any
+    /// hub; where the data comes from is then what the words open, as always
+    #[arg(long, value_name = "REPOSITORY", conflicts_with_all = ["ticket", "ticket_file", "datastore"])]
+    pub(crate) second_holder: Option<String>,
+    /// Recover from a datastore's own folder (a disk, a copy), without any server: the escrow and the data
+    /// are read there by pbs-local
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["ticket", "ticket_file"])]
+    pub(crate) datastore: Option<PathBuf>,
+    /// The namespace in which the second holder's snapshots lie, if not the root
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) namespace: Option<Namespace>,
+    /// The second holder's certificate, or web-pki [default: web-pki]
+    #[arg(long, value_name = "FINGERPRINT", requires = "second_holder")]
+    pub(crate) certificate: Option<String>,
+    /// A file with the secret for the second holder [default: asked for]
+    #[arg(long, value_name = "FILE", requires = "second_holder")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Without a hub: practise, and put nothing in place
+    #[arg(long)]
+    pub(crate) rehearsal: bool,
+    /// Without a hub: when the box was lost; what is newer is listed and not chosen
+    #[arg(long, value_name = "TIME")]
+    pub(crate) lost_at: Option<Timestamp>,
     /// Read the ten words from this descriptor: a pipe, a terminal or a memfd, never a file on a disk
     #[arg(long, value_name = "N")]
     pub(crate) code_fd: Option<u32>,
@@ -132,6 +195,7 @@ Configuration (every line has a default):
   state   = \"/var/lib/tenwords-agent\"
   runtime = \"/run/tenwords-agent\"             # a tmpfs folder, 0700
   client  = \"/usr/bin/proxmox-backup-client\"
+  pbs_local = \"/usr/bin/pbs-local\"            # reads a datastore's folder (recover --datastore)
   files   = [\"/etc/hosts\"]                    # small files to escrow, in place of the usual ones
   [operator]                                  # whom the recovery sheet says to call
   name = \"Marta Huber, Huber IT\"

@@ -97,7 +97,13 @@ impl Enrolled {
 pub(crate) fn pinned_operators(configuration: &Configuration) -> Outcome<Operators> {
     let path = configuration.state(OPERATORS);
     let damaged = || format!("the pinned operator keys in {} cannot be read", path.display());
-    let text = durable::read_limited(&path, LIMIT).or_stop(Code::Preflight, damaged)?;
+    let text = match durable::read_limited(&path, LIMIT) {
+        // A box that no hub enrolled pins whom it is told to, or nobody: then nothing that destroys can be ordered.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && Identity::load(configuration)?.is_none() => {
+            return Ok(Operators { generation: NonZeroU64::MIN, signers: OperatorList::default() });
+        }
+        read => read.or_stop(Code::Preflight, damaged)?,
+    };
     json::from_slice(&text).or_stop(Code::Preflight, damaged)
 }
 
@@ -129,6 +135,7 @@ fn read_operators(path: &Path) -> Outcome<OperatorList> {
     })
 }
 
-fn hostname() -> String {
+/// This machine's name.
+pub(crate) fn hostname() -> String {
     nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default()
 }

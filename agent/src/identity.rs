@@ -19,6 +19,7 @@ use crate::{
     exit::{Code, OrStop as _, Outcome, Stop},
     hub::{self, Hub},
     settings::Configuration,
+    standing::BoxFacts,
     tls::{Certificate, Recognise},
 };
 
@@ -109,6 +110,11 @@ impl Identity {
                 "ask the operator for a ticket, then run `tenwords-agent enroll --ticket … --operator-keys FILE`",
             )
         })
+    }
+
+    /// Whose escrow a node of it makes.
+    pub(crate) fn facts(&self) -> BoxFacts {
+        BoxFacts { id: self.box_id, name: self.box_name.clone() }
     }
 
     /// Keeps the identity; the key in `key_name` becomes the node's.

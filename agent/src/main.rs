@@ -11,16 +11,23 @@ mod identity;
 mod interrupt;
 mod inventory;
 mod keys;
+mod kit;
+mod kits;
 mod language;
 mod lock;
+mod lost_words;
 mod openers;
+mod opening;
 mod record;
 mod recover;
 mod seat;
+mod second_holder;
 mod settings;
 mod sheet;
+mod shelf;
 mod show;
 mod sources;
+mod standing;
 mod status;
 mod terminal;
 mod tls;
@@ -38,6 +45,7 @@ use zeroize::Zeroizing;
 use crate::{
     cli::{Cli, Command, Escrow, TicketSource},
     exit::{Code, OrStop as _, Outcome, Stop},
+    language::Language,
     lock::StateLock,
     seat::{Local, Seat},
     settings::Configuration,
@@ -85,11 +93,19 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
         Command::Escrow(Escrow::Create(args)) => {
             let _lock = StateLock::take(&configuration)?;
             let made = ceremony::run(&configuration, args, &mut Local::at_terminal()?)?;
-            result(cli.json, &made, || made.lines())
+            result(cli.json, &made, || made.lines(Language::of_environment().talk()))
         }
         Command::Sheet(args) => {
             let written = sheet::run(&configuration, args)?;
             result(cli.json, &written, || written.lines())
+        }
+        Command::Kit(args) => {
+            let written = kit::run(&configuration, args)?;
+            result(cli.json, &written, || written.lines())
+        }
+        Command::LostWords => {
+            let answer = lost_words::answer(&configuration);
+            result(cli.json, &answer, || answer.lines())
         }
         Command::Status => {
             let status = status::look(&configuration)?;

@@ -3,7 +3,7 @@
 //! Public facts only; the private box key lies beside it, and the version's own bytes, so that a
 //! hub that lost them can be given them again.
 
-use std::{collections::BTreeSet, io, num::NonZeroU64};
+use std::{collections::BTreeSet, io, num::NonZeroU64, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tenwords_escrow::{keys::BoxKey, root::Source};
@@ -20,6 +20,7 @@ use tenwords_protocol::{
 use crate::{
     durable,
     exit::{Code, OrStop as _, Outcome, Stop},
+    kits,
     settings::Configuration,
 };
 
@@ -50,6 +51,14 @@ pub(crate) struct Record {
     pub(crate) check_line: String,
     /// The age recipient of updates.
     pub(crate) recipient: String,
+    /// The file that keeps it, of a box without a hub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kit: Option<PathBuf>,
+}
+
+/// Where the newest acknowledged version's bytes lie.
+pub(crate) fn bundle(configuration: &Configuration) -> PathBuf {
+    configuration.state(BUNDLE)
 }
 
 impl Record {
@@ -57,6 +66,14 @@ impl Record {
     /// is kept makes no difference to that.
     pub(crate) fn has(&self, source: &Source) -> bool {
         self.sources.iter().any(|known| *source == Source { kept_in: source.kept_in, ..known.clone() })
+    }
+
+    /// The newest acknowledged version's own bytes.
+    pub(crate) fn bundle(configuration: &Configuration) -> Outcome<Bundle> {
+        let path = bundle(configuration);
+        let cannot = || format!("{} cannot be read", path.display());
+        let text = durable::read_limited(&path, kits::LIMIT).or_stop(Code::Internal, cannot)?;
+        Bundle::parse(&text).or_stop(Code::Internal, cannot)
     }
 
     pub(crate) fn load(configuration: &Configuration) -> Outcome<Option<Self>> {

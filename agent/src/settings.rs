@@ -32,6 +32,9 @@ pub(crate) struct Settings {
     /// The client that opens and restores.
     #[serde(default = "default_client")]
     pub(crate) client: PathBuf,
+    /// What reads a datastore's folder where there is no server.
+    #[serde(default = "default_pbs_local")]
+    pub(crate) pbs_local: PathBuf,
     /// Small files that the escrow carries for the day of the recovery; those that are missing are
     /// passed over. At most 512 KiB in all. [`Settings::small_files`] knows the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -149,11 +152,16 @@ impl Configuration {
     fn check(&self) -> Outcome<()> {
         let settings = &self.settings;
         let PveSettings { etc, pct, qmrestore, pvesm } = &settings.pve;
-        let absolute = [("state", &settings.state), ("runtime", &settings.runtime), ("client", &settings.client)]
-            .into_iter()
-            .chain([("etc", etc), ("pct", pct), ("qmrestore", qmrestore), ("pvesm", pvesm)])
-            .chain(settings.sources.iter().flat_map(|s| [("key_file", &s.key_file), ("token_file", &s.token_file)]))
-            .find(|(_, path)| !path.is_absolute());
+        let absolute = [
+            ("state", &settings.state),
+            ("runtime", &settings.runtime),
+            ("client", &settings.client),
+            ("pbs_local", &settings.pbs_local),
+        ]
+        .into_iter()
+        .chain([("etc", etc), ("pct", pct), ("qmrestore", qmrestore), ("pvesm", pvesm)])
+        .chain(settings.sources.iter().flat_map(|s| [("key_file", &s.key_file), ("token_file", &s.token_file)]))
+        .find(|(_, path)| !path.is_absolute());
         if let Some((name, path)) = absolute {
             return Err(Stop::new(Code::Usage, format!("{name} = \"{}\" is not an absolute path", path.display())));
         }
@@ -172,6 +180,10 @@ fn default_state() -> PathBuf {
 
 fn default_runtime() -> PathBuf {
     "/run/tenwords-agent".into()
+}
+
+fn default_pbs_local() -> PathBuf {
+    "/usr/bin/pbs-local".into()
 }
 
 fn default_client() -> PathBuf {

@@ -33,19 +33,24 @@ const TOKEN_LIMIT: u64 = 4 << 10;
 
 /// The client named in the settings, with its private folder.
 pub(crate) fn client(settings: &Settings) -> Outcome<Client> {
+    client_at(settings, settings.client.clone())
+}
+
+/// The same with another program in its place.
+pub(crate) fn client_at(settings: &Settings, program: PathBuf) -> Outcome<Client> {
     let private = PrivateDir::open_or_create(&settings.runtime).map_err(|error| {
         let remedy = error.remedy();
         Stop::new(Code::Preflight, format!("the private folder {} cannot be used", settings.runtime.display()))
             .remedy(remedy)
             .because(error)
     })?;
-    if !settings.client.is_file() {
-        return Err(Stop::new(Code::Preflight, format!("there is no {}", settings.client.display())).remedy(
+    if !program.is_file() {
+        return Err(Stop::new(Code::Preflight, format!("there is no {}", program.display())).remedy(
             "install the package proxmox-backup-client, or name the program in the configuration (client = \"…\")",
         ));
     }
-    Client::new(settings.client.clone(), private)
-        .or_stop(Code::Usage, || format!("the client {} cannot be used", settings.client.display()))
+    Client::new(program.clone(), private)
+        .or_stop(Code::Usage, || format!("the client {} cannot be used", program.display()))
 }
 
 /// The facts that the root keeps of a configured source.
@@ -84,20 +89,29 @@ fn fact(
     })
 }
 
+/// How a source is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Its server, by the certificate that the root names.
+    Server,
+    /// Its datastore's folder, through a program that reads it: nobody shows a certificate there.
+    Folder,
+}
+
 /// A connection to a source of the root, with its secret.
 pub(crate) fn access(source: &Source, token: &TokenSecret) -> Outcome<Access> {
-    access_in(source, None, token)
+    access_in(source, None, token, Way::Server)
 }
 
 /// The same, in another namespace of that source.
-pub(crate) fn access_in(source: &Source, namespace: Option<&str>, token: &TokenSecret) -> Outcome<Access> {
+pub(crate) fn access_in(source: &Source, namespace: Option<&str>, token: &TokenSecret, way: Way) -> Outcome<Access> {
     let wrong = || format!("source {} of the escrow is not understood", source.id);
     let repository: Repository = written_repository(source).parse().or_stop(Code::GateRefused, wrong)?;
     let own = source.namespace.as_ref().map(ToString::to_string).unwrap_or_default();
     let namespace: Namespace = namespace.unwrap_or(&own).parse().or_stop(Code::GateRefused, wrong)?;
-    let pin = match source.certificate {
-        Certificate::Pinned(fingerprint) => Pin::Pinned(fingerprint),
-        Certificate::WebPki => Pin::WebPki,
+    let pin = match (way, source.certificate) {
+        (Way::Server, Certificate::Pinned(fingerprint)) => Pin::Pinned(fingerprint),
+        (Way::Server, Certificate::WebPki) | (Way::Folder, _) => Pin::WebPki,
     };
     let secret = Zeroizing::new(token.expose_text().to_owned());
     Access::new(repository, namespace, secret, pin).or_stop(Code::GateRefused, wrong)

@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 
 use pbs_driver::{compat, version};
 use serde::Serialize;
-use tenwords_protocol::{fingerprint::Fingerprint, time::Timestamp, v1::V1};
+use tenwords_protocol::{fingerprint::Fingerprint, time::Timestamp, v1::V1, version::StoredHeader};
 
 use crate::{
     exit::{Code, Outcome},
-    identity::Identity,
+    kits::Kits,
     record::Record,
     settings::Configuration,
     show::harmless,
     sources::{self, State},
+    standing::Standing,
 };
 
 /// What is known, and what is to be mended.
@@ -22,7 +23,9 @@ pub(crate) struct Status {
     protected: bool,
     box_name: String,
     box_id: String,
-    hub: String,
+    /// Absent for a box that no hub knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hub: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     escrow: Option<Escrow>,
     problems: Vec<Problem>,
@@ -47,15 +50,17 @@ struct Problem {
 }
 
 const MEND_KEY: &str = "put the key file back, or mend the configuration";
+const CEREMONY_WITH_KIT: &str = "run `tenwords-agent escrow create --kit FILE` with the customer at the console";
 const CEREMONY: &str = "run `tenwords-agent escrow create` with the customer at the console";
 
 /// Looks at the live keys, the record and the hub's newest header. No fact known is never good news.
 pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
-    let identity = Identity::required(configuration).map_err(|stop| match stop.code {
+    let standing = Standing::required(configuration).map_err(|stop| match stop.code {
         Code::Preflight => stop.with_code(Code::Unprotected),
         _ => stop,
     })?;
-    let record = Record::load(configuration)?;
+    let of = standing.facts();
+    let record = Record::load(configuration)?.filter(|record| record.box_id == of.id);
     let mut problems = Vec::new();
     let mut problem = |what: String, remedy: String| problems.push(Problem { what, remedy });
     let mut notes = of_client(configuration);
@@ -103,15 +108,19 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
     }
     match &record {
         None => problem("no ceremony has been held".into(), CEREMONY.into()),
-        Some(record) => match identity.connect(configuration)?.newest(identity.box_id) {
+        Some(record) if standing.identity().is_none() => match at_kit(record) {
+            Ok(note) => notes.push(note),
+            Err(what) => problem(what, CEREMONY_WITH_KIT.into()),
+        },
+        Some(record) => match of_hub(configuration, &standing) {
             Ok(Some(newest)) if newest.header.parts() == record.parts && newest.number == record.number => {}
             Ok(Some(newest)) => problem(
                 format!("the hub's newest version is {}, this box's is {}", newest.number, record.number),
                 "ask the operator who has stored the other one; then hold a new ceremony".into(),
             ),
             Ok(None) => problem("the hub has lost this box's escrow".into(), CEREMONY.into()),
-            Err(error) => problem(
-                format!("the hub was not asked: {error}"),
+            Err(stop) => problem(
+                format!("the hub was not asked: {stop}"),
                 "check the network and the hub, then ask again".into(),
             ),
         },
@@ -119,9 +128,9 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
     Ok(Status {
         v: V1,
         protected: problems.is_empty(),
-        box_name: harmless(&identity.box_name, 64),
-        box_id: identity.box_id.to_string(),
-        hub: identity.hub.to_string(),
+        box_name: harmless(&of.name, 64),
+        box_id: of.id.to_string(),
+        hub: standing.identity().map(|identity| identity.hub.to_string()),
         escrow: record.map(|record| Escrow {
             number: record.number.get(),
             code_number: record.code_number.get(),
@@ -133,6 +142,34 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
         problems,
         notes,
     })
+}
+
+fn of_hub(configuration: &Configuration, standing: &Standing) -> Outcome<Option<StoredHeader>> {
+    let Some(identity) = standing.identity() else { return Ok(None) };
+    Ok(identity.connect(configuration)?.newest(identity.box_id)?)
+}
+
+/// Of a box without a hub: the kit cannot be asked where it is kept. If it lies here still, it is compared.
+fn at_kit(record: &Record) -> Result<String, String> {
+    let Some(path) = &record.kit else { return Err("no hub and no kit keeps this box's escrow".into()) };
+    let shown = path.display();
+    match Kits::read(path) {
+        Ok(kit) => {
+            let same = kit.versions(record.box_id).iter().any(|stored| stored.header.parts() == record.parts);
+            match same {
+                true => Ok(format!(
+                    "no hub keeps the escrow: it is the kit {shown}, which lies on this box and would be lost with it; \
+                     keep a copy elsewhere, and not beside the ten words"
+                )),
+                false => Err(format!("the kit {shown} is not this box's newest escrow")),
+            }
+        }
+        Err(_) if !path.exists() => Ok(format!(
+            "no hub keeps the escrow: it is the kit that was written to {shown}; whether it is still kept, nobody here \
+             can tell"
+        )),
+        Err(stop) => Err(stop.what),
+    }
 }
 
 /// What is to be known of the client. The escrow does not hang on it, the next ceremony does.
@@ -156,7 +193,8 @@ impl Status {
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let word = if self.protected { "Protected" } else { "NOT PROTECTED" };
-        lines.push(format!("{word}: box {} ({}), hub {}", self.box_name, self.box_id, self.hub));
+        let hub = self.hub.as_ref().map_or_else(|| "without a hub".to_owned(), |hub| format!("hub {hub}"));
+        lines.push(format!("{word}: box {} ({}), {hub}", self.box_name, self.box_id));
         if let Some(escrow) = &self.escrow {
             let Escrow { number, code_number, sequence, made_at, check_line, keys } = escrow;
             lines.push(format!(

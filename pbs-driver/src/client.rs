@@ -35,6 +35,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Client {
     program: PathBuf,
+    /// Before every command's own arguments.
+    leading: Vec<OsString>,
     private: PrivateDir,
     limits: Limits,
 }
@@ -87,13 +89,20 @@ impl Client {
         if !program.is_absolute() {
             return Err(DriverError::Relative { path: program });
         }
-        Ok(Self { program, private, limits: Limits::default() })
+        Ok(Self { program, leading: Vec::new(), private, limits: Limits::default() })
     }
 
     /// The same with another patience.
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
+    }
+
+    /// The same with these arguments before every command: what makes a client of a program that is more
+    /// than one (`pbs-local --root DIR`).
+    #[must_use]
+    pub fn with_leading(self, leading: impl IntoIterator<Item = OsString>) -> Self {
+        Self { leading: leading.into_iter().collect(), ..self }
     }
 
     /// Its path.
@@ -128,7 +137,7 @@ impl Client {
         let ended = talk(
             &Talk {
                 program: &self.program,
-                args,
+                args: &self.led(args),
                 environment: &environment,
                 conversation,
                 spawn: self.limits.spawn,
@@ -196,7 +205,7 @@ impl Client {
         };
         let job = Job {
             program: &self.program,
-            args: work.args,
+            args: &self.led(work.args),
             environment: &environment,
             spawn: self.limits.spawn,
             whole: work.whole,
@@ -225,6 +234,10 @@ impl Client {
             exit => killed(exit),
         };
         Err(DriverError::Client { command, failure })
+    }
+
+    fn led(&self, args: &[OsString]) -> Vec<OsString> {
+        self.leading.iter().chain(args).cloned().collect()
     }
 
     fn is_there(&self, command: &'static str) -> Result<(), DriverError> {

@@ -56,6 +56,7 @@ pub mod pve;
 pub mod repository;
 pub mod restore;
 mod scrub;
+pub mod sealed;
 pub mod snapshot;
 pub mod status;
 mod texts;

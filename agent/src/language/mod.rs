@@ -9,10 +9,12 @@
 mod english;
 mod german;
 mod sentences;
+mod talk;
 
 use std::env;
 
 pub(crate) use sentences::Sentences;
+pub(crate) use talk::{Fresh, Protected, Talk};
 
 /// A language that the customer may read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,8 @@ use tenwords_protocol::directive::Directive;
 use super::{preflight::Failures, report::Missing};
 use crate::{
     exit::{Code, Outcome, Stop},
-    sources,
+    second_holder,
+    sources::{self, Way},
 };
 
 /// A source that answered, with everything needed to restore from it.
@@ -53,6 +54,7 @@ pub(super) fn connect<'a>(
     root: &'a Root,
     directive: Option<&Directive>,
     unfit: Option<&Stop>,
+    way: Way,
 ) -> Outcome<Answers<'a>> {
     let facts = root.facts();
     let mut answers = Answers::default();
@@ -67,7 +69,7 @@ pub(super) fn connect<'a>(
                 namespaces.push(Some(namespace.as_str()));
             }
         }
-        for result in ask(client, source, facts.secrets.tokens.get(&source.id), &namespaces) {
+        for result in ask(client, source, facts.secrets.tokens.get(&source.id), &namespaces, way) {
             match result {
                 Ok(source) => answers.connected.push(source),
                 Err(stop) => {
@@ -124,6 +126,7 @@ fn ask<'a>(
     source: &'a Source,
     token: Option<&TokenSecret>,
     namespaces: &[Option<&str>],
+    way: Way,
 ) -> Vec<Outcome<Connected<'a>>> {
     let stop = |error: &DriverError| sources::stop_of(source, error);
     let no_token = || {
@@ -131,7 +134,7 @@ fn ask<'a>(
             .remedy("restore it by hand: the keys are in place after this recovery")
     };
     let probed = token.ok_or_else(no_token).and_then(|token| {
-        status::probe(client, &sources::access(source, token)?).map_err(|error| stop(&error))?;
+        status::probe(client, &sources::access_in(source, None, token, way)?).map_err(|error| stop(&error))?;
         Ok(token)
     });
     let token = match probed {
@@ -139,8 +142,10 @@ fn ask<'a>(
         Err(stop) => return vec![Err(stop)],
     };
     let listed = namespaces.iter().map(|namespace| {
-        let access = sources::access_in(source, *namespace, token)?;
-        let snapshots = snapshot::list(client, &access, None).map_err(|error| stop(&error))?;
+        let access = sources::access_in(source, *namespace, token, way)?;
+        let mut snapshots = snapshot::list(client, &access, None).map_err(|error| stop(&error))?;
+        // The escrow itself is no backup of anything.
+        snapshots.retain(|info| !second_holder::is_group(&info.snapshot.group().to_string()));
         Ok(Connected { source, access, snapshots })
     });
     listed.collect()

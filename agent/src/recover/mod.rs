@@ -6,10 +6,12 @@
 
 mod claim;
 mod connect;
+mod former;
 mod install;
-mod open;
+mod origin;
 pub(crate) mod plan;
 mod preflight;
+mod proof;
 mod pve;
 mod report;
 mod restore;
@@ -22,26 +24,31 @@ use pbs_driver::{
     pve::{Node, StorageCfg},
 };
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
-use tenwords_escrow::{code::RecoveryCode, gate::GatedKey, root::Root, select::date};
-use tenwords_protocol::{fingerprint::Fingerprint, ticket::Ticket, v1::V1};
+use tenwords_escrow::{code::RecoveryCode, gate::GatedKey, root::Root};
+use tenwords_protocol::{fingerprint::Fingerprint, ticket::Ticket, time::Timestamp, v1::V1};
 
 use self::{
     claim::Claimed,
     install::ToInstall,
-    open::OpenedEscrow,
+    origin::{Folder, Origin},
     plan::{Keyring, Plan, Planner},
     report::{Closure, Escrow, Missing, Report, Stopwatch},
     target::TargetFolder,
 };
 use crate::{
-    ceremony::{self, History, Material, Place},
+    ceremony::{self, History, Made, Material, Place},
     cli, enroll,
     exit::{Code, OrStop as _, Outcome, Stop},
     interrupt,
+    language::Fresh,
+    opening::{self, Candidates, OpenedEscrow},
     seat::Seat,
     settings::Configuration,
+    shelf::Shelf,
     show::{harmless, size},
-    sources, words,
+    sources::{self, Way},
+    standing::BoxFacts,
+    words,
 };
 
 /// `recover`.
@@ -57,12 +64,15 @@ pub(crate) fn run(
 
     // Words that come by a descriptor are read before any child is started that could inherit it.
     let given = args.code_fd.map(words::from_descriptor).transpose()?;
+    let asks = given.is_none();
     seat.say("1 Looking at this machine …");
-    let client = sources::client(&configuration.settings);
+    let opened_folder = args.datastore.as_deref().map(|path| Folder::open(configuration, path)).transpose()?;
+    let (client, folder) = match opened_folder {
+        Some((client, folder)) => (Ok(client), Some(folder)),
+        None => (sources::client(&configuration.settings), None),
+    };
     let mut failures = preflight::machine(configuration, &client, &into);
-    if given.is_none()
-        && let Err(stop) = seat.is_taken()
-    {
+    if asks && let Err(stop) = seat.is_taken() {
         failures.add_stop(&stop);
     }
     failures.into_outcome("before the words")?;
@@ -70,39 +80,59 @@ pub(crate) fn run(
     let node = sources::node(&configuration.settings)?;
     watch.lap("preflight");
 
-    seat.say("2 Claiming …");
-    let mut claimed = Claimed::make(configuration, || ticket(seat))?;
-    preflight::clock(claimed.hub_time()).into_outcome("before the words")?;
-    let box_name = harmless(&claimed.identity.box_name, 64);
-    let box_id = claimed.identity.box_id;
-    let rehearsal = claimed.reply().rehearsal;
-    let lost_at = claimed.reply().lost_at;
-    let target = TargetFolder::look(&into, box_id)?;
-    let versions = open::versions_to_try(&claimed, args.version)?;
-    let directive = claimed.hub.directive(box_id)?;
+    seat.say(if args.is_without_hub() { "2 Fetching the escrow, without the hub …" } else { "2 Claiming …" });
+    let mut origin = Origin::make(configuration, args, &client, ticket, seat)?;
+    if let Some(claimed) = origin.claimed() {
+        preflight::clock(claimed.hub_time()).into_outcome("before the words")?;
+    }
+    let (rehearsal, lost_at) = (origin.rehearsal(args), origin.lost_at(args));
+    // A folder that is read has no server that could be put in place, and is no box's new life.
+    let is_reading = rehearsal || folder.is_some();
+    let name = origin.name();
+    let early = origin.box_id().map(|box_id| TargetFolder::look(&into, box_id)).transpose()?;
     watch.lap("claim");
     interrupt::check()?;
 
-    seat.say(&format!("3 Box {box_name}{}. The ten words open it.", if rehearsal { " (a rehearsal)" } else { "" }));
-    let (opened, code) = open::open(given, &client, &claimed, &versions, args.version, &box_name, seat)?;
+    let (sentences, talk) = (seat.sentences(), seat.talk());
+    let practice = if rehearsal { " (a rehearsal)" } else { "" };
+    seat.say(&format!("3 Box {name}{practice}. The ten words open it."));
+    let (opened, code, place, directive, updates, former) = {
+        let holder = origin.holder();
+        let candidates = Candidates::of(holder, args.version)?;
+        let heading = (sentences.to_be_recovered)(&name);
+        let (opened, code) = candidates.open(given, &client, &heading, seat)?;
+        let directive = holder.directive(opened.number)?;
+        let former = candidates.versions(opened.escrow.root().facts().box_id).to_vec();
+        let updates = candidates.updates(&opened);
+        let place = holder.place(opened.number);
+        (opened, code, place, directive, updates, former)
+    };
     watch.lap("words and opening");
 
     let root = opened.escrow.root();
     let facts = root.facts();
+    let (box_id, box_name) = (facts.box_id, harmless(&facts.box_name, 64));
+    let target = early.map_or_else(|| TargetFolder::look(&into, box_id), Ok)?;
     let check_line = root.check_line().or_stop(Code::Internal, || "the check line cannot be made".into())?;
-    let fresh = format!(
-        "escrow of {}, code {}, sequence {}, version {} at the hub, check line {check_line}",
-        date(facts.made_at),
-        facts.code.number,
-        facts.sequence,
-        opened.number
-    );
-    seat.say(&format!("4 Opened: {fresh}"));
-    let mut notes: Vec<String> = opened.older.map(|older| older.to_string()).into_iter().collect();
-    notes.extend(open::notes_of_opening(&opened, &versions));
+    let fresh = (talk.fresh)(&Fresh {
+        made_at: facts.made_at,
+        code: facts.code.number.get(),
+        sequence: facts.sequence.get(),
+        place: &place,
+        check_line: &check_line.to_string(),
+    });
+    seat.say(&format!("4 {fresh}"));
+    let mut notes: Vec<String> = opened
+        .older
+        .iter()
+        .map(|older| (talk.older_code)(older.opened.number.get(), older.made_at, older.newest.get()))
+        .collect();
+    notes.extend(opening::notes(&opened, updates));
     notes.iter().for_each(|note| seat.say(&format!("  note: {note}")));
-    open::confirm(args, &fresh, seat)?;
-    open::prove(configuration, &mut claimed, &opened)?;
+    proof::confirm(args, &fresh, seat)?;
+    if let Origin::Hub(claimed) = &mut origin {
+        proof::prove(configuration, claimed, &opened)?;
+    }
     watch.lap("prove");
     interrupt::check()?;
 
@@ -112,16 +142,23 @@ pub(crate) fn run(
     let units = connect::note_of_units(root, &configuration.state("recovered-files"));
     units.iter().for_each(|note| seat.say(&format!("  note: {note}")));
     seat.say("5 Connecting …");
-    let keyring = Keyring::new(&client, opened.escrow.keys())?;
-    let unfit = pve::unfit(node.as_ref(), root, rehearsal);
-    let answers = connect::connect(&client, root, directive.as_ref(), unfit.as_ref()).map_err(|stop| match &units {
-        // What may be missing for a way to the server is said where it is missing.
-        Some(note) => {
-            let remedy = stop.remedy.clone().unwrap_or_default();
-            stop.remedy(format!("{note}. Otherwise: {remedy}"))
+    let unfit = pve::unfit(node.as_ref(), root, is_reading);
+    let way = match &folder {
+        Some(folder) => {
+            facts.trust.sources.iter().try_for_each(|source| folder.name(source.datastore.as_str()))?;
+            Way::Folder
         }
-        None => stop,
-    })?;
+        None => Way::Server,
+    };
+    let answers =
+        connect::connect(&client, root, directive.as_ref(), unfit.as_ref(), way).map_err(|stop| match &units {
+            // What may be missing for a way to the server is said where it is missing.
+            Some(note) => {
+                let remedy = stop.remedy.clone().unwrap_or_default();
+                stop.remedy(format!("{note}. Otherwise: {remedy}"))
+            }
+            None => stop,
+        })?;
     answers.lines().iter().for_each(|line| seat.say(&format!("  {line}")));
     let connect::Answers { connected, mut missing, notes: of_sources } = answers;
     missing.extend(not_kept);
@@ -130,8 +167,18 @@ pub(crate) fn run(
     watch.lap("connect");
     interrupt::check()?;
 
+    let mut keys = opened.escrow.keys().clone();
+    let lacking = former::lacking(&connected, &keys, &former);
+    if asks && !lacking.is_empty() {
+        former::ask(&lacking, origin.holder(), &client, &mut keys, seat)?;
+    }
+    let lacking: Vec<_> = lacking.into_iter().filter(|lacking| !lacking.is_held(&keys)).collect();
+    notes.extend(lacking.iter().map(former::Lacking::note));
+    let keyring = Keyring::new(&client, &keys)?;
+    watch.lap("former codes");
+
     seat.say("6 The plan:");
-    let ground = pve::ground(node.as_ref(), rehearsal)?;
+    let ground = pve::ground(node.as_ref(), is_reading)?;
     let planner =
         Planner { client: &client, keyring: &keyring, trust: &facts.trust, ground: &ground, into: &into, lost_at };
     let plan = planner.plan(&connected, directive.as_ref());
@@ -145,9 +192,11 @@ pub(crate) fn run(
     let mut installed = install::Installed::default();
     if rehearsal {
         notes.push("a rehearsal puts no key, token or source in place".to_owned());
+    } else if folder.is_some() {
+        notes.push("a recovery from a datastore's folder puts no key, token or source in place".to_owned());
     } else {
         seat.say("7 Putting keys, tokens and sources in place …");
-        installed = install_sources(configuration, node.as_ref(), root, opened.escrow.keys());
+        installed = install_sources(configuration, node.as_ref(), root, &keys);
         if let Err(stop) = enroll::pin_operators(configuration, &facts.trust.operators) {
             notes.push(format!("the operators' keys could not be pinned on this machine: {stop}"));
         }
@@ -172,18 +221,22 @@ pub(crate) fn run(
     drop(keyring);
 
     let escrow = Escrow {
-        version: opened.number.get(),
+        version: origin.number(opened.number),
+        place,
         code_number: facts.code.number.get(),
         sequence: facts.sequence.get(),
         made_at: facts.made_at.to_string(),
         check_line: check_line.to_string(),
         opened_by_client: opened.escrow.not_by_client().is_empty(),
     };
-    let mut closing_version = None;
-    if !rehearsal && !interrupt::is_ending() {
+    let mut closing = None;
+    if !is_reading && !interrupt::is_ending() {
         seat.say("9 Closing with a ceremony under the same words …");
-        match close(configuration, &claimed, &client, opened, &code) {
-            Ok(number) => closing_version = Some(number),
+        match close(configuration, &origin, &client, opened, &keys, &code) {
+            Ok(made) => {
+                notes.extend(made.warnings.iter().cloned());
+                closing = Some(made);
+            }
             Err(stop) => missing.push(Missing {
                 what: "the closing ceremony".to_owned(),
                 why: stop.in_one_line(),
@@ -200,7 +253,7 @@ pub(crate) fn run(
     {
         notes.push(format!("{stop}: a later run would clear what was restored, so name another --into then"));
     }
-    if missing.is_empty() && !interrupt::is_ending() {
+    if missing.is_empty() && !interrupt::is_ending() && origin.claimed().is_some() {
         Claimed::forget(configuration);
     }
     watch.lap("closing ceremony");
@@ -216,8 +269,9 @@ pub(crate) fn run(
         missing,
         installed: installed.paths,
         recovered_files,
-        closing_version,
-        closure: closure(rehearsal, claimed.is_proven(), closing_version),
+        closing_version: closing.as_ref().and_then(|made| origin.number(made.number)),
+        closing_kit: closing.as_ref().and_then(|made| made.kit.clone()),
+        closure: closure(is_reading, &origin, closing.is_some()),
         notes: notes.iter().map(|note| harmless(note, 600)).collect(),
         phases: watch.into_phases(),
     })
@@ -264,34 +318,47 @@ fn install_sources(
 
 // === 9: close ===
 
-/// A ceremony under the same words.
+/// A ceremony under the same words; without a hub into a kit of its own.
 fn close(
     configuration: &Configuration,
-    claimed: &Claimed,
+    origin: &Origin,
     client: &Client,
     opened: OpenedEscrow,
+    keys: &BTreeMap<Fingerprint, Arc<GatedKey>>,
     code: &RecoveryCode,
-) -> Outcome<u64> {
-    let (root, keys) = opened.escrow.into_parts();
+) -> Outcome<Made> {
+    let (root, _) = opened.escrow.into_parts();
     let (label, sequence) = (root.facts().code, root.facts().sequence);
-    let history = History::ask(configuration, &claimed.identity, &claimed.hub)?.and(sequence);
-    let material = Material::of_recovery(root.into_facts(), &keys);
-    let place = Place { configuration, identity: &claimed.identity, hub: &claimed.hub, client };
-    let made = ceremony::hold(&place, material, &history, label, code, &mut UnwrapErr(SysRng))?;
-    Ok(made.number.get())
+    let of = BoxFacts { id: root.facts().box_id, name: root.facts().box_name.clone() };
+    let hub = origin.claimed().map(|claimed| &claimed.hub);
+    let history = History::ask(configuration, of.id, hub)?.and(sequence);
+    let material = Material::of_recovery(root.into_facts(), keys);
+    let kit = configuration.state(&format!("escrow-{}.kit", Timestamp::now().unix()));
+    let shelf = match hub {
+        Some(hub) => Shelf::Hub(hub),
+        None => Shelf::Kit(&kit),
+    };
+    let place = Place { configuration, of: &of, shelf, client };
+    ceremony::hold(&place, material, &history, label, code, &mut UnwrapErr(SysRng))
 }
 
-fn closure(rehearsal: bool, proven: bool, closing: Option<u64>) -> Vec<Closure> {
-    if rehearsal {
+fn closure(is_reading: bool, origin: &Origin, closed: bool) -> Vec<Closure> {
+    if is_reading {
         return Vec::new();
     }
     let line = |done: bool, what: &str| Closure { what: what.into(), state: if done { "proven" } else { "open" } };
-    vec![
-        line(proven, "the lost box's certificate is revoked at the hub"),
-        line(closing.is_some(), "the escrow is renewed on this machine, under the same words"),
+    let mut lines = vec![
+        line(origin.is_proven(), "the lost box's certificate is revoked at the hub"),
+        line(closed, "the escrow is renewed on this machine, under the same words"),
+    ];
+    if origin.claimed().is_none() {
+        lines.push(line(false, "the new kit is kept away from this machine, and not beside the ten words"));
+    }
+    lines.extend([
         line(false, "the PBS token is rotated (the lost box still has the old one)"),
         line(false, "other secrets of the lost box are rotated"),
         line(false, "the first new backup of each guest is there, under an escrowed key"),
         line(false, "a new code is drawn, if anybody but the customer saw the words"),
-    ]
+    ]);
+    lines
 }

@@ -31,6 +31,9 @@ pub(crate) struct Report {
     /// The closing ceremony's version, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) closing_version: Option<u64>,
+    /// The kit of the closing ceremony, where there is no hub.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) closing_kit: Option<PathBuf>,
     pub(crate) closure: Vec<Closure>,
     pub(crate) notes: Vec<String>,
     pub(crate) phases: Vec<Phase>,
@@ -38,7 +41,11 @@ pub(crate) struct Report {
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Escrow {
-    pub(crate) version: u64,
+    /// The hub's number; a kit has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) version: Option<u64>,
+    /// Where it lay, for a person.
+    pub(crate) place: String,
     pub(crate) code_number: u64,
     pub(crate) sequence: u64,
     pub(crate) made_at: String,
@@ -190,6 +197,9 @@ impl Report {
         }
         for path in &self.installed {
             lines.push(format!("  {}", path.display()));
+        }
+        if let Some(kit) = &self.closing_kit {
+            lines.push(format!("\nThe new escrow is the kit {}: keep it away from here.", kit.display()));
         }
         if !self.recovered_files.is_empty() {
             lines.push("\nSmall files of the lost box (nothing was written to their own paths):".to_owned());

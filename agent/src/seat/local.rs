@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use super::{Moment, Seat, progress::Progress};
 use crate::{
     exit::Outcome,
-    language::{Charset, Language, Sentences},
+    language::{Charset, Language},
     terminal::Terminal,
     words,
 };
@@ -53,8 +53,8 @@ impl Seat for Local {
         self.terminal().map(drop)
     }
 
-    fn sentences(&self) -> &'static Sentences {
-        Language::of_environment().sentences()
+    fn language(&self) -> Language {
+        Language::of_environment()
     }
 
     fn say(&mut self, text: &str) {

@@ -10,7 +10,10 @@ use tenwords_escrow::{code::RecoveryCode, door::AgePart};
 use zeroize::Zeroizing;
 
 pub(crate) use self::local::Local;
-use crate::{exit::Outcome, language::Sentences};
+use crate::{
+    exit::Outcome,
+    language::{Language, Sentences, Talk},
+};
 
 /// A place where somebody reads and answers. What is said may be lost without harm; what is asked is
 /// answered or is an error.
@@ -18,8 +21,18 @@ pub(crate) trait Seat {
     /// Whether there is anybody who can be asked.
     fn is_taken(&mut self) -> Outcome<()>;
 
-    /// In the customer's language.
-    fn sentences(&self) -> &'static Sentences;
+    /// The customer's language.
+    fn language(&self) -> Language;
+
+    /// What is said of single words and answers.
+    fn sentences(&self) -> &'static Sentences {
+        self.language().sentences()
+    }
+
+    /// What is said around them.
+    fn talk(&self) -> &'static Talk {
+        self.language().talk()
+    }
 
     /// Says lines.
     fn say(&mut self, text: &str);

@@ -16,10 +16,10 @@ use tenwords_protocol::{
 
 use crate::{
     exit::{Code, Outcome, Stop},
-    identity::Identity,
     record::Record,
     settings::Configuration,
     show::harmless,
+    standing::{BoxFacts, Standing},
 };
 
 /// More of a name than this is cut, in characters; a root's box name has at most 128 bytes.
@@ -50,7 +50,7 @@ pub(crate) struct Escrow {
 pub(crate) struct Facts {
     pub(super) box_name: String,
     pub(super) box_id: BoxId,
-    /// Where the hub listens for agents.
+    /// Where the hub listens for agents; a dash for a box without one.
     pub(super) hub: String,
     pub(super) operator: Option<String>,
     pub(super) phone: Option<String>,
@@ -74,23 +74,26 @@ pub(crate) struct Date {
 impl Facts {
     /// The facts of the newest escrow, from what this box keeps of itself.
     pub(crate) fn of_newest(configuration: &Configuration) -> Outcome<Self> {
-        let identity = Identity::required(configuration)?;
-        let record = Record::load(configuration)?.filter(|record| record.box_id == identity.box_id);
+        let standing = Standing::required(configuration)?;
+        let of = standing.facts();
+        let record = Record::load(configuration)?.filter(|record| record.box_id == of.id);
         let record = record.ok_or_else(|| {
             Stop::new(Code::Preflight, "nothing is escrowed yet, so there is no code that a sheet could be for")
                 .remedy("hold the ceremony: `tenwords-agent escrow create --sheet FILE.pdf`")
         })?;
         let Record { code_number, made_at, keys, check_line, .. } = record;
-        Ok(Self::new(&identity, &configuration.settings.operator, Escrow { code_number, made_at, keys, check_line }))
+        let hub = standing.identity().map(|identity| &identity.hub);
+        let escrow = Escrow { code_number, made_at, keys, check_line };
+        Ok(Self::new(&of, hub, &configuration.settings.operator, escrow))
     }
 
     /// The facts of an escrow of this box.
-    pub(crate) fn new(identity: &Identity, operator: &Operator, escrow: Escrow) -> Self {
+    pub(crate) fn new(of: &BoxFacts, hub: Option<&HubAddress>, operator: &Operator, escrow: Escrow) -> Self {
         let Escrow { code_number, made_at, keys, check_line } = escrow;
         Self {
-            box_name: line(&identity.box_name, NAME).unwrap_or_else(|| "?".into()),
-            box_id: identity.box_id,
-            hub: url(&identity.hub),
+            box_name: line(&of.name, NAME).unwrap_or_else(|| "?".into()),
+            box_id: of.id,
+            hub: hub.map_or_else(|| "-".to_owned(), url),
             operator: operator.name.as_ref().and_then(|name| line(name, NAME)),
             phone: operator.phone.as_ref().and_then(|phone| line(phone, PHONE)),
             date: Date::of(made_at),

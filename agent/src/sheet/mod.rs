@@ -25,7 +25,7 @@ use std::{
 
 use clap::Args;
 use serde::Serialize;
-use tenwords_protocol::v1::V1;
+use tenwords_protocol::{time::Timestamp, v1::V1};
 
 pub(crate) use self::facts::{Escrow, Facts, Operator};
 use self::page::Paper;
@@ -82,6 +82,11 @@ type Write = fn(&str, &Path, u32, &[u8]) -> io::Result<()>;
 enum Kind {
     Pdf,
     Text,
+}
+
+/// A moment's day, as a sheet in this language writes it.
+pub(crate) fn day(time: Timestamp, of: Language) -> String {
+    (language::sentences(of).date)(facts::Date::of(time))
 }
 
 /// The sheet of the newest escrow, from what the box knows of itself; nobody is asked.

@@ -208,7 +208,7 @@ impl Machine {
     /// # Errors
     /// Something did not come as it should.
     pub fn ceremony(&self, spelled: impl FnOnce(&str) -> Zeroizing<String>) -> Result<Zeroizing<String>> {
-        let mut terminal = self.at_terminal(&["escrow", "create"])?;
+        let mut terminal = self.at_terminal(&["escrow", "create", "--new-code"])?;
         if let Err(error) = terminal.expect("Write these ten words on your sheet", LONG) {
             // Before the words are drawn there is nothing to hide.
             let shown = terminal.transcript();

@@ -1,0 +1,303 @@
+//! The ceremony: the live keys under ten words, proven, stored, fetched back and proven again.
+//!
+//! `escrow create` holds it with a fresh code at a terminal, or under the code that the box has; a
+//! recovery ends with one under the code that it was given. [`material`] is what goes under the words,
+//! [`choice`] which words they are. Interrupted anywhere before the push, nothing has changed but the
+//! private folder; after it, the hub has one more version, which the next ceremony follows.
+
+mod choice;
+mod history;
+mod material;
+
+use std::{collections::BTreeSet, num::NonZeroU64, path::PathBuf};
+
+use pbs_driver::Client;
+use rand::{CryptoRng, rand_core::UnwrapErr, rngs::SysRng};
+use serde::Serialize;
+use tenwords_escrow::{
+    code::RecoveryCode,
+    keys::{AgeIdentity, BoxKey, WordsKey},
+    root::{CodeLabel, Root, RootFacts},
+    verify::{VerifiedEscrow, VerifiedKeyPart},
+};
+use tenwords_protocol::{fingerprint::Fingerprint, ticket::HubAddress, time::Timestamp, v1::V1, version::Bundle};
+
+use self::{
+    choice::{Chosen, FormerSheet, Setting},
+    material::Key,
+};
+pub(crate) use self::{history::History, material::Material};
+use crate::{
+    cli::Create,
+    exit::{Code, OrStop as _, Outcome, Stop},
+    interrupt, kits,
+    language::{Protected, Talk},
+    openers::ByClient,
+    record::Record,
+    recover::plan::chain,
+    seat::Seat,
+    second_holder,
+    settings::Configuration,
+    sheet,
+    shelf::Shelf,
+    show::harmless,
+    sources,
+    standing::{BoxFacts, Standing},
+};
+
+/// What a ceremony has made.
+#[derive(Debug, Serialize)]
+pub(crate) struct Made {
+    v: V1,
+    box_id: String,
+    box_name: String,
+    /// The hub's number for the version; in a kit the escrow's own sequence.
+    pub(crate) number: NonZeroU64,
+    code_number: NonZeroU64,
+    sequence: NonZeroU64,
+    keys: Vec<Fingerprint>,
+    pub(crate) check_line: String,
+    files: Vec<String>,
+    /// The file that was written as a kit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kit: Option<PathBuf>,
+    /// Whether a hub has it.
+    at_hub: bool,
+    /// The snapshots in which the box's own backup servers hold it too.
+    second_holders: Vec<String>,
+    pub(crate) warnings: Vec<String>,
+    #[serde(skip)]
+    former: Option<FormerSheet>,
+}
+
+/// `escrow create`.
+pub(crate) fn run(configuration: &Configuration, asked: &Create, seat: &mut dyn Seat) -> Outcome<Made> {
+    asked.sheet.as_deref().map_or(Ok(()), sheet::check)?;
+    asked.kit.as_deref().map_or(Ok(()), kits::check)?;
+    let mut rng = UnwrapErr(SysRng);
+    let standing = standing(configuration, asked, &mut rng)?;
+    let client = sources::client(&configuration.settings)?;
+    seat.is_taken()?;
+    let talk = seat.talk();
+    seat.say(talk.looking);
+    let mut material = Material::gather(configuration, Some(&client))?;
+    let of = standing.facts();
+    let hub = standing.identity().map(|identity| identity.connect(configuration)).transpose()?;
+    let shelf = shelf(hub.as_ref(), asked)?;
+    let history = History::ask(configuration, of.id, hub.as_ref())?;
+    material.tell(seat);
+    let setting = Setting { configuration, of: &of, shelf: &shelf, client: &client };
+    let chosen = choice::choose(asked, &history, &setting, &mut material, seat, &mut rng)?;
+    let Chosen { label, code, is_new, former } = chosen;
+
+    let address = standing.identity().map(|identity| &identity.hub);
+    let sheet = asked.sheet.as_deref().map(|file| {
+        let facts = sheet_facts(&material, configuration, &of, address, label.number)?;
+        sheet::write(&facts, file, &asked.look)
+    });
+    let sheet = sheet.transpose()?;
+    let printed = sheet.as_ref().map_or(Ok(()), |sheet| sheet.have_printed(seat, &asked.look));
+    let name = harmless(&of.name, 64);
+    let held = printed.and_then(|()| if is_new { seat.hand_over(&name, label.number.get(), &code) } else { Ok(()) });
+    let held = held.and_then(|()| {
+        interrupt::check()?;
+        seat.say(talk.working);
+        let place = Place { configuration, of: &of, shelf, client: &client };
+        hold(&place, material, &history, label, &code, &mut rng)
+    });
+    let mut made = held.map_err(|stop| {
+        sheet.iter().for_each(sheet::Written::take_back);
+        let remedy = stop.remedy.clone().unwrap_or_else(|| "run the same command again".to_owned());
+        match is_new {
+            true => stop.remedy(format!("destroy the sheet of code {}, it protects nothing; {remedy}", label.number)),
+            false => stop.remedy(remedy),
+        }
+    })?;
+    made.former = former;
+    if let (Some(path), true) = (&asked.kit, made.at_hub) {
+        made.kit = Some(kits::write(path, &Record::bundle(configuration)?)?);
+    }
+    Ok(made)
+}
+
+/// Which box it is. One that no hub knows becomes a box with its first kit.
+fn standing(configuration: &Configuration, asked: &Create, rng: &mut impl CryptoRng) -> Outcome<Standing> {
+    if let Some(standing) = Standing::load(configuration)? {
+        return Ok(standing);
+    }
+    if asked.kit.is_none() {
+        return Standing::required(configuration).map_err(|stop| match stop.remedy.clone() {
+            Some(remedy) => stop.remedy(format!("{remedy}; or, without any hub, say --kit FILE")),
+            None => stop,
+        });
+    }
+    let name = asked.box_name.clone().unwrap_or_else(crate::enroll::hostname);
+    Ok(Standing::Alone(BoxFacts::new(&name, rng)))
+}
+
+fn shelf<'a>(hub: Option<&'a crate::hub::Hub>, asked: &'a Create) -> Outcome<Shelf<'a>> {
+    match (hub, &asked.kit) {
+        (Some(hub), _) => Ok(Shelf::Hub(hub)),
+        (None, Some(path)) => Ok(Shelf::Kit(path)),
+        (None, None) => Err(Stop::new(Code::Usage, "no hub keeps this box's escrow, and no kit is named")
+            .remedy("say where the kit goes: `escrow create --kit FILE`, on a medium that leaves this box")),
+    }
+}
+
+/// The sheet of an escrow that is still to be made.
+fn sheet_facts(
+    material: &Material,
+    configuration: &Configuration,
+    of: &BoxFacts,
+    hub: Option<&HubAddress>,
+    code_number: NonZeroU64,
+) -> Outcome<sheet::Facts> {
+    let check_line = material.trust.check_line(of.id);
+    let check_line = check_line.or_stop(Code::Internal, || "the check line cannot be made".into())?.to_string();
+    let escrow = sheet::Escrow { code_number, made_at: Timestamp::now(), keys: material.keys(), check_line };
+    Ok(sheet::Facts::new(of, hub, &configuration.settings.operator, escrow))
+}
+
+/// Where a ceremony is held.
+pub(crate) struct Place<'a> {
+    pub(crate) configuration: &'a Configuration,
+    pub(crate) of: &'a BoxFacts,
+    pub(crate) shelf: Shelf<'a>,
+    pub(crate) client: &'a Client,
+}
+
+/// Everything after the words are known.
+pub(crate) fn hold(
+    place: &Place<'_>,
+    material: Material,
+    history: &History,
+    label: CodeLabel,
+    code: &RecoveryCode,
+    rng: &mut impl CryptoRng,
+) -> Outcome<Made> {
+    let Place { configuration, of, shelf, client } = place;
+    let opener = ByClient(client);
+    let parts = material.wrap(client, &opener, code)?;
+    let (words_key, box_key, age_identity) = (WordsKey::generate(rng), BoxKey::generate(rng), AgeIdentity::generate());
+    let recipient = age_identity.public().to_string();
+    let Material { keys, trust, secrets, mut warnings } = material;
+    let files = secrets.files.iter().map(|file| file.path.to_string()).collect();
+    let root = Root::new(RootFacts {
+        box_id: of.id,
+        box_name: of.name.clone(),
+        code: label,
+        sequence: history.next_sequence()?,
+        made_at: Timestamp::now(),
+        parts: parts.iter().map(VerifiedKeyPart::entry).collect(),
+        trust,
+        secrets,
+        words_key,
+        box_key: box_key.public(),
+        identity: age_identity,
+    })
+    .or_stop(Code::Usage, || "what is to be escrowed does not hold together".into())?;
+    let check_line = root.check_line().or_stop(Code::Internal, || "the check line cannot be made".into())?.to_string();
+    let escrow = VerifiedEscrow::new(&root, parts, env!("CARGO_PKG_VERSION"), code)
+        .or_stop(Code::GateRefused, || "the escrow did not open as it was made; nothing was stored".into())?;
+    keys.values().try_for_each(Key::check_untouched)?;
+
+    let (stored, back) = shelf.put(of.id, escrow.bundle())?;
+    let proven = escrow.read_back(stored, &back, code, &opener).map_err(|error| {
+        Stop::new(Code::GateRefused, "what was given back is not what was stored there; the box is NOT protected by it")
+            .remedy("tell the operator, then run the same command again")
+            .because(error)
+    })?;
+    keys.values().try_for_each(Key::check_untouched).map_err(|stop| {
+        stop.remedy(
+            "a version with the former key was stored; find out who changes it, then run the same command again",
+        )
+    })?;
+
+    let facts = root.facts();
+    let header = &proven.stored().header;
+    let kit = match shelf {
+        Shelf::Kit(path) => Some(std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())),
+        Shelf::Hub(_) => None,
+    };
+    let record = Record {
+        v: V1,
+        box_id: of.id,
+        number: proven.stored().number,
+        code_number: facts.code.number,
+        code_id: facts.code.id,
+        sequence: facts.sequence,
+        made_at: facts.made_at,
+        root_sha256: header.facts().root_sha256,
+        parts: header.parts().to_vec(),
+        keys: facts.parts.keys().copied().collect::<BTreeSet<_>>(),
+        sources: facts.trust.sources.clone(),
+        check_line: check_line.clone(),
+        recipient,
+        kit: kit.clone(),
+    };
+    if kit.is_some() {
+        of.keep(configuration)?;
+    }
+    record.keep(configuration, &box_key, escrow.bundle())?;
+    let second_holders = to_second_holders(client, &root, escrow.bundle(), &mut warnings);
+    Ok(Made {
+        v: V1,
+        box_id: of.id.to_string(),
+        box_name: harmless(&of.name, 64),
+        number: record.number,
+        code_number: record.code_number,
+        sequence: record.sequence,
+        keys: facts.parts.keys().copied().collect(),
+        check_line,
+        files,
+        at_hub: kit.is_none(),
+        kit,
+        second_holders,
+        warnings,
+        former: None,
+    })
+}
+
+/// The sealed parts beside the backups that they are for. A backup server that is down costs a second
+/// holder and no escrow.
+fn to_second_holders(client: &Client, root: &Root, bundle: &Bundle, warnings: &mut Vec<String>) -> Vec<String> {
+    let facts = root.facts();
+    let mut held = Vec::new();
+    for source in &facts.trust.sources {
+        let Some(token) = facts.secrets.tokens.get(&source.id) else { continue };
+        let stored = sources::access(source, token)
+            .map_err(|stop| stop.in_one_line())
+            .and_then(|access| second_holder::store(client, &access, bundle).map_err(|error| chain(&error)));
+        match stored {
+            Ok(snapshot) => held.push(format!("{} {snapshot}", source.id)),
+            Err(why) => warnings.push(format!(
+                "source {} is no second holder of this version: {why}; the next ceremony tries again",
+                source.id
+            )),
+        }
+    }
+    held
+}
+
+impl Made {
+    /// For a person.
+    pub(crate) fn lines(&self, talk: &Talk) -> Vec<String> {
+        let done = Protected {
+            box_name: &self.box_name,
+            box_id: &self.box_id,
+            keys: self.keys.len(),
+            number: self.number.get(),
+            kit: self.kit.as_deref().filter(|_| !self.at_hub),
+        };
+        let numbers = (talk.numbers)(self.code_number.get(), self.sequence.get(), &self.check_line);
+        let mut lines = vec![(talk.protected)(&done), format!("  {numbers}")];
+        lines.extend(self.keys.iter().map(|key| format!("  key {}", key.short())));
+        lines.extend(self.second_holders.iter().map(|held| format!("  second holder: {held}")));
+        lines.extend(self.kit.iter().filter(|_| self.at_hub).map(|kit| format!("  kit {}", kit.display())));
+        lines.extend(self.warnings.iter().map(|warning| format!("  {}{}", talk.warning, harmless(warning, 400))));
+        if let Some(FormerSheet { number, is_needed }) = self.former {
+            lines.push(if is_needed { (talk.need_former)(number) } else { (talk.destroy_former)(number) });
+        }
+        lines
+    }
+}

@@ -1,0 +1,125 @@
+//! English.
+
+use tenwords_escrow::select::date;
+
+use super::{Fresh, Protected, Talk};
+
+pub(super) static TALK: Talk = Talk {
+    looking: "Looking at what is to be escrowed …",
+    to_be_escrowed: "To be escrowed:",
+    source: |id, server, key| format!("source {id:<12} at {server}, key {key}"),
+    unused_key: |key| format!("key    {key} (no source backs up with it now)"),
+    file: |path, bytes| format!("file   {path} ({bytes} bytes)"),
+    operators: |count| format!("operator keys pinned: {count}"),
+    warning: "WARNING: ",
+    keep_or_draw: |code, since| {
+        format!(
+            "This box has code {code} since {}. Keep it and type its ten words (k), or draw a new one (n)?",
+            date(since)
+        )
+    },
+    keep: "k",
+    draw: "n",
+    one_of_both: "Type k to keep the code, n to draw a new one; Ctrl-C gives up and changes nothing.",
+    to_be_kept: |code| format!("Code {code} is kept: its ten words are needed."),
+    keep_former: |former, newest| {
+        format!(
+            "These are the words of code {former}; the newest is code {newest}. Make code {former} this box's code again?"
+        )
+    },
+    new_code: |new, former| {
+        format!(
+            "A new code, number {new}, is drawn. Code {former} stays this box's code until the new words have been \
+             typed back: keep that sheet until then. It goes on opening what was stored under it."
+        )
+    },
+    only_former: |count, code, since| {
+        let keys = if count == 1 { "1 key is" } else { &format!("{count} keys are") };
+        format!(
+            "{keys} on no file of this box any more, and lie under code {code} ({}). With its ten words they are \
+             carried forward; without them only that sheet opens them.",
+            date(since)
+        )
+    },
+    working: "Wrapping, opening again in two ways, storing and fetching back …",
+    protected: |done| {
+        let Protected { box_name, box_id, keys, number, kit } = done;
+        let keys = if *keys == 1 { "its key was".to_owned() } else { format!("its {keys} keys were") };
+        let stored = match kit {
+            None => format!("stored as version {number}, fetched back and opened again."),
+            Some(kit) => format!(
+                "stored in the kit {}, read back and opened again. No hub has it: keep the kit away from this box, and \
+                 not beside the ten words.",
+                kit.display()
+            ),
+        };
+        format!(
+            "Protected: box {box_name} ({box_id}); {keys} opened by proxmox-backup-client and by our own reading, {stored}"
+        )
+    },
+    numbers: |code, sequence, check_line| format!("code {code}, sequence {sequence}, check line {check_line}"),
+    destroy_former: |code| format!("The sheet of code {code} opens nothing that the new one does not: destroy it."),
+    need_former: |code| {
+        format!("Keep the sheet of code {code} too: backups whose keys are not on this box open with its words only.")
+    },
+    take_sheet: |code, since| format!("Take the sheet with code {code}, of {}.", date(since)),
+    opens_none: |lowest, highest| {
+        let codes = if lowest == highest { format!("code {lowest}") } else { format!("codes {lowest} to {highest}") };
+        format!("these words open no version of this box ({codes})")
+    },
+    not_tried: |count| format!("{count} older codes were not tried and can be named"),
+    passed_over: |numbers| format!("version {numbers} is not an escrow of ours and was passed over"),
+    older_code: |opened, since, newest| {
+        format!("these words open code {opened} ({}); the newest escrow is under code {newest}", date(since))
+    },
+    fresh: |fresh| {
+        let Fresh { made_at, code, sequence, place, check_line } = fresh;
+        format!(
+            "Opened: escrow of {}, code {code}, sequence {sequence}, {place}, check line {check_line}",
+            date(*made_at)
+        )
+    },
+    older_would_show: "Whoever hides newer versions would show an older date and number here.",
+    does_it_fit: "Does this fit?",
+    needs_former: |snapshot, code, since| {
+        format!("{snapshot} needs a key that lies under code {code} ({}), not under these words.", date(since))
+    },
+    have_former: "Have you the sheet of that code?",
+    former_words: |code| format!("The ten words of code {code} are asked for."),
+    lost_alive: &[
+        "The ten words are lost, and this box is alive: nothing is lost yet.",
+        "",
+        "The keys are still on this box, so it can be given new words now:",
+        "",
+        "  1. Hold a new ceremony and draw a new code: `tenwords-agent escrow create`,",
+        "     or \"New ten words\" at the console. No old words are needed for it.",
+        "  2. Write the new words on a new sheet, by hand, and type them back once.",
+        "     Until then nothing changes; from then on the new sheet counts.",
+        "  3. If the old sheet turns up again, ask your operator whether older backups",
+        "     still need it before you destroy it. If it may have been read by",
+        "     somebody, tell your operator that too.",
+        "",
+        "Do it today: if this box is lost before, the backups cannot be opened.",
+    ],
+    lost_dead: &[
+        "The ten words are lost, and so is the box. The honest answer:",
+        "",
+        "Nobody can open the encrypted backups without the ten words: not the",
+        "operator, not the hub, not the makers of this program. There is no second",
+        "way in and no reset. Whoever offers one for money is lying.",
+        "",
+        "What may still help, in this order:",
+        "  1. The disk of the lost box, even a damaged one: the keys are on it, in",
+        "     /etc/pve/priv/storage/*.enc. Do not write to it; have it imaged.",
+        "  2. Another sheet, also of an older code: it opens what was escrowed then.",
+        "     Safe, bank, notary, the person who held the ceremony.",
+        "  3. Some words unreadable or in doubt? Type what you have: the recovery",
+        "     looks for one wrong or two swapped words.",
+        "  4. A paper key or master key of Proxmox Backup Server, if one was made.",
+        "  5. Another node of the same cluster: it has the same keys.",
+        "  6. Backups without encryption, copies elsewhere, the guests' own exports.",
+        "",
+        "If none of these exists, the backups stay closed. Keep them all the same,",
+        "as long as a sheet may turn up.",
+    ],
+};

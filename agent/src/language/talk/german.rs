@@ -1,0 +1,142 @@
+//! German, as one speaks to a customer: Sie.
+
+use tenwords_protocol::time::Timestamp;
+
+use super::{Fresh, Protected, Talk};
+
+fn date(time: Timestamp) -> String {
+    crate::sheet::day(time, crate::language::Language::German)
+}
+
+pub(super) static TALK: Talk = Talk {
+    looking: "Es wird nachgesehen, was zu hinterlegen ist …",
+    to_be_escrowed: "Hinterlegt wird:",
+    source: |id, server, key| format!("Quelle {id:<12} auf {server}, Schlüssel {key}"),
+    unused_key: |key| format!("Schlüssel {key} (damit sichert derzeit keine Quelle)"),
+    file: |path, bytes| format!("Datei  {path} ({bytes} Byte)"),
+    operators: |count| format!("Schlüssel von Betreuern: {count}"),
+    warning: "ACHTUNG: ",
+    keep_or_draw: |code, since| {
+        format!(
+            "Diese Box hat seit {} den Code {code}. Behalten und seine zehn Wörter tippen (b), oder einen neuen \
+             ziehen (n)?",
+            date(since)
+        )
+    },
+    keep: "b",
+    draw: "n",
+    one_of_both: "Bitte b für behalten oder n für neu; Strg-C bricht ab und ändert nichts.",
+    to_be_kept: |code| format!("Code {code} wird behalten: Seine zehn Wörter werden gebraucht."),
+    keep_former: |former, newest| {
+        format!(
+            "Das sind die Wörter von Code {former}; der neueste ist Code {newest}. Soll Code {former} wieder der Code \
+             dieser Box sein?"
+        )
+    },
+    new_code: |new, former| {
+        format!(
+            "Ein neuer Code mit der Nummer {new} wird gezogen. Code {former} bleibt der Code dieser Box, bis die neuen \
+             Wörter abgetippt sind: Bewahren Sie sein Blatt bis dahin auf. Was unter ihm hinterlegt wurde, öffnet er \
+             weiterhin."
+        )
+    },
+    only_former: |count, code, since| {
+        let keys = if count == 1 { "1 Schlüssel liegt" } else { &format!("{count} Schlüssel liegen") };
+        format!(
+            "{keys} in keiner Datei dieser Box mehr, aber unter Code {code} ({}). Mit dessen zehn Wörtern wird das \
+             übernommen; ohne sie öffnet es nur jenes Blatt.",
+            date(since)
+        )
+    },
+    working: "Es wird verschlossen, auf zwei Wegen geöffnet, hinterlegt und zurückgeholt …",
+    protected: |done| {
+        let Protected { box_name, box_id, keys, number, kit } = done;
+        let keys =
+            if *keys == 1 { "ihr Schlüssel wurde".to_owned() } else { format!("ihre {keys} Schlüssel wurden") };
+        let stored = match kit {
+            None => format!("als Version {number} hinterlegt, zurückgeholt und noch einmal geöffnet."),
+            Some(kit) => format!(
+                "in das Kit {} geschrieben, zurückgelesen und noch einmal geöffnet. Kein Hub hat es: Bewahren Sie das \
+                 Kit nicht bei dieser Box auf und nicht bei den zehn Wörtern.",
+                kit.display()
+            ),
+        };
+        format!(
+            "Geschützt: Box {box_name} ({box_id}); {keys} von proxmox-backup-client und von uns selbst geöffnet, {stored}"
+        )
+    },
+    numbers: |code, sequence, check_line| format!("Code {code}, Folge {sequence}, Prüfzeile {check_line}"),
+    destroy_former: |code| {
+        format!("Das Blatt von Code {code} öffnet nichts, was das neue nicht auch öffnet: Bitte vernichten Sie es.")
+    },
+    need_former: |code| {
+        format!(
+            "Bewahren Sie auch das Blatt von Code {code} auf: Sicherungen, deren Schlüssel nicht auf dieser Box sind, \
+             öffnet nur dieses."
+        )
+    },
+    take_sheet: |code, since| format!("Bitte nehmen Sie das Blatt mit Code {code} vom {}.", date(since)),
+    opens_none: |lowest, highest| {
+        let codes = if lowest == highest { format!("Code {lowest}") } else { format!("Code {lowest} bis {highest}") };
+        format!("diese Wörter öffnen keine Version dieser Box ({codes})")
+    },
+    not_tried: |count| format!("{count} ältere Codes wurden nicht versucht und können genannt werden"),
+    passed_over: |numbers| format!("Version {numbers} ist keine Hinterlegung von uns und wurde übergangen"),
+    older_code: |opened, since, newest| {
+        format!("diese Wörter öffnen Code {opened} ({}); die neueste Hinterlegung hat Code {newest}", date(since))
+    },
+    fresh: |fresh| {
+        let Fresh { made_at, code, sequence, place, check_line } = fresh;
+        format!(
+            "Geöffnet: Hinterlegung vom {}, Code {code}, Folge {sequence}, {place}, Prüfzeile {check_line}",
+            date(*made_at)
+        )
+    },
+    older_would_show: "Wer neuere Versionen verbirgt, würde hier ein älteres Datum und eine kleinere Zahl zeigen.",
+    does_it_fit: "Passt das?",
+    needs_former: |snapshot, code, since| {
+        format!(
+            "{snapshot} braucht einen Schlüssel, der unter Code {code} ({}) liegt, nicht unter diesen Wörtern.",
+            date(since)
+        )
+    },
+    have_former: "Haben Sie das Blatt dieses Codes?",
+    former_words: |code| format!("Bitte geben Sie die zehn Wörter von Code {code} ein."),
+    lost_alive: &[
+        "Die zehn Wörter sind verloren, aber diese Box lebt: Noch ist nichts verloren.",
+        "",
+        "Die Schlüssel liegen noch auf dieser Box; sie kann jetzt neue Wörter bekommen:",
+        "",
+        "  1. Ziehen Sie einen neuen Code: `tenwords-agent escrow create`, oder an",
+        "     der Konsole \"Neue zehn Wörter\". Die alten Wörter braucht es dazu nicht.",
+        "  2. Schreiben Sie die neuen Wörter von Hand auf ein neues Blatt und tippen",
+        "     Sie sie einmal ab. Bis dahin ändert sich nichts; danach gilt das neue.",
+        "  3. Taucht das alte Blatt wieder auf, fragen Sie Ihren Betreuer, ob ältere",
+        "     Sicherungen es noch brauchen, bevor Sie es vernichten. Könnte es jemand",
+        "     gelesen haben, sagen Sie ihm auch das.",
+        "",
+        "Tun Sie es heute: Geht diese Box vorher verloren, bleiben die Sicherungen zu.",
+    ],
+    lost_dead: &[
+        "Die zehn Wörter sind verloren, und die Box auch. Die ehrliche Antwort:",
+        "",
+        "Ohne die zehn Wörter öffnet niemand die verschlüsselten Sicherungen: nicht",
+        "der Betreuer, nicht der Hub, nicht wir, die dieses Programm machen. Es gibt",
+        "keinen zweiten Weg. Wer Ihnen für Geld einen anbietet, lügt.",
+        "",
+        "Was noch helfen kann, in dieser Reihenfolge:",
+        "  1. Die Platte der Box, auch eine beschädigte: Die Schlüssel liegen in",
+        "     /etc/pve/priv/storage/*.enc. Nichts darauf schreiben, Abbild ziehen.",
+        "  2. Ein anderes Blatt, auch von einem älteren Code: Es öffnet, was damals",
+        "     hinterlegt wurde. Tresor, Bank, Notar, wer dabei war.",
+        "  3. Einige Wörter unleserlich? Tippen Sie, was Sie haben: Ein falsches oder",
+        "     zwei vertauschte Wörter findet die Suche.",
+        "  4. Papierschlüssel oder Hauptschlüssel des Proxmox Backup Server, wenn es",
+        "     einen gibt.",
+        "  5. Ein anderer Knoten desselben Clusters: Er hat dieselben Schlüssel.",
+        "  6. Unverschlüsselte Sicherungen, Kopien anderswo, Exporte der Gäste.",
+        "",
+        "Gibt es nichts davon, bleiben die Sicherungen zu. Bewahren Sie sie trotzdem",
+        "auf, solange ein Blatt auftauchen kann.",
+    ],
+};

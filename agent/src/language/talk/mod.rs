@@ -1,0 +1,232 @@
+//! What ceremony, drills and recovery say around the ten words: one table of sentences, one column per
+//! language, in the form of [`super::Sentences`].
+
+mod english;
+mod german;
+
+use std::path::Path;
+
+use tenwords_escrow::select::NoneOpened;
+use tenwords_protocol::time::Timestamp;
+
+use super::Language;
+
+/// All of it. A moment in a sentence is shown as its day.
+pub(crate) struct Talk {
+    // === the ceremony ===
+    pub(crate) looking: &'static str,
+    /// Above what is escrowed.
+    pub(crate) to_be_escrowed: &'static str,
+    /// A source by its name, its server and its key.
+    pub(crate) source: fn(&str, &str, &str) -> String,
+    /// A key that nothing backs up with now.
+    pub(crate) unused_key: fn(&str) -> String,
+    /// A file and its bytes.
+    pub(crate) file: fn(&str, usize) -> String,
+    /// How many operator keys are pinned.
+    pub(crate) operators: fn(usize) -> String,
+    /// Before something that is to be heeded.
+    pub(crate) warning: &'static str,
+    /// Asks whether the code that the box has is kept; the letters are those of [`Self::keep`] and
+    /// [`Self::draw`].
+    pub(crate) keep_or_draw: fn(u64, Timestamp) -> String,
+    pub(crate) keep: &'static str,
+    pub(crate) draw: &'static str,
+    /// Neither letter was typed.
+    pub(crate) one_of_both: &'static str,
+    /// Above the entry of a code that is kept.
+    pub(crate) to_be_kept: fn(u64) -> String,
+    /// The words are those of a former code: asks whether that one is to be the box's again.
+    pub(crate) keep_former: fn(u64, u64) -> String,
+    /// A new code, where there was another before.
+    pub(crate) new_code: fn(u64, u64) -> String,
+    /// So many keys are on no file of this box, and under the former code.
+    pub(crate) only_former: fn(usize, u64, Timestamp) -> String,
+    pub(crate) working: &'static str,
+    /// The one sentence.
+    pub(crate) protected: fn(&Protected<'_>) -> String,
+    /// Code, sequence, check line.
+    pub(crate) numbers: fn(u64, u64, &str) -> String,
+    /// The former sheet is of no use any more.
+    pub(crate) destroy_former: fn(u64) -> String,
+    /// The former sheet is still needed.
+    pub(crate) need_former: fn(u64) -> String,
+
+    // === the words open something, or nothing ===
+    /// Which sheet is asked for.
+    pub(crate) take_sheet: fn(u64, Timestamp) -> String,
+    /// The codes that were tried, by their lowest and highest number.
+    pub(crate) opens_none: fn(u64, u64) -> String,
+    pub(crate) not_tried: fn(usize) -> String,
+    /// These versions are no escrow.
+    pub(crate) passed_over: fn(&str) -> String,
+    /// The words are those of this code and day; the newest is another.
+    pub(crate) older_code: fn(u64, Timestamp, u64) -> String,
+    pub(crate) fresh: fn(&Fresh<'_>) -> String,
+    pub(crate) older_would_show: &'static str,
+    pub(crate) does_it_fit: &'static str,
+
+    // === former codes ===
+    /// A snapshot whose key lies under this code.
+    pub(crate) needs_former: fn(&str, u64, Timestamp) -> String,
+    pub(crate) have_former: &'static str,
+    pub(crate) former_words: fn(u64) -> String,
+
+    // === the words are lost ===
+    pub(crate) lost_alive: &'static [&'static str],
+    pub(crate) lost_dead: &'static [&'static str],
+}
+
+/// Which escrow was opened.
+pub(crate) struct Fresh<'a> {
+    pub(crate) made_at: Timestamp,
+    pub(crate) code: u64,
+    pub(crate) sequence: u64,
+    /// Where it lay.
+    pub(crate) place: &'a str,
+    pub(crate) check_line: &'a str,
+}
+
+/// What a ceremony has come to.
+pub(crate) struct Protected<'a> {
+    pub(crate) box_name: &'a str,
+    pub(crate) box_id: &'a str,
+    pub(crate) keys: usize,
+    /// The hub's number, unless it is a kit.
+    pub(crate) number: u64,
+    pub(crate) kit: Option<&'a Path>,
+}
+
+impl Language {
+    /// Its sentences around the words.
+    pub(crate) const fn talk(self) -> &'static Talk {
+        match self {
+            Self::English => &english::TALK,
+            Self::German => &german::TALK,
+        }
+    }
+}
+
+impl Talk {
+    /// Never "wrong password": what the words were tried on.
+    pub(crate) fn none_opened(&self, none: &NoneOpened) -> String {
+        let (lowest, highest) = none.codes;
+        let mut text = (self.opens_none)(lowest.get(), highest.get());
+        if none.left_out > 0 {
+            text.push_str(&format!("; {}", (self.not_tried)(none.left_out)));
+        }
+        if !none.refused.is_empty() {
+            let numbers: Vec<_> = none.refused.iter().map(|(number, _)| number.to_string()).collect();
+            text.push_str(&format!("; {}", (self.passed_over)(&numbers.join(", "))));
+        }
+        text
+    }
+
+    /// Every sentence once, with examples in it.
+    #[cfg(test)]
+    fn all(&self, at: Timestamp) -> Vec<String> {
+        // Taken apart, so that a sentence which is missing here does not compile.
+        let Self {
+            looking,
+            to_be_escrowed,
+            source,
+            unused_key,
+            file,
+            operators,
+            warning,
+            keep_or_draw,
+            keep: _,
+            draw: _,
+            one_of_both,
+            to_be_kept,
+            keep_former,
+            new_code,
+            only_former,
+            working,
+            protected,
+            numbers,
+            destroy_former,
+            need_former,
+            take_sheet,
+            opens_none,
+            not_tried,
+            passed_over,
+            older_code,
+            fresh,
+            older_would_show,
+            does_it_fit,
+            needs_former,
+            have_former,
+            former_words,
+            lost_alive,
+            lost_dead,
+        } = self;
+        let plain =
+            [looking, to_be_escrowed, warning, one_of_both, working, older_would_show, does_it_fit, have_former];
+        let done = |kit| Protected { box_name: "mill", box_id: "3f2b", keys: 2, number: 7, kit };
+        let made = [
+            source("pbs", "pbs.example", "0e:ab"),
+            unused_key("0e:ab"),
+            file("/etc/hosts", 120),
+            operators(2),
+            keep_or_draw(2, at),
+            to_be_kept(2),
+            keep_former(1, 2),
+            new_code(2, 1),
+            only_former(2, 1, at),
+            protected(&done(None)),
+            protected(&done(Some(Path::new("/media/box.kit")))),
+            numbers(2, 41, "7K3M"),
+            destroy_former(1),
+            need_former(1),
+            take_sheet(2, at),
+            opens_none(1, 1),
+            opens_none(1, 3),
+            not_tried(4),
+            passed_over("3, 4"),
+            older_code(1, at, 2),
+            fresh(&Fresh { made_at: at, code: 2, sequence: 41, place: "x", check_line: "7K3M" }),
+            needs_former("ct/101", 1, at),
+            former_words(1),
+        ];
+        let pages = lost_alive.iter().chain(*lost_dead).filter(|line| !line.is_empty());
+        plain.iter().map(|text| (**text).to_owned()).chain(made).chain(pages.map(|line| (*line).to_owned())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::language::Charset;
+
+    #[test]
+    fn no_language_leaves_a_sentence_empty_or_in_english() -> Result<(), Box<dyn std::error::Error>> {
+        let at: Timestamp = "2026-03-03T12:00:00Z".parse()?;
+        let english = Language::English.talk().all(at);
+        for language in Language::ALL {
+            let said = language.talk().all(at);
+            assert!(said.len() + 4 > english.len());
+            for sentence in &said {
+                assert!(!sentence.trim().is_empty());
+                assert!(language == Language::English || !english.contains(sentence), "{language:?}: {sentence}");
+                let fitted = Charset::Ascii.fit(sentence);
+                assert_eq!(fitted.matches('?').count(), sentence.matches('?').count(), "{language:?}: {fitted}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn s45_no_line_of_the_honest_answer_is_wider_than_a_console() {
+        for language in Language::ALL {
+            let Talk { lost_alive, lost_dead, .. } = language.talk();
+            for page in [lost_alive, lost_dead] {
+                assert!(page.len() <= 22, "{language:?}: it does not fit one screen");
+                for line in *page {
+                    let width = Charset::Ascii.fit(line).chars().count();
+                    assert!(width <= 78, "{language:?}: {line}");
+                }
+            }
+        }
+    }
+}

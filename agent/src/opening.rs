@@ -1,0 +1,304 @@
+//! Asks for the ten words, and tries them on what somebody keeps of a box.
+//!
+//! Ceremony, drills and recovery come through here. Headers and places sort the attempts; what opens
+//! has proved itself.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU64,
+};
+
+use pbs_driver::Client;
+use tenwords_escrow::{
+    code::RecoveryCode,
+    door::{self, AgePart},
+    open::Parts,
+    select::{Candidate, MAX_TRIED, NoneOpened, Opened, SelectError, Selection, TryError},
+};
+use tenwords_protocol::{
+    directive::Directive,
+    id::BoxId,
+    part::PartName,
+    version::{Kind, StoredHeader},
+};
+
+use crate::{
+    exit::{Code, OrStop as _, Outcome, Stop},
+    hub::{Hub, HubError},
+    kits::Kits,
+    openers::{ByClient, ByClientError},
+    recover::plan::chain,
+    seat::Seat,
+};
+
+/// How often the words may be typed wrong before the command ends.
+const ATTEMPTS: usize = 3;
+/// On how many of the newest codes' roots a slip is searched for: one is a minute's work.
+const ROOTS_SEARCHED: usize = 2;
+
+/// An opened escrow, with what the client said of each key.
+pub(crate) type OpenedEscrow = Opened<ByClientError>;
+
+/// Who keeps versions that the words may open.
+#[derive(Clone, Copy)]
+pub(crate) enum Holder<'a> {
+    Hub { hub: &'a Hub, box_id: BoxId },
+    Kits(&'a Kits),
+}
+
+/// What the words are tried on: for each box that it may be, its versions.
+pub(crate) struct Candidates<'a> {
+    holder: Holder<'a>,
+    boxes: Vec<OfBox>,
+}
+
+struct OfBox {
+    id: BoxId,
+    versions: Vec<StoredHeader>,
+    selection: Selection,
+}
+
+// === impl Holder ===
+
+impl Holder<'_> {
+    fn boxes(&self) -> Vec<BoxId> {
+        match self {
+            Self::Hub { box_id, .. } => vec![*box_id],
+            Self::Kits(kits) => kits.boxes(),
+        }
+    }
+
+    /// The headers that the words may need: the one that was named, or the newest until so many codes
+    /// are among them as are tried.
+    fn versions(&self, of: BoxId, named: Option<NonZeroU64>) -> Outcome<Vec<StoredHeader>> {
+        match (self, named) {
+            (Self::Kits(kits), _) => Ok(kits.versions(of)),
+            (Self::Hub { hub, .. }, Some(number)) => Ok(hub.version(of, number)?.into_iter().collect()),
+            (Self::Hub { hub, .. }, None) => Ok(hub.versions_until(of, has_enough)?),
+        }
+    }
+
+    fn parts(&self, of: BoxId, stored: &StoredHeader) -> Result<Parts, HubError> {
+        match self {
+            Self::Hub { hub, .. } => hub.parts(of, stored),
+            Self::Kits(kits) => kits.parts(stored.number).ok_or(HubError::NotFound),
+        }
+    }
+
+    /// Where a version lies, for a person.
+    pub(crate) fn place(&self, number: NonZeroU64) -> String {
+        match self {
+            Self::Hub { .. } => format!("version {number} at the hub"),
+            Self::Kits(kits) => kits.place(number),
+        }
+    }
+
+    /// What is suggested to restore.
+    pub(crate) fn directive(&self, number: NonZeroU64) -> Outcome<Option<Directive>> {
+        match self {
+            Self::Hub { hub, box_id } => Ok(hub.directive(*box_id)?),
+            Self::Kits(kits) => Ok(kits.directive(number)),
+        }
+    }
+}
+
+fn has_enough(versions: &[StoredHeader]) -> bool {
+    let facts = versions.iter().map(|stored| stored.header.facts());
+    let codes: BTreeSet<_> = facts.filter(|facts| facts.kind == Kind::Ceremony).map(|facts| facts.code_id).collect();
+    codes.len() > MAX_TRIED
+}
+
+// === impl Candidates ===
+
+impl<'a> Candidates<'a> {
+    /// Of a holder; `named` is a version that a person asked for.
+    pub(crate) fn of(holder: Holder<'a>, named: Option<NonZeroU64>) -> Outcome<Self> {
+        let (mut boxes, mut why) = (Vec::new(), None);
+        for id in holder.boxes() {
+            let versions = holder.versions(id, named)?;
+            match Selection::choose(&versions, named) {
+                Ok(selection) => boxes.push(OfBox { id, versions, selection }),
+                Err(error) => why = Some(error),
+            }
+        }
+        if boxes.is_empty() {
+            return Err(why.unwrap_or(SelectError::NoCeremony))
+                .or_stop(Code::Preflight, || "there is nothing that ten words could open".to_owned())
+                .map_err(|stop| {
+                    stop.remedy("ask the operator whether this is the right box, and what versions are kept of it")
+                });
+        }
+        Ok(Self { holder, boxes })
+    }
+
+    /// The version that is tried first.
+    pub(crate) fn newest(&self) -> Option<&Candidate> {
+        self.boxes.first().and_then(|of_box| of_box.selection.candidates().first())
+    }
+
+    /// All headers of a box that were asked for.
+    pub(crate) fn versions(&self, of: BoxId) -> &[StoredHeader] {
+        self.boxes.iter().find(|of_box| of_box.id == of).map_or(&[], |of_box| &of_box.versions)
+    }
+
+    /// How many updates lie on what was opened.
+    pub(crate) fn updates(&self, opened: &OpenedEscrow) -> usize {
+        let root_sha256 = opened.escrow.root_sha256();
+        let facts = self.versions(opened.escrow.root().facts().box_id).iter().map(|stored| stored.header.facts());
+        let listed = facts.filter(|facts| facts.kind == Kind::Update && facts.root_sha256 == root_sha256).count();
+        match self.holder {
+            Holder::Hub { .. } => listed,
+            Holder::Kits(kits) => listed + kits.updates(opened.number),
+        }
+    }
+
+    /// Asks for the words, if they were not given, and opens with them. `heading` says above them what
+    /// for.
+    pub(crate) fn open(
+        &self,
+        given: Option<RecoveryCode>,
+        client: &Client,
+        heading: &str,
+        seat: &mut dyn Seat,
+    ) -> Outcome<(OpenedEscrow, RecoveryCode)> {
+        let left_out: usize = self.boxes.iter().map(|of_box| of_box.selection.left_out()).sum();
+        if left_out > 0 {
+            seat.say(&format!("  {left_out} older codes are not tried unless a version is named (--version N)"));
+        }
+        // What the words were tried on, for the search for a slip.
+        let roots = RefCell::new(BTreeMap::new());
+        if let Some(code) = given {
+            let opened = self.try_words(&code, client, &roots).map_err(|error| refused(error, seat))?;
+            return Ok(with_reading(opened, code));
+        }
+        let (sentences, talk) = (seat.sentences(), seat.talk());
+        let mut heading = match self.newest() {
+            Some(newest) => {
+                format!("{heading}\n{}", (talk.take_sheet)(newest.code.number.get(), newest.made_at))
+            }
+            None => heading.to_owned(),
+        };
+        let mut before = None;
+        for attempt in 1..=ATTEMPTS {
+            let code = match before.take() {
+                None => seat.words(&heading)?,
+                Some(refused) => {
+                    let newest: Vec<AgePart> = roots.take().into_values().rev().take(ROOTS_SEARCHED).collect();
+                    seat.words_again(&heading, refused, &newest)?
+                }
+            };
+            seat.say(sentences.opening);
+            match self.try_words(&code, client, &roots) {
+                Ok(opened) => return Ok(with_reading(opened, code)),
+                Err(TryError::NoneOpened(none)) if attempt < ATTEMPTS => {
+                    heading = format!("{}.\n{}", talk.none_opened(&none), sentences.look_again);
+                    seat.say(&heading);
+                    before = Some(code);
+                }
+                Err(error) => return Err(refused(error, seat)),
+            }
+        }
+        Err(Stop::new(Code::Internal, "the words were not asked for"))
+    }
+
+    fn try_words(
+        &self,
+        code: &RecoveryCode,
+        client: &Client,
+        roots: &RefCell<BTreeMap<(BoxId, NonZeroU64), AgePart>>,
+    ) -> Result<OpenedEscrow, TryError<HubError>> {
+        let mut none: Option<NoneOpened> = None;
+        for OfBox { id, versions, selection } in &self.boxes {
+            let tried = selection.try_words(*id, code, &ByClient(client), |number| {
+                let stored = versions.iter().find(|stored| stored.number == number).ok_or(HubError::NotFound)?;
+                let parts = self.holder.parts(*id, stored)?;
+                if let Some(root) = parts.get(&PartName::Root).and_then(|root| door::check_root(root).ok()) {
+                    roots.borrow_mut().insert((*id, number), root);
+                }
+                Ok(parts)
+            });
+            match tried {
+                Err(TryError::NoneOpened(this)) => {
+                    none = Some(match none {
+                        Some(other) => both(other, this),
+                        None => this,
+                    });
+                }
+                result => return result,
+            }
+        }
+        Err(TryError::NoneOpened(none.unwrap_or(NoneOpened {
+            codes: (NonZeroU64::MIN, NonZeroU64::MIN),
+            left_out: 0,
+            older_versions: 0,
+            refused: Vec::new(),
+        })))
+    }
+}
+
+fn both(mut one: NoneOpened, other: NoneOpened) -> NoneOpened {
+    one.codes = (one.codes.0.min(other.codes.0), one.codes.1.max(other.codes.1));
+    one.left_out += other.left_out;
+    one.older_versions += other.older_versions;
+    one.refused.extend(other.refused);
+    one
+}
+
+/// The code in the reading that opened: what is done with it afterwards goes under exactly that.
+fn with_reading(mut opened: OpenedEscrow, typed: RecoveryCode) -> (OpenedEscrow, RecoveryCode) {
+    let code = opened.other_reading.take().unwrap_or(typed);
+    (opened, code)
+}
+
+fn refused(error: TryError<HubError>, seat: &dyn Seat) -> Stop {
+    match error {
+        TryError::Fetch { number, source } => {
+            let stop = Stop::from(source);
+            Stop::new(stop.code, format!("version {number} cannot be fetched: {}", stop.what))
+                .remedy(stop.remedy.unwrap_or_else(|| "run the same command again".into()))
+        }
+        TryError::NoneOpened(none) => {
+            let older = match none.older_versions {
+                0 => String::new(),
+                n => format!("; {n} older versions were not tried, and the operator can name one (--version N)"),
+            };
+            let damaged = match none.refused.is_empty() {
+                true => "",
+                false => {
+                    " If the sheet is the right one, tell the operator: what the hub keeps is not what this box stored."
+                }
+            };
+            Stop::new(Code::WordsWrong, seat.talk().none_opened(&none)).remedy(format!(
+                "take the sheet with the right code number and date, and run the same command again{older}. Nothing \
+                 was changed.{damaged} Whoever has lost the words: `tenwords-agent lost-words`"
+            ))
+        }
+        TryError::Refused { number, source } => Stop::new(
+            Code::GateRefused,
+            format!("the words open version {number}, and what is kept beside it is not what was stored"),
+        )
+        .remedy("nothing was installed; tell the operator. An older version can be named with --version N")
+        .because(source),
+        other => Stop::new(Code::Internal, other.to_string()),
+    }
+}
+
+/// What is to be known of how it was opened.
+pub(crate) fn notes(opened: &OpenedEscrow, updates: usize) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (key, error) in opened.escrow.not_by_client() {
+        let why = if error.is_the_clients_own() { "could not be driven" } else { "did not open the copy" };
+        notes.push(format!(
+            "key {}: proxmox-backup-client {why} ({}); our own reading opened it, and it passed the same gate",
+            key.short(),
+            chain(error)
+        ));
+    }
+    if updates > 0 {
+        notes.push(format!(
+            "{updates} updates lie on this ceremony, which this agent does not read yet: keys and tokens in them are missing here"
+        ));
+    }
+    notes
+}
