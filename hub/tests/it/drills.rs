@@ -8,8 +8,9 @@ use tenwords_hub::{
     store::{Drill, DrillOutcome, TakeNonce, TakeNonceOutcome, Unproven},
 };
 use tenwords_protocol::{
+    bounded::{List, Text},
     bytes::Base64Array,
-    drill::{DrillRequest, DrilledArchive, Drills},
+    drill::{DrillRequest, DrilledArchive, Drills, Phase},
     problem::ProblemCode,
     time::Timestamp,
     words::{Nonce, Purpose},
@@ -20,6 +21,7 @@ use crate::support::{Machine, Operator, TestHub, Words, ceremony, enrolled_box, 
 on_both_databases![
     the_newest_drill_of_each_level_is_shown,
     a_drills_proof_is_taken_once_and_for_one_certificate_only,
+    what_the_box_sent_is_kept_with_its_proof_whatever_its_phases_are_called,
     two_at_once_with_one_nonce_are_one_drill,
     each_drill_is_proven_with_its_versions_own_key,
     a_drills_nonce_serves_no_recovery_and_the_reverse,
@@ -141,6 +143,19 @@ async fn a_drills_proof_is_taken_once_and_for_one_certificate_only(hub: &mut Tes
     let text = health.text().await.unwrap();
     assert!(text.contains("tenwords_hub_drills_total 1\n"), "{text}");
     assert!(text.contains(&format!("tenwords_hub_drills_refused_total {}\n", cases.len() + 4)), "{text}");
+}
+
+async fn what_the_box_sent_is_kept_with_its_proof_whatever_its_phases_are_called(hub: &mut TestHub) {
+    let (box_id, machine) = enrolled_box(hub, "alpha", Words(1)).await;
+    let mut request = machine.drill_with(hub, machine.drill_nonce().await, (Words(1), 1), Some(archive(u64::MAX)));
+    let phase = |name: &str| Phase { name: Text::cut(&name.repeat(64)), milliseconds: u64::MAX };
+    (request.phases, _) = List::cut(["\0", "\u{202e}", "\u{10ffff}", "\"", "'"].map(phase));
+    assert_eq!(machine.try_drill(&request).await.status(), 201);
+    assert_eq!(drills_of(hub, &machine).await.unwrap().archive.map(|drill| drill.files), Some(u64::MAX));
+    let kept: String = sqlx::query_scalar("SELECT request FROM drills").fetch_one(&hub.sql().await).await.unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&kept).unwrap(), serde_json::to_value(&request).unwrap());
+    let kept: DrillRequest = serde_json::from_str(&kept).unwrap();
+    assert!(kept.proof.verify(box_id, machine.spki_sha256(), &Words(1).public()).is_ok());
 }
 
 async fn two_at_once_with_one_nonce_are_one_drill(hub: &mut TestHub) {
