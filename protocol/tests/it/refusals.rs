@@ -340,24 +340,20 @@ fn an_inventory_has_its_limits() {
 
 #[test]
 fn a_drill_that_does_not_hang_together_is_refused() {
-    let refusal = |name: &str, change: &dyn Fn(&mut Value)| {
+    type Change = fn(&mut Value);
+    let cases: [(&str, &str, Change); 5] = [
+        ("drill-words.json", "has no archive", |v| v["archive"] = split("drill-archive.json").1["archive"].clone()),
+        ("drill-archive.json", "says which one", |v| drop(v.as_object_mut().and_then(|v| v.remove("archive")))),
+        ("drill-words.json", "for a recovery", |v| v["proof"]["purpose"] = "recover".into()),
+        ("drill-archive.json", "for a recovery", |v| v["proof"]["purpose"] = "recover".into()),
+        ("drill-archive.json", "has no archive", |v| v["proof"]["purpose"] = "drill-words".into()),
+    ];
+    for (name, expected, change) in cases {
         let (_, golden, _) = split(name);
         let mut value = golden.clone();
         change(&mut value);
         assert_ne!(value, golden);
-        read::<DrillRequest>(value.to_string().as_bytes()).err().unwrap_or_default()
-    };
-    let (_, with_archive, _) = split("drill-archive.json");
-    let archive = &with_archive["archive"];
-    let cases: [(&str, &str, &dyn Fn(&mut Value)); 5] = [
-        ("drill-words.json", "has no archive", &|v| v["archive"] = archive.clone()),
-        ("drill-archive.json", "says which one", &|v| drop(v.as_object_mut().and_then(|v| v.remove("archive")))),
-        ("drill-words.json", "for a recovery", &|v| v["proof"]["purpose"] = "recover".into()),
-        ("drill-archive.json", "for a recovery", &|v| v["proof"]["purpose"] = "recover".into()),
-        ("drill-archive.json", "has no archive", &|v| v["proof"]["purpose"] = "drill-words".into()),
-    ];
-    for (name, expected, change) in cases {
-        let found = refusal(name, change);
+        let found = read::<DrillRequest>(value.to_string().as_bytes()).err().unwrap_or_default();
         assert!(found.contains(expected), "{name}: {expected}: {found}");
     }
 }
