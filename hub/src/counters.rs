@@ -14,6 +14,8 @@ pub(crate) struct Counters {
     pub(crate) claims: Counter,
     pub(crate) proofs: Counter,
     pub(crate) proofs_refused: Counter,
+    pub(crate) drills: Counter,
+    pub(crate) drills_refused: Counter,
     pub(crate) tickets_refused: Counter,
     pub(crate) forbidden: Counter,
 }
@@ -37,6 +39,12 @@ impl Counters {
             ("claims", &self.claims, "Recovery tickets claimed."),
             ("proofs", &self.proofs, "Proofs of the ten words accepted."),
             ("proofs_refused", &self.proofs_refused, "Proofs of the ten words refused."),
+            ("drills", &self.drills, "Drills written down."),
+            (
+                "drills_refused",
+                &self.drills_refused,
+                "Drills refused, for their proof or because the day's were used up.",
+            ),
             ("tickets_refused", &self.tickets_refused, "Tickets refused."),
             ("forbidden", &self.forbidden, "Requests with a certificate that may not do them."),
         ];

@@ -5,7 +5,7 @@ use std::{fmt, num::NonZeroU64};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::{id::BoxId, time::Timestamp, v1::V1, version::StoredHeader};
+use crate::{drill::Drills, id::BoxId, time::Timestamp, v1::V1, version::StoredHeader};
 
 /// `POST /v1/boxes`. The id is made by the operator's command line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +97,9 @@ pub struct BoxSummary {
     /// The open or last recovery window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<RecoveryState>,
+    /// The newest drill of each level; absent if there never was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drills: Option<Drills>,
 }
 
 /// A recovery window.

@@ -11,6 +11,7 @@ pub mod bytes;
 pub mod code16;
 pub mod crockford;
 pub mod directive;
+pub mod drill;
 pub mod enroll;
 pub mod fingerprint;
 pub mod hash;

@@ -6,6 +6,8 @@ mod boxes;
 mod claim;
 mod directive;
 mod disarm;
+mod drill;
+mod drill_nonce;
 mod enroll;
 mod health;
 mod parts;
@@ -68,6 +70,8 @@ pub(crate) fn agents() -> (Router<Arc<App>>, Vec<Route>) {
         .add("GET", "/v1/boxes/{box_id}/versions/{number}", get(versions::get))
         .add("GET", "/v1/boxes/{box_id}/versions/{number}/parts/{*name}", get(parts::get))
         .add("GET", "/v1/boxes/{box_id}/directive", get(directive::get))
+        .add("POST", "/v1/boxes/{box_id}/drills/nonce", post(drill_nonce::post))
+        .add("POST", "/v1/boxes/{box_id}/drills", post(drill::post))
         .finish()
 }
 

@@ -110,6 +110,7 @@ impl Store {
             .await?;
         let mut newest = self.newest_versions().await?;
         let mut windows = self.last_windows().await?;
+        let mut drills = self.newest_drills().await?;
         rows.iter()
             .map(|row| {
                 let box_id: BoxId = parsed(row, "boxes", "box_id")?;
@@ -126,6 +127,7 @@ impl Store {
                     versions,
                     newest,
                     recovery: windows.remove(&box_id),
+                    drills: drills.remove(&box_id),
                 })
             })
             .collect()

@@ -42,6 +42,16 @@ pub enum StoreError {
     /// A new hub wants an empty database.
     #[error("the database is not empty: a new hub needs one of its own")]
     NotEmpty,
+    /// Written before the first release.
+    #[error(
+        "the database has format {found}, from before the first release, and this program reads format {} only: keep \
+         the data directory, make a new hub with `tenwords-hub init`, and enrol the boxes there",
+        super::FORMAT
+    )]
+    Older {
+        /// Its format.
+        found: i64,
+    },
     /// The writer has ended.
     #[error("the store is closing")]
     Stopped,

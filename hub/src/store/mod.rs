@@ -2,14 +2,16 @@
 //!
 //! Every change is an [`Act`], performed by one writer task that groups acts into commits, and it
 //! writes its audit row in the same transaction. What a caller is told happened was committed with
-//! `synchronous=FULL`. There is no act that changes or removes a version, a part or an audit row,
-//! and triggers refuse one that somebody might add.
+//! `synchronous=FULL`. There is no act that changes or removes a version, a part, a drill or an audit
+//! row, and triggers refuse one that somebody might add.
 //!
 //! Nothing here reads the clock or knows of HTTP.
 
 mod audit;
 mod boxes;
 mod certificates;
+mod drill_nonces;
+mod drills;
 mod enrolment;
 mod error;
 mod operators;
@@ -33,6 +35,8 @@ pub use self::{
     audit::{Entry, Record},
     boxes::{AddBox, AddBoxOutcome, Heard},
     certificates::{Certificate, CertificateKind},
+    drill_nonces::{TakeNonce, TakeNonceOutcome},
+    drills::{Drill, DrillOutcome},
     enrolment::{Enroll, EnrollOutcome},
     error::StoreError,
     operators::{AddOperator, Operator},
@@ -172,8 +176,8 @@ impl Store {
     /// Opens the store of an existing hub.
     ///
     /// # Errors
-    /// [`StoreError::Empty`], [`StoreError::Foreign`] or [`StoreError::Newer`] if it is not this
-    /// hub's; whatever the database says.
+    /// [`StoreError::Empty`], [`StoreError::Foreign`], [`StoreError::Newer`] or
+    /// [`StoreError::Older`] if it is not this hub's; whatever the database says.
     pub async fn open(location: &Location, hub_id: &str) -> Result<Self, StoreError> {
         let pool = location.connect(false).await?;
         if let Err(error) = belongs(&pool, location.backend, hub_id).await {
@@ -286,6 +290,9 @@ async fn belongs(pool: &AnyPool, backend: Backend, hub_id: &str) -> Result<(), S
     }
     if found.format > FORMAT {
         return Err(StoreError::Newer { found: found.format });
+    }
+    if found.format < FORMAT {
+        return Err(StoreError::Older { found: found.format });
     }
     Ok(())
 }

@@ -13,7 +13,6 @@ use tenwords_protocol::{
     hash::Sha256,
     id::BoxId,
     time::Timestamp,
-    version::Header,
     words::{Purpose, WordsProof},
 };
 
@@ -62,7 +61,7 @@ pub enum Unproven {
     Certificate,
     /// The hub gave no such nonce to this certificate, or it was used.
     Nonce,
-    /// It is for something else than a recovery.
+    /// It is for something else than what was asked.
     Purpose,
     /// That version's key did not sign it, for this box and certificate.
     Signature,
@@ -121,7 +120,7 @@ impl Prove {
         if proof.purpose != Purpose::Recover {
             return Ok(Err(Unproven::Purpose));
         }
-        if now.since(proof.time).max(proof.time.since(*now)).as_secs() > SKEW_SECONDS {
+        if !is_of_now(proof, *now) {
             return Ok(Err(Unproven::Time));
         }
         let Some(kind) = tx.certificate_kind(serial, *now).await? else { return Ok(Err(Unproven::Certificate)) };
@@ -131,14 +130,7 @@ impl Prove {
         if tx.read(nonce).await?.is_none() {
             return Ok(Err(Unproven::Nonce));
         }
-        let Some(header) = versions::header_of(tx, *box_id, proof.version).await? else {
-            return Ok(Err(Unproven::Version));
-        };
-        Ok(self.signed_by_key_of(&header).map(|()| kind))
-    }
-
-    fn signed_by_key_of(&self, header: &Header) -> Result<(), Unproven> {
-        self.proof.verify(self.box_id, self.spki_sha256, &header.facts().words_key).map_err(|_| Unproven::Signature)
+        Ok(signed_by_its_version(tx, proof, *box_id, self.spki_sha256).await?.map(|()| kind))
     }
 
     async fn record(&self, tx: &mut Tx<'_>, action: &'static str, more: &str) -> Result<(), StoreError> {
@@ -151,6 +143,25 @@ impl Prove {
         })
         .await
     }
+}
+
+/// Whether the proof's time is near enough to the hub's.
+pub(super) fn is_of_now(proof: &WordsProof, now: Timestamp) -> bool {
+    now.since(proof.time).max(proof.time.since(now)).as_secs() <= SKEW_SECONDS
+}
+
+/// Checks the signature with the words key of the version that the proof names.
+pub(super) async fn signed_by_its_version(
+    tx: &mut Tx<'_>,
+    proof: &WordsProof,
+    box_id: BoxId,
+    spki_sha256: Sha256,
+) -> Result<Result<(), Unproven>, StoreError> {
+    let Some(header) = versions::header_of(tx, box_id, proof.version).await? else {
+        return Ok(Err(Unproven::Version));
+    };
+    let key = &header.facts().words_key;
+    Ok(proof.verify(box_id, spki_sha256, key).map_err(|_| Unproven::Signature))
 }
 
 impl fmt::Display for Unproven {

@@ -54,6 +54,8 @@ const ROWS: &[Row] = &[
     agents("GET", "/v1/boxes/{box_id}/versions/{number}", READER),
     agents("GET", "/v1/boxes/{box_id}/versions/{number}/parts/{*name}", READER),
     agents("GET", "/v1/boxes/{box_id}/directive", READER),
+    agents("POST", "/v1/boxes/{box_id}/drills/nonce", THE_BOX),
+    agents("POST", "/v1/boxes/{box_id}/drills", THE_BOX),
     people("POST", "/v1/boxes"),
     people("GET", "/v1/boxes"),
     people("POST", "/v1/boxes/{box_id}/recovery"),

@@ -4,9 +4,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use sqlx::AssertSqlSafe;
 use tenwords_hub::clock::Clock as _;
-use tenwords_hub::store::{AddOperator, Backend, Location, Push, PushOutcome, SqliteSetting, Store, StoreError};
+use tenwords_hub::store::{
+    AddOperator, Backend, FORMAT, Location, Push, PushOutcome, SqliteSetting, Store, StoreError,
+};
 
-use crate::support::{Machine, TestHub, Words, ceremony, enrolled_box, on_both_databases, update};
+use crate::support::{TestHub, Words, ceremony, enrolled_box, on_both_databases, update};
 
 on_both_databases![
     what_is_append_only_refuses_direct_sql,
@@ -14,6 +16,7 @@ on_both_databases![
     two_writers_give_every_version_a_number_of_its_own,
     a_store_of_another_hub_is_refused,
     a_newer_store_is_refused,
+    a_store_from_before_the_first_release_is_refused,
     an_emptied_store_is_refused,
     a_new_hub_wants_an_empty_database,
     commits_are_on_the_disk,
@@ -22,7 +25,8 @@ on_both_databases![
 
 /// Wall 6, the database's half.
 async fn what_is_append_only_refuses_direct_sql(hub: &mut TestHub) {
-    enrolled_box(hub, "alpha", Words(1)).await;
+    let (_, machine) = enrolled_box(hub, "alpha", Words(1)).await;
+    machine.drill(hub, Words(1), None).await;
     let sql = hub.sql().await;
     let mut attempts = vec![
         "UPDATE versions SET received_at = 0",
@@ -30,6 +34,8 @@ async fn what_is_append_only_refuses_direct_sql(hub: &mut TestHub) {
         "DELETE FROM versions",
         "UPDATE parts SET body = $1",
         "DELETE FROM parts WHERE name = 'root.age'",
+        "UPDATE drills SET recorded_at = recorded_at + 1",
+        "DELETE FROM drills",
         "UPDATE audit SET detail = ''",
         "DELETE FROM audit WHERE seq = 1",
     ];
@@ -37,12 +43,16 @@ async fn what_is_append_only_refuses_direct_sql(hub: &mut TestHub) {
         Backend::Postgres => [
             "TRUNCATE versions CASCADE",
             "TRUNCATE parts",
+            "TRUNCATE drills",
+            "INSERT INTO drills SELECT * FROM drills ON CONFLICT (nonce) DO UPDATE SET request = ''",
             "TRUNCATE audit",
             "INSERT INTO audit SELECT * FROM audit ON CONFLICT (seq) DO UPDATE SET detail = ''",
         ],
         Backend::Sqlite => [
             "REPLACE INTO versions SELECT box_id, number, kind, 0, '', '' FROM versions",
             "REPLACE INTO parts SELECT box_id, number, name, 0, '', 0, x'' FROM parts",
+            "REPLACE INTO drills SELECT box_id, number, kind, version, 0, serial, nonce, '' FROM drills",
+            "REPLACE INTO drills SELECT box_id, number + 1, kind, version, 0, serial, nonce, '' FROM drills",
             "REPLACE INTO audit SELECT seq, 0, '', '', NULL, '', previous, '' FROM audit",
             "INSERT INTO audit SELECT * FROM audit WHERE true ON CONFLICT (seq) DO UPDATE SET detail = ''",
         ],
@@ -61,10 +71,11 @@ async fn what_is_append_only_refuses_direct_sql(hub: &mut TestHub) {
 
 async fn everything(sql: &sqlx::AnyPool) -> Vec<(String, i64)> {
     let mut found = Vec::new();
-    for table in ["versions", "parts", "audit", "boxes"] {
+    for table in ["versions", "parts", "drills", "audit", "boxes"] {
         let length = match table {
             "versions" => "LENGTH(header) + received_at",
             "parts" => "LENGTH(body) + size",
+            "drills" => "LENGTH(request) + recorded_at",
             "audit" => "LENGTH(detail) + time",
             _ => "LENGTH(name)",
         };
@@ -104,11 +115,7 @@ async fn two_writers_give_every_version_a_number_of_its_own(hub: &mut TestHub) {
     let (beta, b) = enrolled_box(hub, "beta", Words(2)).await;
     let stores = [Arc::new(hub.store().await), Arc::new(hub.store().await)];
     let now = hub.clock.now();
-    let serial = |machine: &Machine| {
-        let (_, parsed) = x509_parser::parse_x509_certificate(&machine.certificate).unwrap();
-        parsed.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-    };
-    let (a, b) = (serial(&a), serial(&b));
+    let (a, b) = (a.serial(), b.serial());
     let mut tasks = Vec::new();
     for sequence in 2..=11 {
         for (box_id, serial) in [(alpha, &a), (beta, &b)] {
@@ -143,9 +150,16 @@ async fn a_store_of_another_hub_is_refused(hub: &mut TestHub) {
 
 async fn a_newer_store_is_refused(hub: &mut TestHub) {
     let sql = hub.sql().await;
-    sqlx::query("UPDATE hub SET format = 2").execute(&sql).await.unwrap();
+    sqlx::query("UPDATE hub SET format = format + 1").execute(&sql).await.unwrap();
     let opened = Store::open(&hub.location(), &hub.hub_id).await;
-    assert!(matches!(opened, Err(StoreError::Newer { found: 2 })), "{opened:?}");
+    assert!(matches!(opened, Err(StoreError::Newer { found }) if found == FORMAT + 1), "{opened:?}");
+}
+
+async fn a_store_from_before_the_first_release_is_refused(hub: &mut TestHub) {
+    let sql = hub.sql().await;
+    sqlx::query("UPDATE hub SET format = 1").execute(&sql).await.unwrap();
+    let opened = Store::open(&hub.location(), &hub.hub_id).await;
+    assert!(matches!(opened, Err(StoreError::Older { found: 1 })), "{opened:?}");
 }
 
 async fn an_emptied_store_is_refused(hub: &mut TestHub) {

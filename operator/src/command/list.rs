@@ -1,10 +1,11 @@
 //! `tenwords box list`
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, num::NonZeroU64};
 
 use serde::Serialize;
 use tenwords_protocol::{
     boxes::{BoxSummary, RecoveryState},
+    drill::Drills,
     id::BoxId,
     time::Timestamp,
     v1::V1,
@@ -43,6 +44,8 @@ struct Said<'a> {
     newest: Option<&'a StoredHeader>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recovery: Option<&'a RecoveryState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drills: Option<&'a Drills>,
 }
 
 #[derive(Serialize)]
@@ -84,6 +87,7 @@ pub(super) fn seen<'a>(map: &'a Map, summary: &'a BoxSummary) -> Seen<'a> {
             versions: summary.versions,
             newest: summary.newest.as_ref(),
             recovery: summary.recovery.as_ref(),
+            drills: summary.drills.as_ref(),
         },
     }
 }
@@ -142,8 +146,15 @@ pub(super) fn grade(grade: Grade) -> &'static str {
     }
 }
 
+/// When a drill was and under which code. A drill of another code's words says nothing of those that
+/// the customer needs now.
+fn drill(drill: Option<(Timestamp, NonZeroU64)>) -> String {
+    drill.map_or_else(|| "never".to_owned(), |(at, code_number)| format!("{at} code {code_number}"))
+}
+
 fn rows(map: &Map, boxes: &[BoxSummary]) -> Vec<Vec<String>> {
-    let mut rows = vec![["NAME", "BOX ID", "LAST HEARD OF", "NEWEST ESCROW", "RECOVERY"].map(String::from).to_vec()];
+    let head = ["NAME", "BOX ID", "LAST HEARD OF", "NEWEST ESCROW", "WORDS DRILL", "ARCHIVE DRILL", "RECOVERY"];
+    let mut rows = vec![head.map(String::from).to_vec()];
     for summary in boxes {
         let name = match map.by_id(summary.box_id) {
             Some(entry) => entry.name.to_string(),
@@ -161,7 +172,10 @@ fn rows(map: &Map, boxes: &[BoxSummary]) -> Vec<Vec<String>> {
             }
         };
         let recovery = summary.recovery.as_ref().map_or_else(|| "-".to_owned(), window);
-        rows.push(vec![name, summary.box_id.to_string(), heard, newest, recovery]);
+        let drills = summary.drills.as_ref();
+        let words = drills.and_then(|drills| drills.words.as_ref()).map(|drill| (drill.at, drill.code_number));
+        let archive = drills.and_then(|drills| drills.archive.as_ref()).map(|drill| (drill.at, drill.code_number));
+        rows.push(vec![name, summary.box_id.to_string(), heard, newest, drill(words), drill(archive), recovery]);
     }
     rows
 }

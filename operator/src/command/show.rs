@@ -1,5 +1,7 @@
 //! `tenwords box show NAME`
 
+use std::num::NonZeroU64;
+
 use serde::Serialize;
 use tenwords_protocol::{boxes::BoxSummary, v1::V1, version::Kind};
 
@@ -63,6 +65,23 @@ fn rows(summary: &BoxSummary) -> Vec<Vec<String>> {
             row("", format!("{kind}, {}, code {}, sequence {}", grade(facts.grade), facts.code_number, facts.sequence));
         }
     }
+    let drills = summary.drills.clone().unwrap_or_default();
+    match drills.words {
+        None => row("words drill", "never: nobody has shown that the ten words are still at hand".to_owned()),
+        Some(drill) => {
+            row("words drill", drill.at.to_string());
+            row("", opened(summary, drill.version, drill.code_number));
+        }
+    }
+    match drills.archive {
+        None => row("archive drill", "never: no backup was brought back to show that it can be".to_owned()),
+        Some(drill) => {
+            row("archive drill", drill.at.to_string());
+            row("", opened(summary, drill.version, drill.code_number));
+            row("", format!("{} of {} from {}", drill.archive, drill.snapshot, drill.source));
+            row("", format!("{} bytes in {} files, says the box", drill.bytes, drill.files));
+        }
+    }
     match &summary.recovery {
         None => row("recovery", "never armed".to_owned()),
         Some(state) => {
@@ -71,4 +90,14 @@ fn rows(summary: &BoxSummary) -> Vec<Vec<String>> {
         }
     }
     rows
+}
+
+/// Which version a drill opened. Words of another code say nothing of those that are needed now.
+fn opened(summary: &BoxSummary, version: NonZeroU64, code_number: NonZeroU64) -> String {
+    let newest = summary.newest.as_ref().map(|stored| stored.header.facts().code_number);
+    let older = match newest {
+        Some(newest) if newest != code_number => format!(", and the newest escrow is under code {newest}"),
+        _ => String::new(),
+    };
+    format!("version {version}, code {code_number}{older}")
 }

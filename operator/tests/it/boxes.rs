@@ -121,6 +121,42 @@ fn a_box_that_only_the_hub_names_is_marked_and_not_found_by_that_name() {
 }
 
 #[test]
+fn the_newest_drills_are_in_the_json_and_a_box_without_any_has_none() {
+    let desk = Desk::new().with_boxes(&[("lab-1", ID), ("lab-2", OTHER_ID)]);
+    let words = json!({"at": "2026-03-04T08:00:00Z", "version": 7, "code_number": 2});
+    let archive = json!({"at": "2026-03-04T09:00:00Z", "version": 7, "code_number": 2, "source": "pbs",
+        "snapshot": "host/box1/2026-03-04T02:30:00Z", "archive": "etc.pxar", "bytes": 0, "files": u64::MAX});
+    let mut practised = summary(ID, "lab-1");
+    practised["drills"] = json!({"words": words, "archive": archive});
+    let answer = json!({"v": 1, "boxes": [practised, summary(OTHER_ID, "lab-2")]}).to_string();
+    let hub = desk.hub(vec![(200, answer.clone()), (200, answer.clone()), (200, answer)]);
+    let listed = desk.run_at(&hub, &["box", "list", "--json"]).json();
+    assert_eq!(listed["boxes"][0]["drills"], json!({"words": words, "archive": archive}));
+    assert_eq!(listed["boxes"][1].get("drills"), None);
+    assert_eq!(desk.run_at(&hub, &["box", "show", "lab-1", "--json"]).json()["drills"]["archive"], archive);
+    assert_eq!(desk.run_at(&hub, &["box", "show", "lab-2", "--json"]).json().get("drills"), None);
+}
+
+/// What a hub says of a drill is names, numbers and times; anything else is no answer at all.
+#[test]
+fn a_drill_that_is_not_of_the_written_form_is_not_shown() {
+    for (field, value) in [("source", "pbs\x1b[2J"), ("archive", "../etc.pxar"), ("snapshot", "ct/101/\u{202e}")] {
+        let desk = Desk::new().with_boxes(&[("lab-1", ID)]);
+        let mut archive = json!({"at": "2026-03-04T09:00:00Z", "version": 7, "code_number": 2, "source": "pbs",
+            "snapshot": "host/box1/2026-03-04T02:30:00Z", "archive": "etc.pxar", "bytes": 0, "files": 1});
+        let mut practised = summary(ID, "lab-1");
+        for (given, code) in [(archive[field].clone(), 0), (value.into(), 20)] {
+            archive[field] = given;
+            practised["drills"] = json!({"archive": archive});
+            let hub = desk.hub(vec![(200, json!({"v": 1, "boxes": [practised]}).to_string())]);
+            let ran = desk.run_at(&hub, &["box", "show", "lab-1"]);
+            assert_eq!(ran.code, code, "{field}: {}", ran.stderr);
+            assert!(!ran.stderr.contains(value) && !ran.stdout.contains(value), "{field}");
+        }
+    }
+}
+
+#[test]
 fn a_damaged_map_stops_before_anything_is_sent() {
     let desk = Desk::new().with_boxes(&[("lab-1", ID)]);
     fs::write(desk.map_file(), "{\"v\":1,\"boxes\":[{").unwrap();

@@ -30,7 +30,7 @@ const CASES: [(&str, &[&str]); 17] = [
 /// File, what is typed, what the hub answers, one after the other.
 type WithAHub = (&'static str, &'static [&'static str], Vec<(u16, String)>);
 
-fn with_a_hub() -> [WithAHub; 5] {
+fn with_a_hub() -> [WithAHub; 6] {
     let ticket = (
         "tenwords1:hub.example:M2GT58X4MPKAFA59AYZJQK8KZGHCBF1SKNFY",
         "hub.example M2GT-58X4-MPKA-FA59-AYZJ-QK8K-ZGHC-BF1S-KNFY",
@@ -50,13 +50,20 @@ fn with_a_hub() -> [WithAHub; 5] {
         "rehearsal": false, "stolen": true});
     let boxes = json!({"v": 1, "boxes": [
         {"box_id": ID, "name": "lab-one", "added_at": "2026-03-03T11:00:00Z", "enrolled_at": "2026-03-03T11:30:00Z",
-         "last_seen": "2026-03-03T12:00:05Z", "versions": 7, "newest": newest, "recovery": recovery},
+         "last_seen": "2026-03-03T12:00:05Z", "versions": 7, "newest": newest, "recovery": recovery, "drills": {
+            "words": {"at": "2026-03-04T08:00:00Z", "version": 7, "code_number": 2},
+            "archive": {"at": "2026-02-04T08:00:00Z", "version": 3, "code_number": 1, "source": "pbs",
+                "snapshot": "ct/101/2026-02-04T02:30:00Z", "archive": "root.pxar", "bytes": 1_048_576, "files": 42}}},
         {"box_id": OTHER_ID, "name": "attic", "added_at": "2026-03-03T11:00:00Z", "versions": 0}]})
+    .to_string();
+    let new = json!({"v": 1, "boxes": [
+        {"box_id": ID, "name": "lab-1", "added_at": "2026-03-03T11:00:00Z", "versions": 0}]})
     .to_string();
     [
         ("box-add", &["box", "add", "lab-1"], vec![(200, ticket.clone())]),
         ("box-list", &["box", "list"], vec![(200, boxes.clone())]),
         ("box-show", &["box", "show", "lab-1"], vec![(200, boxes.clone())]),
+        ("box-show-new", &["box", "show", "lab-1"], vec![(200, new)]),
         ("armed", arm, vec![(200, boxes.clone()), (200, ticket)]),
         ("alive", arm, vec![(200, boxes), problem(409, "box_is_alive", "heard of 4 minutes ago")]),
     ]

@@ -92,11 +92,21 @@ put("claim-reply.json", line(claim))
 put("claim-reply-lost.json", line(claim | {"rehearsal": True, "lost_at": "2026-02-28T23:59:59Z"}))
 
 # The proof, over LF-ended lines.
+proofs = {}
 for purpose in ("recover", "drill-words", "drill-archive"):
     text = "".join(part + "\n" for part in ("tenwords-words-v1", purpose, BOX, "7", b64(nonce), TIME, sha(spki)))
     put(f"prove-{purpose}.txt", text)
-    put(f"prove-{purpose}.json", line({"v": 1, "purpose": purpose, "version": 7, "time": TIME, "nonce": b64(nonce),
-                                       "signature": b64(seed.sign(text.encode()))}))
+    proofs[purpose] = {"v": 1, "purpose": purpose, "version": 7, "time": TIME, "nonce": b64(nonce),
+                       "signature": b64(seed.sign(text.encode()))}
+    put(f"prove-{purpose}.json", line(proofs[purpose]))
+# A drill: the proof for it, how long what took, and which archive came back.
+put("drill-nonce-request.json", line({"v": 1}))
+put("drill-nonce-reply.json", line({"v": 1, "nonce": b64(nonce), "hub_time": TIME}))
+practised = {"source": "pbs", "snapshot": "ct/101/" + TIME, "archive": "root.pxar", "bytes": 1048576, "files": 42}
+for purpose, phases, archive in (("drill-words", [], {}), ("drill-archive", [
+        {"name": "open", "milliseconds": 4700}, {"name": "Rückweg", "milliseconds": 0}], {"archive": practised})):
+    put(f"{purpose}.json", line({"v": 1, "proof": proofs[purpose], "phases": phases} | archive))
+put("drill-reply.json", line({"v": 1, "recorded_at": LATER}))
 put("prove-reply.json", line({"v": 1, "is_box": True, "revoked": 2, "certificate": b64(b"certificate")}))
 put("prove-reply-rehearsed.json", line({"v": 1, "is_box": False, "revoked": 0}))
 
@@ -107,10 +117,13 @@ put("arm.json", line({"v": 1, "reason": "burnt", "minutes": 120, "rehearsal": Fa
                       "lost_at": TIME, "confirm_alive": False}))
 window = {"reason": "burnt", "armed_at": TIME, "until": "2026-03-03T14:00:00Z", "rehearsal": False, "stolen": False}
 summary = {"box_id": BOX, "name": "Bakery Müller", "added_at": TIME}
+drill = {"at": LATER, "version": 7, "code_number": 2}
 put("box-list.json", line({"v": 1, "boxes": [
     summary | {"versions": 0},
+    summary | {"versions": 1, "drills": {"words": drill}},
     summary | {"enrolled_at": TIME, "last_seen": LATER, "versions": 7, "newest": stored, "recovery": window | {
-        "disarmed_at": LATER, "claimed_at": LATER, "proven_at": LATER}}]}))
+        "disarmed_at": LATER, "claimed_at": LATER, "proven_at": LATER},
+        "drills": {"words": drill, "archive": drill | practised}}]}))
 put("version-list.json", line({"v": 1, "versions": [stored | {"number": 8, "header": headers["update"]}, stored]}))
 put("push-reply.json", line({"v": 1, "number": 7, "received_at": LATER}))
 

@@ -8,6 +8,7 @@ use tenwords_protocol::{
     boxes::{AddBoxRequest, ArmRequest, BoxList, PushReply, TicketReply, VersionList},
     code16::code16,
     directive::Directive,
+    drill::{DrillReply, DrillRequest, NonceReply, NonceRequest},
     enroll::{EnrollReply, EnrollRequest},
     hash::Sha256,
     inventory::Inventory,
@@ -49,6 +50,11 @@ fn every_message_is_read_and_written_again_byte_for_byte() -> TestResult {
     file::<WordsProof>("prove-drill-archive.json")?;
     file::<ProveReply>("prove-reply.json")?;
     file::<ProveReply>("prove-reply-rehearsed.json")?;
+    file::<NonceRequest>("drill-nonce-request.json")?;
+    file::<NonceReply>("drill-nonce-reply.json")?;
+    file::<DrillRequest>("drill-words.json")?;
+    file::<DrillRequest>("drill-archive.json")?;
+    file::<DrillReply>("drill-reply.json")?;
     file::<AddBoxRequest>("add-box.json")?;
     file::<TicketReply>("ticket-reply.json")?;
     file::<ArmRequest>("arm.json")?;

@@ -7,6 +7,7 @@ use tenwords_protocol::{
     boxes::{AddBoxRequest, ArmRequest, BoxList, VersionList},
     crockford,
     directive::{Directive, Group, Name, Namespace, Wanted},
+    drill::{DrillRequest, Snapshot},
     enroll::EnrollRequest,
     fingerprint::{Fingerprint, ShortFingerprint},
     hash::Sha256,
@@ -31,6 +32,7 @@ fn read_as_everything(bytes: &[u8]) {
     drop(json::from_slice::<Header>(bytes));
     drop(json::from_slice::<Directive>(bytes));
     drop(json::from_slice::<WordsProof>(bytes));
+    drop(json::from_slice::<DrillRequest>(bytes));
     drop(json::from_slice::<EnrollRequest>(bytes));
     drop(json::from_slice::<ClaimRequest>(bytes));
     drop(json::from_slice::<ClaimReply>(bytes));
@@ -70,6 +72,7 @@ proptest! {
         name in prop::sample::select(vec![
             "header-ceremony.json", "directive.json", "prove-recover.json", "enroll-request.json", "claim-reply.json",
             "bundle-kit.txt", "box-list.json", "pins-statement.json", "arm.json", "inventory.json",
+            "drill-archive.json",
         ]),
         cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_usize), 1..4),
     ) {
@@ -88,10 +91,11 @@ proptest! {
         "[0-9a-f:]{23}", "[0-9a-f]{64}", "[0-9a-f-]{36}",
         "[0-9+-]{4}-[0-9+-]{2}-[0-9 ]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z",
         "(key|pins|update|root)[./][0-9a+-]{0,4}", "(ct|vm|host)/[A-Za-z0-9._-]{0,4}",
+        "(ct|vm)/[0-9a/.-]{1,3}/2026-0[0-9]-0[0-9]T1[0-9]:00:0[0-9]Z",
         "[a-z0-9.\\[\\]:]{0,14}",
     ]) {
         one_text!(text; BoxId, Fingerprint, ShortFingerprint, Sha256, Timestamp, PartName, Group, Name, Namespace,
-            Wanted, Signer, HubAddress);
+            Wanted, Signer, HubAddress, Snapshot);
     }
 
     #[test]

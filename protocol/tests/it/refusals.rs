@@ -5,6 +5,7 @@ use serde_json::Value;
 use tenwords_protocol::{
     boxes::{AddBoxRequest, ArmRequest, BoxList, PushReply, TicketReply, VersionList},
     directive::Directive,
+    drill::{DrillReply, DrillRequest, NonceReply, NonceRequest},
     enroll::{EnrollReply, EnrollRequest},
     inventory::Inventory,
     json,
@@ -33,7 +34,7 @@ fn read_bundle(text: &[u8]) -> Result<(), String> {
 }
 
 /// Texts that the receiver must understand whole.
-const STRICT: [(&str, Reader); 16] = [
+const STRICT: [(&str, Reader); 19] = [
     ("header-ceremony.json", read::<Header>),
     ("header-update.json", read::<Header>),
     ("directive.json", read::<Directive>),
@@ -42,6 +43,9 @@ const STRICT: [(&str, Reader); 16] = [
     ("prove-recover.json", read::<WordsProof>),
     ("prove-drill-words.json", read::<WordsProof>),
     ("prove-drill-archive.json", read::<WordsProof>),
+    ("drill-nonce-request.json", read::<NonceRequest>),
+    ("drill-words.json", read::<DrillRequest>),
+    ("drill-archive.json", read::<DrillRequest>),
     ("add-box.json", read::<AddBoxRequest>),
     ("arm.json", read::<ArmRequest>),
     ("pins.json", read::<Pins>),
@@ -53,13 +57,15 @@ const STRICT: [(&str, Reader); 16] = [
 ];
 
 /// Replies, which may say more than this program knows.
-const REPLIES: [(&str, Reader); 10] = [
+const REPLIES: [(&str, Reader); 12] = [
     ("header-stored.json", read::<StoredHeader>),
     ("enroll-reply.json", read::<EnrollReply>),
     ("claim-reply.json", read::<ClaimReply>),
     ("claim-reply-lost.json", read::<ClaimReply>),
     ("prove-reply.json", read::<ProveReply>),
     ("prove-reply-rehearsed.json", read::<ProveReply>),
+    ("drill-nonce-reply.json", read::<NonceReply>),
+    ("drill-reply.json", read::<DrillReply>),
     ("ticket-reply.json", read::<TicketReply>),
     ("box-list.json", read::<BoxList>),
     ("version-list.json", read::<VersionList>),
@@ -330,6 +336,67 @@ fn an_inventory_has_its_limits() {
     assert!(refused(&|v| v["sources"][0]["answer"] = "listed".into()).is_some());
     assert!(refused(&|v| v["sources"][0]["port"] = 65536.into()).is_some());
     assert!(refused(&|v| v["jobs"][0]["selection"] = serde_json::json!({"all-but": [0]})).is_some());
+}
+
+#[test]
+fn a_drill_that_does_not_hang_together_is_refused() {
+    type Change = fn(&mut Value);
+    let cases: [(&str, &str, Change); 5] = [
+        ("drill-words.json", "has no archive", |v| v["archive"] = split("drill-archive.json").1["archive"].clone()),
+        ("drill-archive.json", "says which one", |v| drop(v.as_object_mut().and_then(|v| v.remove("archive")))),
+        ("drill-words.json", "for a recovery", |v| v["proof"]["purpose"] = "recover".into()),
+        ("drill-archive.json", "for a recovery", |v| v["proof"]["purpose"] = "recover".into()),
+        ("drill-archive.json", "has no archive", |v| v["proof"]["purpose"] = "drill-words".into()),
+    ];
+    for (name, expected, change) in cases {
+        let (_, golden, _) = split(name);
+        let mut value = golden.clone();
+        change(&mut value);
+        assert_ne!(value, golden);
+        let found = read::<DrillRequest>(value.to_string().as_bytes()).err().unwrap_or_default();
+        assert!(found.contains(expected), "{name}: {expected}: {found}");
+    }
+}
+
+#[test]
+fn a_drill_has_its_limits() {
+    let taken = |change: &dyn Fn(&mut Value)| {
+        let (_, mut value, _) = split("drill-archive.json");
+        change(&mut value);
+        read::<DrillRequest>(value.to_string().as_bytes()).is_ok()
+    };
+    let phases = |count: usize| move |v: &mut Value| v["phases"] = Value::from(vec![v["phases"][0].clone(); count]);
+    assert!(taken(&phases(16)) && !taken(&phases(17)));
+    let name = |length: usize| move |v: &mut Value| v["phases"][0]["name"] = "ä".repeat(length).into();
+    assert!(taken(&name(64)) && !taken(&name(65)));
+    for source in ["", "a/b", "-a", "a b", "../a", &"x".repeat(65)] {
+        assert!(!taken(&|v| v["archive"]["source"] = source.into()), "source {source}");
+        assert!(!taken(&|v| v["archive"]["archive"] = source.into()), "archive {source}");
+    }
+    for good in ["host/box-1/2026-03-03T12:00:00Z", "vm/102/1970-01-01T00:00:00Z"] {
+        assert!(taken(&|v| v["archive"]["snapshot"] = good.into()), "{good}");
+    }
+    for bad in [
+        "",
+        "ct/101",
+        "ct/101/",
+        "ct/101/newest",
+        "ct/101/2026-03-03T12:00:00+00:00",
+        "ct/101/2026-03-03T12:00:00Z/",
+        "ct/101/root.pxar/2026-03-03T12:00:00Z",
+        "ct/../2026-03-03T12:00:00Z",
+        "lxc/101/2026-03-03T12:00:00Z",
+        "101/2026-03-03T12:00:00Z",
+        "ns/a/ct/101/2026-03-03T12:00:00Z",
+    ] {
+        assert!(!taken(&|v| v["archive"]["snapshot"] = bad.into()), "{bad}");
+    }
+    for number in [Value::from(-1), Value::from("1")] {
+        for field in ["bytes", "files"] {
+            assert!(!taken(&|v| v["archive"][field] = number.clone()), "{field} {number}");
+        }
+        assert!(!taken(&|v| v["phases"][0]["milliseconds"] = number.clone()), "{number}");
+    }
 }
 
 #[test]

@@ -16,6 +16,14 @@ CREATE TRIGGER parts_no_replace BEFORE INSERT ON parts
 WHEN EXISTS (SELECT 1 FROM parts WHERE box_id = NEW.box_id AND number = NEW.number AND name = NEW.name)
 BEGIN SELECT RAISE(ABORT, 'parts is append-only'); END;
 
+CREATE TRIGGER drills_no_update BEFORE UPDATE ON drills
+BEGIN SELECT RAISE(ABORT, 'drills is append-only'); END;
+CREATE TRIGGER drills_no_delete BEFORE DELETE ON drills
+BEGIN SELECT RAISE(ABORT, 'drills is append-only'); END;
+CREATE TRIGGER drills_no_replace BEFORE INSERT ON drills
+WHEN EXISTS (SELECT 1 FROM drills WHERE (box_id = NEW.box_id AND number = NEW.number) OR nonce = NEW.nonce)
+BEGIN SELECT RAISE(ABORT, 'drills is append-only'); END;
+
 CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit
 BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
 CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit

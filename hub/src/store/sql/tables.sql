@@ -99,6 +99,32 @@ CREATE TABLE parts (
     FOREIGN KEY (box_id, number) REFERENCES versions (box_id, number)
 );
 
+-- Nonces that no drill has used yet, the newest few of each certificate: what is used or too old goes.
+-- A table of its own, so that no query of a recovery can find one of these, and the reverse.
+CREATE TABLE drill_nonces (
+    serial TEXT NOT NULL REFERENCES certificates (serial),
+    position BIGINT NOT NULL,
+    nonce TEXT NOT NULL UNIQUE,
+    PRIMARY KEY (serial, position)
+);
+
+-- Append-only. request is the text that the box sent, with the proof, so that anybody can check it
+-- again; nonce is the proof's.
+CREATE TABLE drills (
+    box_id TEXT NOT NULL,
+    number BIGINT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('words', 'archive')),
+    version BIGINT NOT NULL,
+    recorded_at BIGINT NOT NULL,
+    serial TEXT NOT NULL REFERENCES certificates (serial),
+    nonce TEXT NOT NULL UNIQUE,
+    request TEXT NOT NULL,
+    PRIMARY KEY (box_id, number),
+    FOREIGN KEY (box_id, version) REFERENCES versions (box_id, number)
+);
+CREATE INDEX drills_by_kind ON drills (box_id, kind, number);
+CREATE INDEX drills_by_time ON drills (box_id, recorded_at);
+
 -- Append-only, and a chain: hash is over the row's canonical text, previous included.
 CREATE TABLE audit (
     seq BIGINT NOT NULL PRIMARY KEY,

@@ -5,8 +5,10 @@ use reqwest::{Method, Response, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 use tenwords_hub::clock::Clock as _;
 use tenwords_protocol::{
+    bounded::List,
     boxes::{AddBoxRequest, ArmRequest, BoxList, BoxSummary, PushReply, TicketReply},
     bytes::Base64,
+    drill::{DrillReply, DrillRequest, DrilledArchive, NonceReply, NonceRequest},
     enroll::{EnrollReply, EnrollRequest},
     hash::Sha256,
     id::{BoxId, NodeId},
@@ -239,6 +241,41 @@ impl Machine {
 
     pub(crate) async fn push(&self, bundle: &Bundle) -> PushReply {
         expect(self.try_push(bundle).await, StatusCode::CREATED).await
+    }
+
+    pub(crate) async fn drill_nonce(&self) -> Nonce {
+        let path = self.url(&self.of_box("/drills/nonce"));
+        let response = self.client.post(path).json(&NonceRequest { v: V1 }).send().await.unwrap();
+        expect::<NonceReply>(response, StatusCode::OK).await.nonce
+    }
+
+    /// A drill of this box with this nonce: of the words, or of an archive.
+    pub(crate) fn drill_with(
+        &self,
+        hub: &TestHub,
+        nonce: Nonce,
+        (words, version): (Words, u64),
+        archive: Option<DrilledArchive>,
+    ) -> DrillRequest {
+        let purpose = if archive.is_some() { Purpose::DrillArchive } else { Purpose::DrillWords };
+        let now = hub.clock.now();
+        let proof = words.prove(self.box_id.unwrap(), version, nonce, now, self.spki_sha256(), purpose);
+        DrillRequest { v: V1, proof, phases: List::default(), archive }
+    }
+
+    pub(crate) async fn try_drill(&self, request: &impl Serialize) -> Response {
+        self.client.post(self.url(&self.of_box("/drills"))).json(request).send().await.unwrap()
+    }
+
+    pub(crate) async fn drill(&self, hub: &TestHub, words: Words, archive: Option<DrilledArchive>) -> DrillReply {
+        let request = self.drill_with(hub, self.drill_nonce().await, (words, 1), archive);
+        expect(self.try_drill(&request).await, StatusCode::CREATED).await
+    }
+
+    /// The certificate's serial number, as the store has it.
+    pub(crate) fn serial(&self) -> String {
+        let (_, parsed) = x509_parser::parse_x509_certificate(&self.certificate).unwrap();
+        parsed.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Whether the certificate still reads its box's versions.
