@@ -18,4 +18,3 @@ mod story;
 mod support;
 mod words_ceremony;
 mod words_entry;
-mod words_screen;
