@@ -10,6 +10,7 @@ mod hub;
 mod inventory;
 mod manners;
 mod preflight;
+mod recordings;
 mod recovery;
 mod sheet;
 mod signals;
