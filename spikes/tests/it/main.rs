@@ -13,6 +13,7 @@ mod preflight;
 mod recordings;
 mod recovery;
 mod sheet;
+mod sheet_pictures;
 mod signals;
 mod stock;
 mod story;
