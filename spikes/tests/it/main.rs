@@ -18,5 +18,6 @@ mod signals;
 mod stock;
 mod story;
 mod support;
+mod terminals;
 mod words_ceremony;
 mod words_entry;
