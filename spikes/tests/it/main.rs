@@ -9,6 +9,7 @@ mod hostile;
 mod hub;
 mod inventory;
 mod manners;
+mod never_asked;
 mod preflight;
 mod recordings;
 mod recovery;
