@@ -49,6 +49,14 @@ fn fresh(scene: &Scene, name: &str) -> Result<(Machine, String)> {
     Ok((machine, file.display().to_string()))
 }
 
+/// Types the words, sees them all, and goes on.
+fn types_and_sees(customer: &mut Customer, words: &str) -> Result<()> {
+    customer.types(format!("{words} "))?;
+    let last = words.rsplit(' ').next().unwrap_or_default();
+    customer.sees(&["All ten are there.", &format!("10. {last}")])?;
+    customer.types("\r")
+}
+
 /// The first order to use a colour among these bytes: SGR 30 to 49 and 90 to 107.
 fn colour(bytes: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(bytes);
@@ -90,7 +98,7 @@ fn ceremony_and_recovery_need_no_colour_at_any_terminal_and_leave_no_word() -> R
         let is_remote = more.iter().any(|(name, _)| *name == "SSH_CONNECTION");
         let flat = back.split_whitespace().collect::<Vec<_>>().join(" ");
         ensure!(flat.contains(OVER_SSH) == is_remote, "{kind:?}:\n{back}");
-        customer.types(format!("{newest}\r"))?;
+        types_and_sees(&mut customer, &newest)?;
         ensure!(customer.ends()? == 0, "{kind:?}: the ceremony did not end well");
         let left = customer.keeps_none_drawn(&newest)?;
         ensure!(left.contains("Protected: "), "{kind:?}:\n{left}");
@@ -104,7 +112,7 @@ fn ceremony_and_recovery_need_no_colour_at_any_terminal_and_leave_no_word() -> R
         let (machine, ticket) = fresh(&scene, &format!("new{number}"))?;
         let mut customer = sits_at(&scene, &machine, kind, more, &["recover", "--ticket-file", &ticket])?;
         customer.sees(&["The ten words: 1."])?;
-        customer.types(format!("{newest}\r"))?;
+        types_and_sees(&mut customer, &newest)?;
         customer.sees(&["Does this fit?"])?;
         customer.types("y\r")?;
         ensure!(customer.ends()? == 0, "{kind:?}: the recovery did not end well");

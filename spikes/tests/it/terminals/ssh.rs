@@ -18,7 +18,7 @@ use tenwords_spikes::{
     terminal::numbered_words,
 };
 
-use super::{OVER_SSH, WRITTEN, command};
+use super::{OVER_SSH, WRITTEN, command, types_and_sees};
 use crate::support::{Scene, joined};
 
 const SSHD: &str = "/usr/sbin/sshd";
@@ -137,7 +137,7 @@ fn over_a_real_ssh_the_prompt_says_who_carries_the_words_and_none_is_left() -> R
     let words = numbered_words(&shown, 10).context("ten numbered words")?.to_string();
     customer.types("\r")?;
     customer.sees(&["Now type the ten words back", OVER_SSH, "The ten words: 1."])?;
-    customer.types(format!("{words}\r"))?;
+    types_and_sees(&mut customer, &words)?;
     ensure!(customer.ends()? == 0, "the ceremony did not end well");
     let left = customer.keeps_none_drawn(&words)?;
     ensure!(left.contains("Protected: "), "{left}");
