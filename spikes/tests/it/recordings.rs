@@ -50,5 +50,6 @@ fn the_command_writes_a_recording_a_picture_and_the_page() -> Result<()> {
     ensure!(picture.contains("Protected: "), "the last screen is not in the picture");
     let page = fs::read_to_string(out.join("README.md"))?;
     ensure!(ALL.iter().all(|recording| page.contains(&format!("{}.svg", recording.name))), "{page}");
+    ensure!(!page.contains('{') && page.contains("\n\n## How they were made\n"), "{page}");
     Ok(())
 }

@@ -87,8 +87,8 @@ fn ceremony_and_recovery_need_no_colour_at_any_terminal_and_leave_no_word() -> R
         (VT220, [("NO_COLOR", "1")].as_slice()),
         (VT102, &[("SSH_CONNECTION", "192.0.2.1 1 192.0.2.2 22")]),
         (CONSOLE, &[("NO_COLOR", "1")]),
+        // With NO_COLOR at the recovery below.
         (SCREEN, &[]),
-        (SCREEN, &[("NO_COLOR", "1")]),
     ] {
         let mut customer = sits_at(&scene, &scene.box_1, kind, more, &["escrow", "create"])?;
         let shown = customer.sees(&[WRITTEN, "10."])?;

@@ -1,4 +1,5 @@
 //! A real ssh to a real sshd on loopback, with keys that are thrown away.
+#![expect(clippy::disallowed_methods, reason = "an sshd is no child of the product's")]
 
 use std::{
     fs,
