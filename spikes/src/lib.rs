@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | the whole story, from a key to ten words to another box | [`demo`] |
 //! | how keys are escrowed with the client alone, phase by phase | [`consumption`] |
+//! | what a customer sees at a terminal, and its recordings | [`customer`], [`record`] |
 //! | the world in which the story happens | [`world`] |
 //! | how it is known that no secret lies where it must not | [`search`] |
 //! | how it is known that the data is the same | [`tree`] |
@@ -13,10 +14,12 @@
 #![expect(clippy::disallowed_methods, reason = "evidence starts the programs that it is about, and asks the clock")]
 
 pub mod consumption;
+pub mod customer;
 pub mod demo;
 pub mod process;
 pub mod programs;
 pub mod real;
+pub mod record;
 pub mod search;
 pub mod story;
 pub mod terminal;

@@ -26,7 +26,8 @@ pub(crate) fn spikes(arguments: &[String]) -> Result<ExitCode> {
     }
 }
 
-fn hand_over(name: &str, arguments: &[String]) -> Result<ExitCode> {
+/// Builds every program and becomes this one.
+pub(crate) fn hand_over(name: &str, arguments: &[String]) -> Result<ExitCode> {
     eprintln!("── the first time this compiles some 300 crates (minutes on two cores); later it is seconds");
     cargo::build_programs()?;
     let program = cargo::programs()?.join(name);

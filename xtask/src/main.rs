@@ -11,6 +11,7 @@ mod demo;
 mod gate;
 mod golden;
 mod proof;
+mod record;
 mod tally;
 mod test;
 
@@ -26,6 +27,8 @@ Usage: cargo xtask <command> [arguments]
   spikes NAME [ARGS]
                  the same for any evidence: `spikes consumption` shows phase by phase that a key can
                  be escrowed with the client alone, and writes its findings to docs/findings
+  record [ARGS]  record what a customer sees and types at a terminal, as asciicasts and as pictures that
+                 move, into docs/recordings; `record --help` lists what there is to record
   test [ARGS]    install what the tests need (as root on Debian), build every program, run every
                  test; ARGS go to `cargo test`, for example `-p tenwords-hub` or `-- s31`
                    --no-install   never install anything; say what is missing and go on
@@ -57,6 +60,7 @@ fn run(command: Option<&str>, rest: &[String]) -> Result<ExitCode> {
         Some("demo") => demo::run(rest),
         Some("ci" | "golden" | "proof" | "spikes" | "test") if asks_for_help => help(),
         Some("spikes") => demo::spikes(rest),
+        Some("record") => record::run(rest),
         Some("test") => test::run(rest),
         Some("ci") => gate::run(rest),
         Some("golden") => golden::run(rest),

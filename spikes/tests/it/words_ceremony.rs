@@ -3,14 +3,12 @@
 
 use anyhow::{Context as _, Result, ensure};
 use tenwords_spikes::{
+    customer::{Customer, Kind},
     terminal::numbered_words,
     world::{Machine, write_private},
 };
 
-use crate::{
-    support::{BOX, Scene, joined, protected},
-    words_screen::{Customer, Kind},
-};
+use crate::support::{BOX, Scene, joined, protected};
 
 const GERMAN: Kind = Kind { lang: "de_DE.UTF-8", ..Kind::USUAL };
 
@@ -55,7 +53,7 @@ fn the_words_are_shown_once_and_one_that_was_typed_wrong_is_typed_again_alone() 
         customer.sees(&[back, &format!("2. {}", list[1]), &format!("10. {}", list[9]), ": 3."])?;
         customer.types(format!("{}\r", list[2]))?;
         ensure!(customer.ends()? == 0, "the ceremony did not end well");
-        let left = customer.keeps_none_of(&format!("{words} {other}"))?;
+        let left = customer.keeps_none_drawn(&format!("{words} {other}"))?;
         ensure!(left.contains("Protected: "), "{left}");
     }
     ensure!(scene.box_1.is_protected()?);
@@ -79,7 +77,7 @@ fn a_terminal_with_one_line_shows_one_word_at_a_time() -> Result<()> {
     customer.sees(&["The ten words: 1."])?;
     customer.types(format!("{}\r", words.join(" ")))?;
     ensure!(customer.ends()? == 0, "the ceremony did not end well");
-    customer.keeps_none_of(&words.join(" "))?;
+    customer.keeps_none_drawn(&words.join(" "))?;
     Ok(())
 }
 
@@ -111,6 +109,6 @@ fn s02_two_swapped_words_are_found_by_the_search_and_named() -> Result<()> {
     customer.sees(&["Does this fit?"])?;
     customer.types("y\r")?;
     ensure!(customer.ends()? == 0, "the recovery did not end well");
-    customer.keeps_none_of(&scene.words)?;
+    customer.keeps_none_drawn(&scene.words)?;
     Ok(())
 }

@@ -6,9 +6,10 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
-use tenwords_spikes::programs::Programs;
-
-use crate::words_screen::{Customer, Kind};
+use tenwords_spikes::{
+    customer::{Customer, Kind},
+    programs::Programs,
+};
 
 const CODE: &str = "woof outshine cross yo-yo giddiness stunt pushing t-shirt froth bolt";
 const TAKEN: u32 = 10;

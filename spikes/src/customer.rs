@@ -1,6 +1,11 @@
 //! What the customer sees: a real pty, and a model of the screen behind it.
+//!
+//! Where [`crate::terminal::Terminal`] awaits texts in what a program sent, this looks at the screen
+//! as it stands then: what is overwritten or wiped is gone from it.
 
 use std::{
+    collections::BTreeSet,
+    fmt, fs,
     io::{Read as _, Write},
     num::NonZeroU16,
     path::Path,
@@ -25,22 +30,27 @@ const SCROLLBACK: usize = 2000;
 
 /// What the terminal is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Kind {
-    pub(crate) term: &'static str,
-    pub(crate) lang: &'static str,
-    pub(crate) rows: u16,
-    pub(crate) columns: u16,
+pub struct Kind {
+    /// Its `TERM`.
+    pub term: &'static str,
+    /// Its `LANG`.
+    pub lang: &'static str,
+    /// Its lines.
+    pub rows: u16,
+    /// Its columns.
+    pub columns: u16,
     /// Whether it has a second screen.
-    pub(crate) alternate: bool,
+    pub alternate: bool,
 }
 
 impl Kind {
-    pub(crate) const USUAL: Self =
+    /// A window on a desktop.
+    pub const USUAL: Self =
         Self { term: "xterm-256color", lang: "en_US.UTF-8", rows: 24, columns: 80, alternate: true };
 }
 
 /// Somebody who sits at a terminal.
-pub(crate) struct Customer {
+pub struct Customer {
     child: Box<dyn Child + Send + Sync>,
     writer: Box<dyn Write + Send>,
     master: Box<dyn MasterPty + Send>,
@@ -55,12 +65,17 @@ struct Shared {
 struct Seen {
     model: vt100::Parser,
     bytes: Zeroizing<Vec<u8>>,
+    /// When each piece came, and where it ends among the bytes.
+    pieces: Vec<(Instant, usize)>,
     ended: bool,
 }
 
 impl Customer {
     /// Starts this at such a terminal.
-    pub(crate) fn at(kind: Kind, command: &[&str], environment: &[(String, String)], folder: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub fn at(kind: Kind, command: &[&str], environment: &[(String, String)], folder: &Path) -> Result<Self> {
         let size = PtySize { rows: kind.rows, cols: kind.columns, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).map_err(|error| anyhow!("opening a terminal: {error}"))?;
         let mut builder = CommandBuilder::new(command[0]);
@@ -77,7 +92,7 @@ impl Customer {
         let child = pair.slave.spawn_command(builder).map_err(|error| anyhow!("starting: {error}"))?;
         drop(pair.slave);
         let model = vt100::Parser::new(number(kind.rows), number(kind.columns), SCROLLBACK);
-        let seen = Seen { model, bytes: Zeroizing::new(Vec::with_capacity(1 << 20)), ended: false };
+        let seen = Seen { model, bytes: Zeroizing::new(Vec::with_capacity(1 << 20)), pieces: Vec::new(), ended: false };
         let shared = Arc::new(Shared { seen: Mutex::new(seen), changed: Condvar::new() });
         let filling = Arc::clone(&shared);
         thread::spawn(move || {
@@ -89,6 +104,8 @@ impl Customer {
                 match read {
                     Ok(length) if length > 0 => {
                         seen.bytes.extend_from_slice(&piece[..length]);
+                        let end = seen.bytes.len();
+                        seen.pieces.push((Instant::now(), end));
                         held.extend_from_slice(&piece[..length]);
                         // A sequence that is cut in two waits for its end.
                         let whole = held.iter().rposition(|byte| *byte == 0x1b).filter(|at| held.len() - at < 12);
@@ -118,7 +135,10 @@ impl Customer {
     }
 
     /// Waits until the screen shows all of these, each at once, whatever its lines are broken at.
-    pub(crate) fn sees(&self, texts: &[&str]) -> Result<String> {
+    ///
+    /// # Errors
+    /// It did not come in time, or the program ended first; the screen is quoted.
+    pub fn sees(&self, texts: &[&str]) -> Result<String> {
         let until = Instant::now() + SOON;
         let mut seen = self.shared.lock();
         loop {
@@ -136,42 +156,114 @@ impl Customer {
         }
     }
 
-    pub(crate) fn types(&mut self, keys: impl AsRef<[u8]>) -> Result<()> {
+    /// Types these keys.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn types(&mut self, keys: impl AsRef<[u8]>) -> Result<()> {
         self.writer.write_all(keys.as_ref()).and_then(|()| self.writer.flush()).context("typing")
     }
 
-    pub(crate) fn resizes(&self, rows: u16, columns: u16) -> Result<()> {
+    /// Changes the terminal's size.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn resizes(&self, rows: u16, columns: u16) -> Result<()> {
         self.shared.lock().model.set_size(number(rows), number(columns));
         let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
         self.master.resize(size).map_err(|error| anyhow!("resizing: {error}"))
     }
 
-    pub(crate) fn signals(&self, signal: Signal) -> Result<()> {
+    /// Sends the program a signal.
+    ///
+    /// # Errors
+    /// It runs no more.
+    pub fn signals(&self, signal: Signal) -> Result<()> {
         let id = self.child.process_id().context("it runs")?;
         Ok(kill(Pid::from_raw(i32::try_from(id)?), signal)?)
     }
 
     /// Whether the kernel would show what is typed.
-    pub(crate) fn echoes(&self) -> Result<bool> {
+    ///
+    /// # Errors
+    /// The terminal is closed.
+    pub fn echoes(&self) -> Result<bool> {
         let termios = self.master.get_termios().context("the terminal is open")?;
         Ok(termios.local_flags.bits() & LocalFlags::ECHO.bits() != 0)
     }
 
-    pub(crate) fn is_paste_marked(&self) -> bool {
+    /// Whether pastes would be marked.
+    #[must_use]
+    pub fn is_paste_marked(&self) -> bool {
         self.shared.lock().model.screen().bracketed_paste()
     }
 
-    pub(crate) fn is_on_second_screen(&self) -> bool {
+    /// Whether the second screen is shown.
+    #[must_use]
+    pub fn is_on_second_screen(&self) -> bool {
         self.shared.lock().model.screen().alternate_screen()
     }
 
     /// All bytes so far.
-    pub(crate) fn transcript(&self) -> Zeroizing<Vec<u8>> {
+    #[must_use]
+    pub fn transcript(&self) -> Zeroizing<Vec<u8>> {
         Zeroizing::new(self.shared.lock().bytes.to_vec())
     }
 
+    /// Waits until more than these many bytes have come in all.
+    ///
+    /// # Errors
+    /// They do not come.
+    pub fn answers(&self, from: usize) -> Result<()> {
+        let until = Instant::now() + SOON;
+        let mut seen = self.shared.lock();
+        while seen.bytes.len() <= from {
+            let left = until.saturating_duration_since(Instant::now());
+            ensure!(!seen.ended && !left.is_zero(), "a key is not answered");
+            seen = self.shared.changed.wait_timeout(seen, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(())
+    }
+
+    /// Waits until the screen has stood still for this long.
+    ///
+    /// # Errors
+    /// It never does.
+    pub fn stands_still(&self, quiet: Duration) -> Result<()> {
+        let until = Instant::now() + SOON;
+        let mut seen = self.shared.lock();
+        loop {
+            let since = seen.pieces.last().map_or(quiet, |(at, _)| at.elapsed());
+            if seen.ended || since >= quiet {
+                return Ok(());
+            }
+            ensure!(Instant::now() < until, "the screen never stands still");
+            seen = self.shared.changed.wait_timeout(seen, quiet - since).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// What came after the first `from` bytes: the pieces, each with how long it was waited for since
+    /// the one before.
+    #[must_use]
+    pub fn pieces_after(&self, from: usize) -> Vec<(Duration, Zeroizing<Vec<u8>>)> {
+        let seen = self.shared.lock();
+        let (mut start, mut before) = (0, None);
+        let mut pieces = Vec::new();
+        for (at, end) in &seen.pieces {
+            if *end > from {
+                let waited = before.map_or(Duration::ZERO, |before: Instant| at.duration_since(before));
+                pieces.push((waited, Zeroizing::new(seen.bytes[start.max(from)..*end].to_vec())));
+            }
+            (start, before) = (*end, Some(*at));
+        }
+        pieces
+    }
+
     /// Waits for the end.
-    pub(crate) fn ends(&mut self) -> Result<u32> {
+    ///
+    /// # Errors
+    /// A signal ended it, or it does not end.
+    pub fn ends(&mut self) -> Result<u32> {
         let until = Instant::now() + SOON;
         loop {
             if let Some(status) = self.child.try_wait()? {
@@ -185,7 +277,10 @@ impl Customer {
     }
 
     /// Everything that the terminal shows or has kept, after the end.
-    pub(crate) fn left(&self) -> Result<String> {
+    ///
+    /// # Errors
+    /// It is not at its end.
+    pub fn left(&self) -> Result<String> {
         let until = Instant::now() + SOON;
         let mut seen = self.shared.lock();
         while !seen.ended {
@@ -204,12 +299,31 @@ impl Customer {
     }
 
     /// That none of these words is left anywhere.
-    pub(crate) fn keeps_none_of(&self, words: &str) -> Result<String> {
+    ///
+    /// # Errors
+    /// The word, and what is left.
+    pub fn keeps_none_of(&self, words: &str) -> Result<String> {
         let left = self.left()?;
         for word in words.split(' ') {
             ensure!(!left.contains(word), "`{word}` is left on the terminal:\n{left}");
         }
         Ok(left)
+    }
+
+    /// The same of words that the agent has drawn: one that it says anyway is no sign of a leak.
+    ///
+    /// # Errors
+    /// As [`Self::keeps_none_of`].
+    pub fn keeps_none_drawn(&self, words: &str) -> Result<String> {
+        let left = self.left()?;
+        none_drawn(&left, words)?;
+        Ok(left)
+    }
+}
+
+impl fmt::Debug for Customer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Customer").finish_non_exhaustive()
     }
 }
 
@@ -228,6 +342,46 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// That none of these drawn words stands in what is left on a terminal, but for those that the programs
+/// say anyway: `version` and `backup` are in the list, as some hundred others of theirs.
+///
+/// # Errors
+/// The word, and what is left.
+pub fn none_drawn(left: &str, words: &str) -> Result<()> {
+    let said = said_anyway()?;
+    let there: BTreeSet<&str> = whole_words(left).collect();
+    let leaked = words.split(' ').find(|word| there.contains(word) && !said.contains(*word));
+    ensure!(leaked.is_none(), "`{}` is left on the terminal:\n{left}", leaked.unwrap_or_default());
+    Ok(())
+}
+
+fn whole_words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_lowercase() && c != '-').filter(|word| !word.is_empty())
+}
+
+/// What the programs can say, by the texts in their sources. Their tests' own words are not theirs.
+fn said_anyway() -> Result<BTreeSet<String>> {
+    let mut said: BTreeSet<String> = ["bakery", "ledger", "shop"].map(str::to_owned).into();
+    let mut folders = ["agent", "pbs-driver", "pve-fixtures", "pbs-local"]
+        .map(|room| Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(room).join("src"))
+        .to_vec();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !path.ends_with("tests.rs") {
+                let text = fs::read_to_string(&path)?;
+                let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+                let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+                let code = lines.collect::<Vec<_>>().join("\n");
+                said.extend(code.split('"').skip(1).step_by(2).flat_map(whole_words).map(str::to_owned));
+            }
+        }
+    }
+    Ok(said)
 }
 
 /// A terminal without a second screen passes over the order to change to it.
@@ -250,4 +404,27 @@ fn without_screens(bytes: &[u8], alternate: bool) -> Vec<u8> {
 
 fn number(of: u16) -> NonZeroU16 {
     NonZeroU16::new(of).unwrap_or(NonZeroU16::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{rand_core::UnwrapErr, rngs::SysRng};
+    use tenwords_escrow::code::RecoveryCode;
+
+    use super::*;
+
+    #[test]
+    fn a_drawn_word_that_is_left_is_found_unless_it_is_said_anyway() -> Result<()> {
+        let said = said_anyway()?;
+        assert!(said.contains("version") && said.contains("backup") && !said.contains("zesty"));
+        for left in ["version 3 zesty\n", "3. zesty", "zesty,"] {
+            assert!(none_drawn(left, "backup version zesty").is_err(), "{left:?}");
+        }
+        none_drawn("Protected: version 3, zestiest", "backup version zesty")?;
+        // Hardly a word of the list is passed over.
+        let codes: Vec<RecoveryCode> = (0..40).map(|_| RecoveryCode::draw(&mut UnwrapErr(SysRng))).collect();
+        let passed = codes.iter().flat_map(RecoveryCode::expose_words).filter(|word| said.contains(*word)).count();
+        assert!(passed < 60, "{passed} of 400 words are said anyway");
+        Ok(())
+    }
 }
