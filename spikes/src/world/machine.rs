@@ -50,10 +50,11 @@ impl Machine {
             format!("{name} = {}\n", quoted(&path))
         });
         let text = format!(
-            "state = {}\nruntime = {}\nclient = {}\n[pve]\netc = {}\n{}",
+            "state = {}\nruntime = {}\nclient = {}\npbs_local = {}\n[pve]\netc = {}\n{}",
             quoted(&state),
             quoted(&runtime),
             quoted(client),
+            quoted(&world.programs().pbs_local),
             quoted(&folder.join("etc/pve")),
             programs.concat()
         );

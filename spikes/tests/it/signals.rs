@@ -40,7 +40,7 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 fn a_line_that_is_cut_while_the_words_are_shown_leaves_no_word_on_the_screen() -> Result<()> {
     let scene = joined()?;
     for told in [Signal::SIGHUP, Signal::SIGTERM] {
-        let mut terminal = scene.box_1.at_terminal(&["escrow", "create"])?;
+        let mut terminal = scene.box_1.at_terminal(&["escrow", "create", "--new-code"])?;
         terminal.expect("Press Enter when they are written down", LONG)?;
         signal(&terminal, told)?;
         let (code, _) = terminal.end(LONG)?;

@@ -90,7 +90,7 @@ fn ceremony_and_recovery_need_no_colour_at_any_terminal_and_leave_no_word() -> R
         // With NO_COLOR at the recovery below.
         (SCREEN, &[]),
     ] {
-        let mut customer = sits_at(&scene, &scene.box_1, kind, more, &["escrow", "create"])?;
+        let mut customer = sits_at(&scene, &scene.box_1, kind, more, &["escrow", "create", "--new-code"])?;
         let shown = customer.sees(&[WRITTEN, "10."])?;
         newest = numbered_words(&shown, 10).context("ten numbered words")?.to_string();
         customer.types("\r")?;

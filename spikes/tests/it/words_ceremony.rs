@@ -24,7 +24,7 @@ fn the_words_are_shown_once_and_one_that_was_typed_wrong_is_typed_again_alone() 
     let scene = joined()?;
     for kind in [Kind { columns: 40, ..GERMAN }, Kind { term: "linux", lang: "C", alternate: false, ..Kind::USUAL }] {
         let is_german = kind.lang.starts_with("de");
-        let mut customer = sits_at(&scene, &scene.box_1, kind, &["escrow", "create"])?;
+        let mut customer = sits_at(&scene, &scene.box_1, kind, &["escrow", "create", "--new-code"])?;
         let ask = if is_german {
             "Wenn sie aufgeschrieben sind, drücken Sie Enter:"
         } else {
@@ -64,7 +64,7 @@ fn the_words_are_shown_once_and_one_that_was_typed_wrong_is_typed_again_alone() 
 fn a_terminal_with_one_line_shows_one_word_at_a_time() -> Result<()> {
     let scene = joined()?;
     let kind = Kind { term: "dumb", lang: "C", alternate: false, ..Kind::USUAL };
-    let mut customer = sits_at(&scene, &scene.box_1, kind, &["escrow", "create"])?;
+    let mut customer = sits_at(&scene, &scene.box_1, kind, &["escrow", "create", "--new-code"])?;
     let mut words = Vec::new();
     for number in 1..=10 {
         let label = format!("{number}. ");
@@ -96,7 +96,7 @@ fn s02_two_swapped_words_are_found_by_the_search_and_named() -> Result<()> {
     customer.types(format!("{}\r", words.join(" ")))?;
     // They are refused, and are there to be corrected; the search is offered.
     customer.sees(&[
-        "these words open no version of this box",
+        "diese Wörter öffnen keine Version dieser Box",
         &format!("4. {}", words[3]),
         "drücken Sie ? (oder Strg-T)",
     ])?;
@@ -106,7 +106,7 @@ fn s02_two_swapped_words_are_found_by_the_search_and_named() -> Result<()> {
     customer.types("?")?;
     customer.sees(&["Gefunden: Die Wörter 4 und 5 sind miteinander vertauscht."])?;
     customer.types("\r")?;
-    customer.sees(&["Does this fit?"])?;
+    customer.sees(&["Passt das?"])?;
     customer.types("y\r")?;
     ensure!(customer.ends()? == 0, "the recovery did not end well");
     customer.keeps_none_drawn(&scene.words)?;

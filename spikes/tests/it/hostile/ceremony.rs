@@ -15,7 +15,7 @@ use crate::support::{as_shown, joined};
 
 /// A ceremony up to its end, whatever that is.
 fn held(machine: &Machine) -> Result<(u32, String)> {
-    let mut terminal = machine.at_terminal(&["escrow", "create"])?;
+    let mut terminal = machine.at_terminal(&["escrow", "create", "--new-code"])?;
     let screen = terminal.expect("Press Enter when they are written down", LONG)?;
     let words = numbered_words(&screen, 10).context("ten words")?;
     terminal.type_line("")?;

@@ -133,7 +133,7 @@ fn over_a_real_ssh_the_prompt_says_who_carries_the_words_and_none_is_left() -> R
     fs::create_dir_all(SEPARATION)?;
     let scene = joined()?;
     let server = Server::start(&scene)?;
-    let mut customer = server.customer(&scene, &command(&scene, &scene.box_1, &["escrow", "create"]))?;
+    let mut customer = server.customer(&scene, &command(&scene, &scene.box_1, &["escrow", "create", "--new-code"]))?;
     let shown = customer.sees(&[WRITTEN, "10."])?;
     let words = numbered_words(&shown, 10).context("ten numbered words")?.to_string();
     customer.types("\r")?;
