@@ -9,9 +9,10 @@
 //!
 //! The formats: PBS key files `formats.md` §1; age v1 <https://age-encryption.org/v1>.
 
+mod header;
+
 use std::{fmt, io::Read};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use pbs_format::key::{DerivedKey, EncryptionKey, KeyFile, KeyFileError};
 use serde::Deserialize;
 use serde_json::Value;
@@ -25,6 +26,7 @@ use tenwords_protocol::{
 };
 use thiserror::Error;
 
+use self::header::{Stanza, decodes_to, stanzas};
 use crate::code::RecoveryCode;
 
 /// The scrypt work factor of a root, set and maximum: N = 2^16.
@@ -34,10 +36,6 @@ pub const WORK_FACTOR: u8 = 16;
 const KEY_PART_N: std::ops::RangeInclusive<u64> = 1 << 16..=1 << 18;
 /// PBS writes 32 bytes of salt.
 const SALT_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
-/// An age header of ours has some 200 bytes, with the longest grease some 400.
-const MAX_HEADER: usize = 4096;
-/// The nonce of the payload, and the tag of its last chunk.
-const LEAST_PAYLOAD: usize = 16 + 16;
 
 /// A key part that has passed the door: a PBS key file under scrypt, that names its fingerprint.
 ///
@@ -355,86 +353,6 @@ fn name_common_refusals(bytes: &[u8]) -> Result<(), DoorError> {
         Some(Value::String(data)) if data.len() != 88 => Err(DoorError::DataLength),
         _ => Ok(()),
     }
-}
-
-struct Stanza<'a> {
-    kind: &'a str,
-    args: Vec<&'a str>,
-    body: String,
-}
-
-/// The stanzas of an age v1 header that is followed by a payload.
-fn stanzas(bytes: &[u8]) -> Result<Vec<Stanza<'_>>, DoorError> {
-    if bytes.starts_with(b"-----BEGIN AGE") {
-        return Err(DoorError::Armoured);
-    }
-    let mut lines = Lines { bytes: &bytes[..bytes.len().min(MAX_HEADER)], at: 0 };
-    if lines.next()? != "age-encryption.org/v1" {
-        return Err(DoorError::Header("its first line is another one"));
-    }
-    let mut stanzas = Vec::new();
-    loop {
-        let line = lines.next()?;
-        if let Some(mac) = line.strip_prefix("--- ") {
-            if !decodes_to(mac, 32) {
-                return Err(DoorError::Header("its MAC is not 32 bytes"));
-            }
-            break;
-        }
-        let mut words = line.strip_prefix("-> ").ok_or(DoorError::Header("a stanza was expected"))?.split(' ');
-        let (Some(kind), args) = (words.next(), words.collect::<Vec<_>>()) else {
-            return Err(DoorError::Header("a stanza has no type"));
-        };
-        if kind.is_empty() || args.iter().any(|arg| arg.is_empty()) {
-            return Err(DoorError::Header("a stanza has an empty word"));
-        }
-        stanzas.push(Stanza { kind, args, body: body(&mut lines)? });
-    }
-    if bytes.len() - lines.at < LEAST_PAYLOAD {
-        return Err(DoorError::Truncated);
-    }
-    Ok(stanzas)
-}
-
-/// Base64 wrapped at 64 columns; its last line is shorter, and may be empty.
-fn body(lines: &mut Lines<'_>) -> Result<String, DoorError> {
-    let mut body = String::new();
-    loop {
-        let line = lines.next()?;
-        body.push_str(line);
-        match line.len() {
-            64 => {}
-            ..64 => break,
-            _ => return Err(DoorError::Header("a line is too long")),
-        }
-    }
-    match STANDARD_NO_PAD.decode(&body) {
-        Ok(_) => Ok(body),
-        Err(_) => Err(DoorError::Header("the body of a stanza is not base64")),
-    }
-}
-
-/// LF-ended lines of printable ASCII and blanks, as far as a header may reach.
-struct Lines<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Lines<'a> {
-    fn next(&mut self) -> Result<&'a str, DoorError> {
-        let rest = &self.bytes[self.at..];
-        let end = rest.iter().position(|b| *b == b'\n').ok_or(DoorError::Header("it does not end in time"))?;
-        let line = &rest[..end];
-        self.at += end + 1;
-        match str::from_utf8(line) {
-            Ok(line) if line.bytes().all(|b| (b' '..=b'~').contains(&b)) => Ok(line),
-            _ => Err(DoorError::Header("it is not plain text")),
-        }
-    }
-}
-
-fn decodes_to(text: &str, length: usize) -> bool {
-    STANDARD_NO_PAD.decode(text).is_ok_and(|bytes| bytes.len() == length)
 }
 
 const fn within(bytes: &[u8], limit: usize) -> Result<(), DoorError> {
