@@ -13,7 +13,7 @@ mod header;
 
 use std::{fmt, io::Read};
 
-use pbs_format::key::{DerivedKey, EncryptionKey, KeyFile, KeyFileError};
+use pbs_format::key::{DerivedKey, EncryptionKey, Kdf, KeyFile, KeyFileError};
 use serde::Deserialize;
 use serde_json::Value;
 use tenwords_protocol::{
@@ -22,6 +22,7 @@ use tenwords_protocol::{
     hash::Sha256,
     json::{self, JsonError},
     part::PartName,
+    update::Update,
     version::{MAX_AGE_BYTES, MAX_KEY_BYTES},
 };
 use thiserror::Error;
@@ -55,6 +56,21 @@ pub struct AgePart {
 /// An age file with one X25519 stanza and at most one of grease: the body of an update.
 pub struct UpdatePart {
     bytes: Vec<u8>,
+}
+
+/// A part `update/<sequence>` in the shape of one: a statement, a signature, a body. Whether the
+/// statement is one and who signed it is not known yet.
+#[derive(Debug)]
+pub struct SealedUpdate {
+    statement: Vec<u8>,
+    signature: String,
+    body: UpdatePart,
+}
+
+/// A key file without protection, out of an update's body. Only the key gate opens one.
+#[derive(Debug)]
+pub(crate) struct PlainKey {
+    file: KeyFile,
 }
 
 /// Why a blob was turned away.
@@ -96,6 +112,9 @@ pub enum DoorError {
         /// In the file.
         stated: Fingerprint,
     },
+    /// In an update's body: not a plain key file. What it is instead is not repeated.
+    #[error("the key file is not a plain one as proxmox-backup-client writes it: {0}")]
+    Plain(&'static str),
     /// The part cannot be read from where it lies.
     #[error("the part cannot be read")]
     Read(#[source] std::io::Error),
@@ -127,6 +146,9 @@ pub enum DoorError {
     /// The age file ends before its payload does.
     #[error("the age file has no payload")]
     Truncated,
+    /// The part is not an update as it travels.
+    #[error("the part is not an update")]
+    Update(#[source] JsonError),
     /// The age file asks for another amount of work.
     #[error("the age file asks for scrypt work factor {found}, where {WORK_FACTOR} was expected")]
     WorkFactor {
@@ -230,6 +252,38 @@ pub fn check_update(bytes: &[u8]) -> Result<UpdatePart, DoorError> {
     Ok(UpdatePart { bytes: bytes.to_vec() })
 }
 
+/// The door for a part `update/<sequence>`, and for the age file in it.
+///
+/// # Errors
+/// [`DoorError::Update`] for another text, and as [`check_update`].
+pub fn check_update_part(bytes: &[u8]) -> Result<SealedUpdate, DoorError> {
+    within(bytes, MAX_AGE_BYTES)?;
+    let update: Update = json::from_slice(bytes).map_err(DoorError::Update)?;
+    let body = check_update(&update.body.0)?;
+    Ok(SealedUpdate { statement: update.statement.0, signature: update.signature, body })
+}
+
+/// The door for a key file in an update's body, the one place for files without protection: byte for
+/// byte what the client writes, so that nothing can stand beside the key.
+pub(crate) fn check_plain_key(text: &[u8]) -> Result<PlainKey, DoorError> {
+    within(text, MAX_KEY_BYTES)?;
+    // What serde says of a text that holds a key is dropped: it may quote it.
+    let file = KeyFile::parse(text).map_err(|_| DoorError::Plain("it is no key file"))?;
+    if *file.kdf() != Kdf::None {
+        return Err(DoorError::Plain("it is under a passphrase"));
+    }
+    if file.fingerprint().is_none() {
+        return Err(DoorError::FingerprintMissing);
+    }
+    if file.hint().is_some() {
+        return Err(DoorError::Hint);
+    }
+    if *file.to_json() != text {
+        return Err(DoorError::Plain("it is spelled in another way"));
+    }
+    Ok(PlainKey { file })
+}
+
 impl KeyPart {
     /// The part, byte for byte.
     #[must_use]
@@ -305,6 +359,36 @@ impl UpdatePart {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+impl SealedUpdate {
+    /// The bytes that are signed.
+    #[must_use]
+    pub fn statement(&self) -> &[u8] {
+        &self.statement
+    }
+
+    /// The armour, unchecked.
+    #[must_use]
+    pub fn signature(&self) -> &str {
+        &self.signature
+    }
+
+    /// The age file.
+    #[must_use]
+    pub const fn body(&self) -> &UpdatePart {
+        &self.body
+    }
+}
+
+impl PlainKey {
+    pub(crate) fn open(&self) -> Result<EncryptionKey, KeyFileError> {
+        self.file.open(None)
+    }
+
+    pub(crate) fn times(&self) -> (i64, i64) {
+        (self.file.created(), self.file.modified())
     }
 }
 
