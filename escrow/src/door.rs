@@ -9,10 +9,11 @@
 //!
 //! The formats: PBS key files `formats.md` §1; age v1 <https://age-encryption.org/v1>.
 
+mod header;
+
 use std::{fmt, io::Read};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
-use pbs_format::key::{DerivedKey, EncryptionKey, KeyFile, KeyFileError};
+use pbs_format::key::{DerivedKey, EncryptionKey, Kdf, KeyFile, KeyFileError};
 use serde::Deserialize;
 use serde_json::Value;
 use tenwords_protocol::{
@@ -21,10 +22,12 @@ use tenwords_protocol::{
     hash::Sha256,
     json::{self, JsonError},
     part::PartName,
+    update::Update,
     version::{MAX_AGE_BYTES, MAX_KEY_BYTES},
 };
 use thiserror::Error;
 
+use self::header::{Stanza, decodes_to, stanzas};
 use crate::code::RecoveryCode;
 
 /// The scrypt work factor of a root, set and maximum: N = 2^16.
@@ -34,10 +37,6 @@ pub const WORK_FACTOR: u8 = 16;
 const KEY_PART_N: std::ops::RangeInclusive<u64> = 1 << 16..=1 << 18;
 /// PBS writes 32 bytes of salt.
 const SALT_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
-/// An age header of ours has some 200 bytes, with the longest grease some 400.
-const MAX_HEADER: usize = 4096;
-/// The nonce of the payload, and the tag of its last chunk.
-const LEAST_PAYLOAD: usize = 16 + 16;
 
 /// A key part that has passed the door: a PBS key file under scrypt, that names its fingerprint.
 ///
@@ -57,6 +56,21 @@ pub struct AgePart {
 /// An age file with one X25519 stanza and at most one of grease: the body of an update.
 pub struct UpdatePart {
     bytes: Vec<u8>,
+}
+
+/// A part `update/<sequence>` in the shape of one: a statement, a signature, a body. Whether the
+/// statement is one and who signed it is not known yet.
+#[derive(Debug)]
+pub struct SealedUpdate {
+    statement: Vec<u8>,
+    signature: String,
+    body: UpdatePart,
+}
+
+/// A key file without protection, out of an update's body. Only the key gate opens one.
+#[derive(Debug)]
+pub(crate) struct PlainKey {
+    file: KeyFile,
 }
 
 /// Why a blob was turned away.
@@ -98,6 +112,9 @@ pub enum DoorError {
         /// In the file.
         stated: Fingerprint,
     },
+    /// In an update's body: not a plain key file. What it is instead is not repeated.
+    #[error("the key file is not a plain one as proxmox-backup-client writes it: {0}")]
+    Plain(&'static str),
     /// The part cannot be read from where it lies.
     #[error("the part cannot be read")]
     Read(#[source] std::io::Error),
@@ -129,6 +146,9 @@ pub enum DoorError {
     /// The age file ends before its payload does.
     #[error("the age file has no payload")]
     Truncated,
+    /// The part is not an update as it travels.
+    #[error("the part is not an update")]
+    Update(#[source] JsonError),
     /// The age file asks for another amount of work.
     #[error("the age file asks for scrypt work factor {found}, where {WORK_FACTOR} was expected")]
     WorkFactor {
@@ -232,6 +252,38 @@ pub fn check_update(bytes: &[u8]) -> Result<UpdatePart, DoorError> {
     Ok(UpdatePart { bytes: bytes.to_vec() })
 }
 
+/// The door for a part `update/<sequence>`, and for the age file in it.
+///
+/// # Errors
+/// [`DoorError::Update`] for another text, and as [`check_update`].
+pub fn check_update_part(bytes: &[u8]) -> Result<SealedUpdate, DoorError> {
+    within(bytes, MAX_AGE_BYTES)?;
+    let update: Update = json::from_slice(bytes).map_err(DoorError::Update)?;
+    let body = check_update(&update.body.0)?;
+    Ok(SealedUpdate { statement: update.statement.0, signature: update.signature, body })
+}
+
+/// The door for a key file in an update's body, the one place for files without protection: byte for
+/// byte what the client writes, so that nothing can stand beside the key.
+pub(crate) fn check_plain_key(text: &[u8]) -> Result<PlainKey, DoorError> {
+    within(text, MAX_KEY_BYTES)?;
+    // What serde says of a text that holds a key is dropped: it may quote it.
+    let file = KeyFile::parse(text).map_err(|_| DoorError::Plain("it is no key file"))?;
+    if *file.kdf() != Kdf::None {
+        return Err(DoorError::Plain("it is under a passphrase"));
+    }
+    if file.fingerprint().is_none() {
+        return Err(DoorError::FingerprintMissing);
+    }
+    if file.hint().is_some() {
+        return Err(DoorError::Hint);
+    }
+    if *file.to_json() != text {
+        return Err(DoorError::Plain("it is spelled in another way"));
+    }
+    Ok(PlainKey { file })
+}
+
 impl KeyPart {
     /// The part, byte for byte.
     #[must_use]
@@ -310,6 +362,36 @@ impl UpdatePart {
     }
 }
 
+impl SealedUpdate {
+    /// The bytes that are signed.
+    #[must_use]
+    pub fn statement(&self) -> &[u8] {
+        &self.statement
+    }
+
+    /// The armour, unchecked.
+    #[must_use]
+    pub fn signature(&self) -> &str {
+        &self.signature
+    }
+
+    /// The age file.
+    #[must_use]
+    pub const fn body(&self) -> &UpdatePart {
+        &self.body
+    }
+}
+
+impl PlainKey {
+    pub(crate) fn open(&self) -> Result<EncryptionKey, KeyFileError> {
+        self.file.open(None)
+    }
+
+    pub(crate) fn times(&self) -> (i64, i64) {
+        (self.file.created(), self.file.modified())
+    }
+}
+
 impl fmt::Debug for UpdatePart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "UpdatePart({} bytes)", self.bytes.len())
@@ -355,86 +437,6 @@ fn name_common_refusals(bytes: &[u8]) -> Result<(), DoorError> {
         Some(Value::String(data)) if data.len() != 88 => Err(DoorError::DataLength),
         _ => Ok(()),
     }
-}
-
-struct Stanza<'a> {
-    kind: &'a str,
-    args: Vec<&'a str>,
-    body: String,
-}
-
-/// The stanzas of an age v1 header that is followed by a payload.
-fn stanzas(bytes: &[u8]) -> Result<Vec<Stanza<'_>>, DoorError> {
-    if bytes.starts_with(b"-----BEGIN AGE") {
-        return Err(DoorError::Armoured);
-    }
-    let mut lines = Lines { bytes: &bytes[..bytes.len().min(MAX_HEADER)], at: 0 };
-    if lines.next()? != "age-encryption.org/v1" {
-        return Err(DoorError::Header("its first line is another one"));
-    }
-    let mut stanzas = Vec::new();
-    loop {
-        let line = lines.next()?;
-        if let Some(mac) = line.strip_prefix("--- ") {
-            if !decodes_to(mac, 32) {
-                return Err(DoorError::Header("its MAC is not 32 bytes"));
-            }
-            break;
-        }
-        let mut words = line.strip_prefix("-> ").ok_or(DoorError::Header("a stanza was expected"))?.split(' ');
-        let (Some(kind), args) = (words.next(), words.collect::<Vec<_>>()) else {
-            return Err(DoorError::Header("a stanza has no type"));
-        };
-        if kind.is_empty() || args.iter().any(|arg| arg.is_empty()) {
-            return Err(DoorError::Header("a stanza has an empty word"));
-        }
-        stanzas.push(Stanza { kind, args, body: body(&mut lines)? });
-    }
-    if bytes.len() - lines.at < LEAST_PAYLOAD {
-        return Err(DoorError::Truncated);
-    }
-    Ok(stanzas)
-}
-
-/// Base64 wrapped at 64 columns; its last line is shorter, and may be empty.
-fn body(lines: &mut Lines<'_>) -> Result<String, DoorError> {
-    let mut body = String::new();
-    loop {
-        let line = lines.next()?;
-        body.push_str(line);
-        match line.len() {
-            64 => {}
-            ..64 => break,
-            _ => return Err(DoorError::Header("a line is too long")),
-        }
-    }
-    match STANDARD_NO_PAD.decode(&body) {
-        Ok(_) => Ok(body),
-        Err(_) => Err(DoorError::Header("the body of a stanza is not base64")),
-    }
-}
-
-/// LF-ended lines of printable ASCII and blanks, as far as a header may reach.
-struct Lines<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Lines<'a> {
-    fn next(&mut self) -> Result<&'a str, DoorError> {
-        let rest = &self.bytes[self.at..];
-        let end = rest.iter().position(|b| *b == b'\n').ok_or(DoorError::Header("it does not end in time"))?;
-        let line = &rest[..end];
-        self.at += end + 1;
-        match str::from_utf8(line) {
-            Ok(line) if line.bytes().all(|b| (b' '..=b'~').contains(&b)) => Ok(line),
-            _ => Err(DoorError::Header("it is not plain text")),
-        }
-    }
-}
-
-fn decodes_to(text: &str, length: usize) -> bool {
-    STANDARD_NO_PAD.decode(text).is_ok_and(|bytes| bytes.len() == length)
 }
 
 const fn within(bytes: &[u8], limit: usize) -> Result<(), DoorError> {

@@ -1,8 +1,10 @@
 //! The two gates. Nothing that has not passed them can be installed or restored.
 //!
-//! *Key gate*: a [`GatedKey`] is made in one place, where three fingerprints are compared: the one
+//! *Key gate*: a [`GatedKey`] is made here only, where three fingerprints are compared: the one
 //! computed from the opened key, the one that its file states, and the one that the root lists, with
-//! the hash of the very part. *Snapshot gate* (wall 8): a [`GatedSnapshot`] is made only from a
+//! the hash of the very part. There is one other way in, for a key that came after the ceremony: the
+//! third fingerprint is then the one that a statement lists which the root's box key signed and
+//! which stands in its chain ([`crate::update`]). *Snapshot gate* (wall 8): a [`GatedSnapshot`] is made only from a
 //! manifest whose HMAC verifies under a gated key, that names the snapshot of the plan, and whose
 //! every file is encrypted. A hostile server can put our fingerprint on an unsigned plaintext
 //! snapshot, and the real client then restores it without a word (`transcripts/hostile-pbs.txt`).
@@ -25,7 +27,7 @@
 use std::{fmt, sync::Arc};
 
 use pbs_format::{
-    key::{EncryptionKey, KeyFile},
+    key::{EncryptionKey, KeyFile, KeyFileError},
     manifest::{CryptMode, FileEntry, Manifest, ManifestError, VerifiedManifest},
     name::{FileName, SnapshotRef},
 };
@@ -33,9 +35,13 @@ use tenwords_protocol::fingerprint::Fingerprint;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::{door::KeyPart, root::Root};
+use crate::{
+    door::{KeyPart, PlainKey},
+    root::Root,
+    update::ChainedStatement,
+};
 
-/// A key of ours: opened with the words, and the one that the root lists.
+/// A key of ours: opened with the words, and the one that the root or a verified update lists.
 ///
 /// It is handed around in an [`Arc`], because several snapshots of one recovery need the same key
 /// at the same time; each handle ends with the recovery, and the key is wiped with the last.
@@ -70,12 +76,26 @@ pub enum GateError {
         /// In the file.
         stated: Fingerprint,
     },
+    /// The file in an update, listed as that of this key, holds none.
+    #[error("the file of key {} does not hold a key", .0.short())]
+    KeyFile(Fingerprint),
     /// The root does not list the key.
     #[error("key {} does not stand in the root", .0.short())]
     KeyForeign(Fingerprint),
+    /// The update has the key under another one's fingerprint.
+    #[error("the update has key {} under the fingerprint {}", computed.short(), listed.short())]
+    KeyListed {
+        /// Of the opened key.
+        computed: Fingerprint,
+        /// Where it stands.
+        listed: Fingerprint,
+    },
     /// The root lists the key with another part.
     #[error("the part of key {} is not the one that the root lists", .0.short())]
     KeyPart(Fingerprint),
+    /// The signed statement does not list the key.
+    #[error("key {} does not stand in the signed statement", .0.short())]
+    KeyUnsigned(Fingerprint),
     /// The manifest cannot be read, or its signature does not verify under the key.
     #[error("the snapshot's manifest does not prove that a holder of key {} made it", key.short())]
     Manifest {
@@ -105,7 +125,7 @@ pub enum GateError {
 // === impl GatedKey ===
 
 impl GatedKey {
-    /// The key gate: the one place where a gated key is made.
+    /// The key gate.
     pub(crate) fn pass(part: &KeyPart, key: EncryptionKey, root: &Root) -> Result<Self, GateError> {
         let computed = key.fingerprint();
         let stated = part.fingerprint();
@@ -117,6 +137,26 @@ impl GatedKey {
             Some(listed) if *listed != part.sha256() => Err(GateError::KeyPart(computed)),
             Some(_) => Ok(Self { key, times: part.times() }),
         }
+    }
+
+    /// The second way through the key gate: a plain file in the body of an update.
+    pub(crate) fn pass_update(
+        listed: Fingerprint,
+        file: &PlainKey,
+        statement: &ChainedStatement,
+    ) -> Result<Self, GateError> {
+        let key = file.open().map_err(|source| match source {
+            KeyFileError::WrongFingerprint { stated, computed } => GateError::KeyComputed { computed, stated },
+            _ => GateError::KeyFile(listed),
+        })?;
+        let computed = key.fingerprint();
+        if computed != listed {
+            return Err(GateError::KeyListed { computed, listed });
+        }
+        if !statement.fingerprints().contains(&computed) {
+            return Err(GateError::KeyUnsigned(computed));
+        }
+        Ok(Self { key, times: file.times() })
     }
 
     /// Its fingerprint, computed from the key.

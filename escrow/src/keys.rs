@@ -133,6 +133,10 @@ impl BoxKey {
     pub const fn public(&self) -> BoxPublicKey {
         self.public
     }
+
+    pub(crate) const fn expose_private(&self) -> &PrivateKey {
+        &self.key
+    }
 }
 
 impl fmt::Debug for BoxKey {
@@ -151,9 +155,15 @@ impl BoxPublicKey {
     }
 }
 
+impl From<BoxPublicKey> for KeyData {
+    fn from(key: BoxPublicKey) -> Self {
+        Self::Ed25519(Ed25519PublicKey(key.0))
+    }
+}
+
 impl fmt::Display for BoxPublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = PublicKey::new(KeyData::Ed25519(Ed25519PublicKey(self.0)), "");
+        let key = PublicKey::new(KeyData::from(*self), "");
         f.write_str(key.to_openssh().map_err(|_| fmt::Error)?.trim_end())
     }
 }
@@ -201,6 +211,10 @@ impl AgeIdentity {
         Zeroizing::new(self.0.to_string().expose_secret().to_owned())
     }
 
+    pub(crate) const fn expose_identity(&self) -> &age::x25519::Identity {
+        &self.0
+    }
+
     /// Its public half, to which the box seals updates.
     #[must_use]
     pub fn public(&self) -> AgeRecipient {
@@ -219,6 +233,12 @@ impl fmt::Debug for AgeIdentity {
 }
 
 // === impl AgeRecipient ===
+
+impl AgeRecipient {
+    pub(crate) const fn recipient(&self) -> &age::x25519::Recipient {
+        &self.0
+    }
+}
 
 impl fmt::Display for AgeRecipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

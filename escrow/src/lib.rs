@@ -17,6 +17,7 @@
 //! | make an escrow that may be called *proven* | [`verify`] |
 //! | choose the versions to try the words on, and say what happened | [`select`] |
 //! | open a version | [`open`] |
+//! | add to an escrow without the words, or open what was added | [`update`] |
 //! | let a key or a snapshot through to a restore | [`gate`] |
 //!
 //! # A ceremony
@@ -54,7 +55,7 @@
 //! - No error repeats a secret, nor a word that was typed, nor a word that is near it.
 //!
 //! What this room never does: it does not drive a program (it asks a [`verify::KeyOpener`]), it does
-//! not decide where data goes, and it does not read orders, updates or pins.
+//! not decide where data goes, and it does not read orders or pins.
 
 pub mod begun;
 pub mod code;
@@ -69,7 +70,9 @@ pub mod secret;
 pub mod select;
 pub mod signers;
 pub mod slip;
+pub mod sshsig;
 mod text;
 mod typed;
+pub mod update;
 pub mod verify;
 mod wordlist;

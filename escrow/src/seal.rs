@@ -1,4 +1,5 @@
-//! Puts a root under the recovery code and takes it out again: age, passphrase, work factor 16.
+//! Puts a root under the recovery code and takes it out again: age, passphrase, work factor 16. The
+//! same for the body of an update, under the root's identity.
 //!
 //! age keeps one chunk (64 KiB) of the text it seals or opens in memory that it does not wipe when
 //! it seals; everything on our side of it is wiped.
@@ -15,7 +16,8 @@ use zeroize::Zeroizing;
 
 use crate::{
     code::RecoveryCode,
-    door::{AgePart, WORK_FACTOR},
+    door::{AgePart, UpdatePart, WORK_FACTOR},
+    keys::AgeIdentity,
     root::{Root, RootError},
     text,
 };
@@ -66,7 +68,24 @@ impl Root {
     }
 }
 
-fn seal_to(recipient: &dyn age::Recipient, text: &[u8]) -> Option<Vec<u8>> {
+/// Why an age file did not open.
+pub(crate) enum Unopened {
+    /// It was changed, or is not what passed the door.
+    Damaged(&'static str),
+    /// Nothing of it opens with this identity; or the part of the header that opens was changed.
+    WrongIdentity,
+}
+
+impl From<Unopened> for SealError {
+    fn from(why: Unopened) -> Self {
+        match why {
+            Unopened::Damaged(what) => Self::Damaged(what),
+            Unopened::WrongIdentity => Self::WrongWords,
+        }
+    }
+}
+
+pub(crate) fn seal_to(recipient: &dyn age::Recipient, text: &[u8]) -> Option<Vec<u8>> {
     let encryptor = Encryptor::with_recipients(iter::once(recipient)).ok()?;
     let mut writer = encryptor.wrap_output(Vec::with_capacity(text.len() + 1024)).ok()?;
     writer.write_all(text).ok()?;
@@ -74,19 +93,28 @@ fn seal_to(recipient: &dyn age::Recipient, text: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn open_with(part: &AgePart, identity: &dyn Identity) -> Result<Zeroizing<Vec<u8>>, SealError> {
-    let decryptor = Decryptor::new_buffered(part.bytes()).map_err(refused)?;
-    if !decryptor.is_scrypt() {
-        return Err(SealError::Damaged("its header is not under a passphrase"));
+    Ok(open_bytes(part.bytes(), true, identity)?)
+}
+
+/// Opens the body of an update.
+pub(crate) fn open_update(part: &UpdatePart, identity: &AgeIdentity) -> Result<Zeroizing<Vec<u8>>, Unopened> {
+    open_bytes(part.bytes(), false, identity.expose_identity())
+}
+
+fn open_bytes(bytes: &[u8], by_words: bool, identity: &dyn Identity) -> Result<Zeroizing<Vec<u8>>, Unopened> {
+    let decryptor = Decryptor::new_buffered(bytes).map_err(refused)?;
+    if decryptor.is_scrypt() != by_words {
+        return Err(Unopened::Damaged("its header is for another kind of opening"));
     }
     let mut reader = decryptor.decrypt(iter::once(identity)).map_err(refused)?;
     // The text is shorter than the file, so the buffer never moves.
-    let mut text = Zeroizing::new(vec![0; part.bytes().len()]);
+    let mut text = Zeroizing::new(vec![0; bytes.len()]);
     let mut length = 0;
     loop {
         match reader.read(&mut text[length..]) {
             Ok(0) => break,
             Ok(read) => length += read,
-            Err(_) => return Err(SealError::Damaged("its content")),
+            Err(_) => return Err(Unopened::Damaged("its content")),
         }
     }
     text.truncate(length);
@@ -94,15 +122,15 @@ fn open_with(part: &AgePart, identity: &dyn Identity) -> Result<Zeroizing<Vec<u8
 }
 
 /// age's own texts need a localiser; ours say what it means here.
-fn refused(error: DecryptError) -> SealError {
+fn refused(error: DecryptError) -> Unopened {
     match error {
         DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed | DecryptError::NoMatchingKeys => {
-            SealError::WrongWords
+            Unopened::WrongIdentity
         }
-        DecryptError::ExcessiveWork { .. } => SealError::Damaged("its work factor"),
-        DecryptError::InvalidMac => SealError::Damaged("its header"),
-        DecryptError::Io(_) => SealError::Damaged("its end"),
-        _ => SealError::Damaged("its form"),
+        DecryptError::ExcessiveWork { .. } => Unopened::Damaged("its work factor"),
+        DecryptError::InvalidMac => Unopened::Damaged("its header"),
+        DecryptError::Io(_) => Unopened::Damaged("its end"),
+        _ => Unopened::Damaged("its form"),
     }
 }
 
@@ -194,7 +222,7 @@ mod tests {
             (DecryptError::InvalidMac, "the root was changed after it was sealed: its header"),
             (DecryptError::UnknownFormat, "the root was changed after it was sealed: its form"),
         ] {
-            assert_eq!(refused(error).to_string(), said);
+            assert_eq!(SealError::from(refused(error)).to_string(), said);
         }
     }
 }

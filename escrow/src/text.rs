@@ -174,7 +174,7 @@ struct ReadFile {
     data: SecretBase64,
 }
 
-struct SecretText(Zeroizing<String>);
+pub(crate) struct SecretText(pub(crate) Zeroizing<String>);
 
 struct SecretBase64(Zeroizing<Vec<u8>>);
 

@@ -25,6 +25,7 @@ pub mod recovery;
 mod strict;
 pub mod ticket;
 pub mod time;
+pub mod update;
 pub mod v1;
 pub mod version;
 pub mod words;

@@ -143,8 +143,8 @@ impl Customer {
         let mut seen = self.shared.lock();
         loop {
             let shown = seen.model.screen().contents();
-            let flat = shown.split_whitespace().collect::<Vec<_>>().join(" ");
-            let missing: Vec<_> = texts.iter().filter(|text| !flat.contains(text.trim())).collect();
+            let flat = format!(" {} ", shown.split_whitespace().collect::<Vec<_>>().join(" "));
+            let missing: Vec<_> = texts.iter().filter(|text| !flat.contains(*text)).collect();
             if missing.is_empty() {
                 return Ok(shown);
             }

@@ -20,10 +20,23 @@ struct Need {
     serves: &'static str,
 }
 
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 10] = [
     Need { program: "initdb", package: "postgresql", serves: "the store's suite on a real PostgreSQL" },
     Need { program: "age", package: "age", serves: "opening the root with stock tools" },
-    Need { program: "ssh-keygen", package: "openssh-client", serves: "signatures made by the real ssh-keygen" },
+    Need { program: "jq", package: "jq", serves: "the runbook's and the sheet's own lines, typed at a shell" },
+    Need {
+        program: "sqlite3",
+        package: "sqlite3",
+        serves: "the runbook's way from a hub's disk, and with it the whole page",
+    },
+    Need {
+        program: "ssh-keygen",
+        package: "openssh-client",
+        serves: "signatures made and checked by the real ssh-keygen",
+    },
+    Need { program: "pdftoppm", package: "poppler-utils", serves: "the sheet as other readers of PDF show it" },
+    Need { program: "zbarimg", package: "zbar-tools", serves: "the sheet's code as a camera reads it" },
+    Need { program: "tmux", package: "tmux", serves: "screens inside a real tmux" },
     Need { program: "setpriv", package: "util-linux", serves: "running a server as an unprivileged user" },
     Need { program: "unshare", package: "util-linux", serves: "a tmpfs of a test's own" },
 ];

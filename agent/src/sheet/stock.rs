@@ -1,4 +1,4 @@
-//! The commands that open an escrow with stock tools alone: those of `docs/stock-tools.md`.
+//! The commands that open an escrow with stock tools alone: those of `docs/runbook-stock-tools.md`.
 
 use super::language::COMMANDS;
 
@@ -12,5 +12,7 @@ pub(super) const LINES: [&str; COMMANDS] = [
     "jq -r '.parts[\"key/…\"]' b.json | base64 -d > k.json",
     "jq .kdf k.json; sha256sum k.json",
     "proxmox-backup-client key change-passphrase k.json --kdf none",
+    "export PBS_REPOSITORY='AUTH_ID@SERVER:PORT:DATASTORE' PBS_FINGERPRINT=PIN",
+    "read -rs PBS_PASSWORD; export PBS_PASSWORD; proxmox-backup-client list",
     "proxmox-backup-client restore SNAPSHOT ARCHIVE TARGET --keyfile k.json",
 ];

@@ -3,6 +3,7 @@
 
 use std::io::Read;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use pbs_format::key::KeyFileError;
 use proptest::prelude::*;
 use tenwords_escrow::{
@@ -219,6 +220,36 @@ fn an_update_is_for_one_identity_with_at_most_one_stanza_of_grease() {
 }
 
 #[test]
+fn a_part_of_an_update_is_its_json_with_such_an_age_file() {
+    let identity: age::x25519::Identity = AgeIdentity::generate().expose_line().parse().unwrap();
+    let sealed = age::encrypt(&identity.to_public(), b"{}").unwrap();
+    let with = |body: &[u8]| {
+        let fields =
+            [("statement", STANDARD.encode(b"{}")), ("signature", "x".to_owned()), ("body", STANDARD.encode(body))];
+        let fields: Vec<String> = fields.iter().map(|(name, value)| format!("\"{name}\":\"{value}\"")).collect();
+        format!("{{\"v\":1,{}}}", fields.join(","))
+    };
+    let good = with(&sealed);
+    let passed = door::check_update_part(good.as_bytes()).unwrap();
+    assert_eq!((passed.statement(), passed.signature(), passed.body().bytes()), (&b"{}"[..], "x", &sealed[..]));
+    for (text, reason) in [
+        (good.replace("\"v\":1", "\"v\":2"), "Update"),
+        (good.replace("\"v\":1", "\"v\":1,\"server\":\"pbs.hostile\""), "Update"),
+        (good.replace("\"v\":1,", ""), "Update"),
+        (good.replace("\"x\"", "null"), "Update"),
+        (good.replace("\"statement\":\"e30=\"", "\"statement\":\"e30\""), "Update"),
+        (format!("[{good}]"), "Update"),
+        (String::new(), "Update"),
+        (with(ROOT), "Stanzas"),
+        (with(b""), "Header"),
+        (good.clone() + &" ".repeat(1 << 20), "TooLarge"),
+    ] {
+        let found = format!("{:?}", door::check_update_part(text.as_bytes()).unwrap_err());
+        assert!(found.starts_with(reason), "{found} instead of {reason}");
+    }
+}
+
+#[test]
 fn every_flipped_byte_of_a_key_part_is_refused_or_changes_nothing_that_counts() {
     let code = golden_code();
     let derived = door::check_key_part(GOLDEN_PART).unwrap().derive(&code).unwrap();
@@ -276,6 +307,7 @@ proptest! {
     #[test]
     fn no_bytes_make_the_door_panic(bytes in prop::collection::vec(any::<u8>(), 0..600), at in 0..380_usize, byte: u8) {
         let _ = (door::check_key_part(&bytes), door::check_root(&bytes), door::check_update(&bytes));
+        let _ = door::check_update_part(&bytes);
         let mut part = GOLDEN_PART.to_vec();
         part[at % GOLDEN_PART.len()] = byte;
         let mut root = ROOT.to_vec();

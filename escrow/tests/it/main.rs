@@ -11,3 +11,4 @@ mod signers;
 mod slip;
 mod snapshot;
 mod support;
+mod update;

@@ -1,15 +1,21 @@
 //! S52: whatever holds a secret says `[redacted]`, in every form that a secret could leak in.
 
+use std::{collections::BTreeMap, num::NonZeroU64};
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use pbs_format::key::KeyFile;
 use tenwords_escrow::{
     code::{CodeError, RecoveryCode},
     keys::{AgeIdentity, BoxKey, WordsKey},
     open,
+    secret::TokenSecret,
+    update::{self, Ceremony, Contents, Link},
 };
+use tenwords_protocol::id::CodeId;
 
 use crate::support::{
-    ESCROW, Faithful, GOLDEN_CODE, Missing, TOKEN, box_id, chain, golden_code, golden_fingerprint, other_code, parts,
-    seeded, stored,
+    ESCROW, Faithful, GOLDEN_CODE, Missing, TOKEN, box_id, chain, golden_code, golden_fingerprint, key, other_code,
+    parts, seeded, stored,
 };
 
 /// A secret in the forms in which it could be seen.
@@ -25,6 +31,21 @@ fn assert_silent(said: &str, secrets: &[Vec<u8>]) {
     for form in secrets.iter().flat_map(|secret| forms(secret)) {
         assert!(!said.contains(&form.to_lowercase()), "{form:?} in {said}");
     }
+}
+
+/// The box key of the shared root.
+fn root_box_key() -> BoxKey {
+    let rng = &mut seeded("root");
+    let _drawn_before_it = (CodeId::random(rng), WordsKey::generate(rng));
+    BoxKey::generate(rng)
+}
+
+/// What an update adds, told to `secrets` too.
+fn added(secrets: &mut Vec<Vec<u8>>) -> Contents {
+    let (key, token) = (key("added"), "another-token-of-the-source");
+    secrets.extend([key.expose_bytes().to_vec(), token.as_bytes().to_vec()]);
+    let token = TokenSecret::new(token.to_owned().into()).unwrap();
+    Contents { keys: vec![KeyFile::plain(&key, 0, 0)], tokens: BTreeMap::from([("pbs-main".parse().unwrap(), token)]) }
 }
 
 #[test]
@@ -45,6 +66,12 @@ fn s52_no_secret_type_shows_what_it_holds() {
         box_key.expose_openssh().unwrap().lines().nth(4).unwrap().as_bytes().to_vec(),
     ];
     secrets.extend(GOLDEN_CODE.split_whitespace().map(|word| word.as_bytes().to_vec()));
+    let contents = added(&mut secrets);
+    let ceremony = Ceremony::of(opened.root(), opened.root_sha256());
+    let now = "2026-05-09T12:00:00Z".parse().unwrap();
+    let made = update::make(&ceremony, Link::first(opened.root_sha256()), &contents, &root_box_key(), now).unwrap();
+    let updates = update::open_chain(opened.root(), opened.root_sha256(), [(NonZeroU64::MIN, made.as_slice())]);
+    assert_eq!(updates.updates().len(), 1);
     let proven = ESCROW.read_back(stored(&ESCROW, 1), &parts(), &golden_code(), &Faithful).unwrap();
     for (said, name) in [
         (format!("{:?}", golden_code()), "RecoveryCode([redacted])"),
@@ -59,6 +86,8 @@ fn s52_no_secret_type_shows_what_it_holds() {
         (format!("{:#?}", opened.root()), "[redacted]"),
         (format!("{opened:#?}"), "[redacted]"),
         (format!("{:?}", *ESCROW), "VerifiedEscrow"),
+        (format!("{contents:#?}"), "TokenSecret([redacted])"),
+        (format!("{updates:#?}"), "TokenSecret([redacted])"),
         (format!("{proven:?}"), "ProvenEscrow"),
     ] {
         assert!(said.contains(name), "{said}");

@@ -17,6 +17,7 @@ use tenwords_protocol::{
     problem::{Problem, ProblemCode},
     recovery::{ClaimReply, ClaimRequest, ProveReply},
     ticket::{AuthorityPrefix, Ticket},
+    update::{Statement, Update},
     version::{Bundle, Header, Kind, StoredHeader},
     words::{Claim, WordsProof, signing_text},
 };
@@ -64,6 +65,8 @@ fn every_message_is_read_and_written_again_byte_for_byte() -> TestResult {
     file::<Pins>("pins.json")?;
     file::<PinsStatement>("pins-statement.json")?;
     file::<Inventory>("inventory.json")?;
+    file::<Update>("update.json")?;
+    file::<Statement>("update-statement.json")?;
     Ok(())
 }
 
@@ -179,6 +182,18 @@ fn the_operators_list_is_its_sorted_lines() -> TestResult {
     let statement: PinsStatement = again("pins.json", &pins.statement.0)?;
     assert_eq!(statement.replaces, list.hash());
     assert_eq!(golden("pins-statement.json"), pins.statement.0);
+    Ok(())
+}
+
+#[test]
+fn an_update_carries_the_exact_bytes_of_its_statement() -> TestResult {
+    let update: Update = file("update.json")?;
+    assert_eq!(golden("update-statement.json"), update.statement.0);
+    let statement: Statement = again("update-statement.json", &update.statement.0)?;
+    assert_eq!(statement.previous, statement.root_sha256, "the first one's previous is the root");
+    assert_eq!(statement.body_sha256, Sha256::of(&update.body.0));
+    let keys: Vec<String> = statement.fingerprints.iter().map(|key| key.short().to_string()).collect();
+    assert_eq!(keys, ["00:01:02:03:04:05:06:07", "0e:ab:d4:46:0b:6e:b9:ca"]);
     Ok(())
 }
 

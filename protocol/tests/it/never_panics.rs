@@ -20,6 +20,7 @@ use tenwords_protocol::{
     recovery::{ClaimReply, ClaimRequest},
     ticket::{HubAddress, Ticket},
     time::Timestamp,
+    update::{Statement, Update},
     version::{Bundle, Header},
     words::WordsProof,
 };
@@ -43,6 +44,8 @@ fn read_as_everything(bytes: &[u8]) {
     drop(json::from_slice::<PinsStatement>(bytes));
     drop(json::from_slice::<Problem>(bytes));
     drop(json::from_slice::<Inventory>(bytes));
+    drop(json::from_slice::<Update>(bytes));
+    drop(json::from_slice::<Statement>(bytes));
     if let Ok(row) = json::from_slice::<AuditRow>(bytes) {
         drop(row.computed());
     }
@@ -71,8 +74,8 @@ proptest! {
     fn damaged_golden_texts_never_panic(
         name in prop::sample::select(vec![
             "header-ceremony.json", "directive.json", "prove-recover.json", "enroll-request.json", "claim-reply.json",
-            "bundle-kit.txt", "box-list.json", "pins-statement.json", "arm.json", "inventory.json",
-            "drill-archive.json",
+            "bundle-kit.txt", "box-list.json", "pins-statement.json", "arm.json", "inventory.json", "update.json",
+            "update-statement.json", "drill-archive.json",
         ]),
         cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_usize), 1..4),
     ) {

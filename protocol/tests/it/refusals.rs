@@ -13,6 +13,7 @@ use tenwords_protocol::{
     problem::Problem,
     recovery::{ClaimReply, ClaimRequest, ProveReply},
     ticket::{Ticket, TicketError},
+    update::{Statement, Update},
     version::{Bundle, BundleError, Header, StoredHeader},
     words::WordsProof,
 };
@@ -34,7 +35,7 @@ fn read_bundle(text: &[u8]) -> Result<(), String> {
 }
 
 /// Texts that the receiver must understand whole.
-const STRICT: [(&str, Reader); 19] = [
+const STRICT: [(&str, Reader); 21] = [
     ("header-ceremony.json", read::<Header>),
     ("header-update.json", read::<Header>),
     ("directive.json", read::<Directive>),
@@ -51,6 +52,8 @@ const STRICT: [(&str, Reader); 19] = [
     ("pins.json", read::<Pins>),
     ("pins-statement.json", read::<PinsStatement>),
     ("inventory.json", read::<Inventory>),
+    ("update.json", read::<Update>),
+    ("update-statement.json", read::<Statement>),
     ("bundle-pushed.txt", read_bundle),
     ("bundle-update.txt", read_bundle),
     ("bundle-kit.txt", read_bundle),
@@ -310,6 +313,28 @@ fn a_list_of_parts_has_its_limits() -> TestResult {
     value["parts"] = Vec::<Value>::new().into();
     assert!(refusal(&value).is_err_and(|e| e.contains("lacks")));
     Ok(())
+}
+
+#[test]
+fn the_keys_of_an_update_have_one_order_and_a_limit() {
+    let (_, golden, _) = split("update-statement.json");
+    let with = |keys: Vec<String>| {
+        let mut value = golden.clone();
+        value["fingerprints"] = keys.into();
+        read::<Statement>(value.to_string().as_bytes())
+    };
+    let key = |number: usize| vec![format!("{number:02x}"); 32].join(":");
+    assert_eq!(with(vec![]), Ok(()));
+    assert_eq!(with((0..256).map(key).collect()), Ok(()));
+    let mut many: Vec<String> = (0..256).map(key).collect();
+    many.push(format!("{}:ff:fe", vec!["ff"; 30].join(":")));
+    many.sort_unstable();
+    assert!(with(many).is_err_and(|why| why.contains("at most 256")));
+    for wrong in [vec![key(2), key(1)], vec![key(1), key(1)]] {
+        assert!(with(wrong).is_err_and(|why| why.contains("not sorted")));
+    }
+    assert!(with(vec!["0a".repeat(32)]).is_err());
+    assert!(with(vec![key(1).to_uppercase(), key(0xab).to_uppercase()]).is_err());
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn the_words_are_shown_once_and_one_that_was_typed_wrong_is_typed_again_alone() 
         customer.types(format!("{}\r", list[2]))?;
         ensure!(customer.ends()? == 0, "the ceremony did not end well");
         let left = customer.keeps_none_drawn(&format!("{words} {other}"))?;
-        ensure!(left.contains("Protected: "), "{left}");
+        ensure!(left.contains(if is_german { "Geschützt: " } else { "Protected: " }), "{left}");
     }
     ensure!(scene.box_1.is_protected()?);
     Ok(())

@@ -56,14 +56,16 @@ pub(super) static SENTENCES: Sentences = Sentences {
                 (/dev/shm). Passwort sind immer die zehn Wörter: klein, mit je einem Leerzeichen. escrow.bundle kommt \
                 von dem, der Ihnen hilft, oder ist Ihre Kopie.",
     stock_notes: [
-        "zerlegt das Bündel",
+        "",
         "",
         "fragt nach den Wörtern: Server, Token, Dateien",
-        "nennt die Schlüssel: key/…",
-        "für jedes key/… der Liste",
+        "nennt die Schlüssel; die nächste Zeile für jedes key/…",
+        "",
         "Scrypt, und die Summe in root.txt: sonst halt",
         "fragt nach den Wörtern: öffnet den Schlüssel",
-        "Server, Token: root.txt",
+        "aus root.txt; PIN: das Zertifikat",
+        "das Token der Quelle tippen, dann Enter",
+        "",
     ],
     keep: "Dieses Blatt nicht bei der Box und nie bei einer Kopie des Bündels aufbewahren. Ein neueres hat ein späteres \
            Datum.",

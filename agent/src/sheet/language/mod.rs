@@ -10,7 +10,7 @@ use crate::language::Language;
 /// How many steps "what to do" has.
 pub(super) const STEPS: usize = 10;
 /// How many lines of commands open everything with stock tools ([`super::stock`]).
-pub(super) const COMMANDS: usize = 8;
+pub(super) const COMMANDS: usize = 10;
 
 /// All that a sheet says beside its facts.
 pub(super) struct Sentences {
