@@ -92,7 +92,7 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
         }
         Command::Escrow(Escrow::Create(args)) => {
             let _lock = StateLock::take(&configuration)?;
-            let made = ceremony::run(&configuration, args, &mut Local::at_terminal()?)?;
+            let made = ceremony::run(&configuration, args, &mut Local::at_terminal())?;
             result(cli.json, &made, || made.lines(Language::of_environment().talk()))
         }
         Command::Sheet(args) => {

@@ -127,6 +127,12 @@ impl Ended {
         String::from_utf8_lossy(&self.stderr).into_owned()
     }
 
+    /// What it wrote, as text.
+    #[must_use]
+    pub fn wrote(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
     /// What it wrote, as JSON.
     ///
     /// # Errors

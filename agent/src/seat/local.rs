@@ -28,9 +28,8 @@ enum Talk {
 
 impl Local {
     /// A customer who sits at the terminal, and reads everything there.
-    pub(crate) fn at_terminal() -> Outcome<Self> {
-        let terminal = Terminal::open()?;
-        Ok(Self { talk: Talk::Terminal, terminal: Some(terminal), progress: Progress::default() })
+    pub(crate) fn at_terminal() -> Self {
+        Self { talk: Talk::Terminal, terminal: None, progress: Progress::default() }
     }
 
     /// Somebody who started a command: what is said goes to standard error, if anywhere, and is asked for

@@ -229,6 +229,25 @@ impl Machine {
         Ok(words)
     }
 
+    /// A command at the terminal: each line is typed when its question is seen. Tells the exit code and
+    /// all that was shown.
+    ///
+    /// # Errors
+    /// A question did not come.
+    pub fn conversation(&self, arguments: &[&str], lines: &[(&str, &str)]) -> Result<(u32, Zeroizing<String>)> {
+        let mut terminal = self.at_terminal(arguments)?;
+        let mut shown = Zeroizing::new(String::new());
+        for (question, line) in lines {
+            let seen = terminal.expect(question, LONG).with_context(|| format!("so far:\n{}", *shown))?;
+            shown.push_str(&seen);
+            terminal.await_silence(SOON)?;
+            terminal.type_line(line)?;
+        }
+        let (code, rest) = terminal.end(LONG)?;
+        shown.push_str(&rest);
+        Ok((code, shown))
+    }
+
     /// Whether the agent says that the box is protected.
     ///
     /// # Errors
@@ -259,7 +278,15 @@ impl Machine {
         let file = self.folder.join("ticket");
         write_private(&file, ticket.as_bytes())?;
         let path = file.display().to_string();
-        let all = [&["recover", "--ticket-file", path.as_str()], arguments].concat();
+        self.recover_without_hub(&[&["--ticket-file", path.as_str()], arguments].concat(), typed)
+    }
+
+    /// The same with nothing but these arguments: without a ticket.
+    ///
+    /// # Errors
+    /// As [`Self::recover`].
+    pub fn recover_without_hub(&self, arguments: &[&str], typed: &[&str]) -> Result<Recovery> {
+        let all = [&["recover"], arguments].concat();
         let mut terminal = self.at_terminal(&all)?;
         let mut left = typed.iter();
         let mut shown = Zeroizing::new(String::new());

@@ -3,6 +3,7 @@
 
 mod backups;
 mod ceremony;
+mod codes;
 mod consumption;
 mod guests;
 mod hostile;
@@ -20,5 +21,6 @@ mod stock;
 mod story;
 mod support;
 mod terminals;
+mod without_hub;
 mod words_ceremony;
 mod words_entry;

@@ -121,7 +121,8 @@ fn tmux_has_no_word_left_in_pane_or_scrollback() -> Result<()> {
         return Ok(());
     }
     let scene = joined()?;
-    let tmux = Tmux::running(&scene, "ceremony.tmux", &command(&scene, &scene.box_1, &["escrow", "create", "--new-code"]))?;
+    let tmux =
+        Tmux::running(&scene, "ceremony.tmux", &command(&scene, &scene.box_1, &["escrow", "create", "--new-code"]))?;
     let shown = tmux.sees(&[WRITTEN, "10."])?;
     let words = numbered_words(&shown, 10).context("ten numbered words")?.to_string();
     // The search finds them while they are there to be seen.
