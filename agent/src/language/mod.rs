@@ -12,12 +12,16 @@ mod sentences;
 
 use std::env;
 
+use serde::{Deserialize, Serialize};
+
 pub(crate) use sentences::Sentences;
 
-/// A language that the customer may read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A language that the customer may read; it travels by its two letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Language {
+    #[serde(rename = "en")]
     English,
+    #[serde(rename = "de")]
     German,
 }
 

@@ -3,6 +3,7 @@
 
 mod backups;
 mod ceremony;
+mod console;
 mod consumption;
 mod guests;
 mod hostile;

@@ -3,6 +3,7 @@
 use std::{
     io::{Read as _, Write},
     num::NonZeroU16,
+    os::unix::fs::chown,
     path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
@@ -61,8 +62,22 @@ struct Seen {
 impl Customer {
     /// Starts this at such a terminal.
     pub(crate) fn at(kind: Kind, command: &[&str], environment: &[(String, String)], folder: &Path) -> Result<Self> {
+        Self::on_terminal_of(None, kind, command, environment, folder)
+    }
+
+    /// The same at a terminal that is this user's, as after a login.
+    pub(crate) fn on_terminal_of(
+        user: Option<u32>,
+        kind: Kind,
+        command: &[&str],
+        environment: &[(String, String)],
+        folder: &Path,
+    ) -> Result<Self> {
         let size = PtySize { rows: kind.rows, cols: kind.columns, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).map_err(|error| anyhow!("opening a terminal: {error}"))?;
+        if user.is_some() {
+            chown(pair.master.tty_name().context("the terminal's name")?, user, None)?;
+        }
         let mut builder = CommandBuilder::new(command[0]);
         builder.args(&command[1..]);
         builder.env_clear();
@@ -149,6 +164,10 @@ impl Customer {
     pub(crate) fn signals(&self, signal: Signal) -> Result<()> {
         let id = self.child.process_id().context("it runs")?;
         Ok(kill(Pid::from_raw(i32::try_from(id)?), signal)?)
+    }
+
+    pub(crate) fn process_id(&self) -> Result<u32> {
+        self.child.process_id().context("it runs")
     }
 
     /// Whether the kernel would show what is typed.
