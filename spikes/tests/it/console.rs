@@ -119,13 +119,14 @@ fn service(place: &Path, config: &Path, environment: &[(String, String)], user: 
     Ok(service)
 }
 
+/// How often this prompt was shown.
+fn shown(customer: &Customer, prompt: &str) -> usize {
+    customer.transcript().windows(prompt.len()).filter(|window| *window == prompt.as_bytes()).count()
+}
+
 /// Waits until this prompt was shown so often: what is typed before it is forgotten.
 fn asks(customer: &Customer, prompt: &str, times: usize) -> Result<()> {
-    let shown = || {
-        let transcript = customer.transcript();
-        transcript.windows(prompt.len()).filter(|window| *window == prompt.as_bytes()).count()
-    };
-    until(&format!("{prompt:?} was not shown {times} times"), || shown() >= times)
+    until(&format!("{prompt:?} was not shown {times} times"), || shown(customer, prompt) >= times)
 }
 
 fn until(or: &str, mut holds: impl FnMut() -> bool) -> Result<()> {
@@ -162,6 +163,24 @@ fn was_given_none_of(words: &str, process: u32) -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn planted_words_in_an_argument_or_variable_are_seen() -> Result<()> {
+    const WORDS: &str = "abacus abdomen abdominal abide abiding ability ablaze able abnormal abrasion";
+    let sleeping = |arguments: &[&str], variable: &str| {
+        let mut command = Command::new("sleep");
+        command.arg("600").args(arguments).env_clear().env("PLANTED", variable).stdout(Stdio::null());
+        command.stderr(Stdio::null()).arg0(if arguments.is_empty() { "sleep" } else { WORDS }).spawn()
+    };
+    for (arguments, variable, is_clean) in [(&[][..], "none", true), (&["0"], "none", false), (&[], WORDS, false)] {
+        let mut child = sleeping(arguments, variable)?;
+        let seen = was_given_none_of(WORDS, child.id());
+        child.kill()?;
+        child.wait()?;
+        ensure!(seen.is_ok() == is_clean, "{arguments:?} {variable}: {seen:?}");
+    }
+    Ok(())
+}
+
 fn frame(kind: u8, text: &str, secret: &[u8]) -> Vec<u8> {
     let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
     let lengths = [length(text.len()), length(secret.len()), [0; 4], [0; 4]].concat();
@@ -172,6 +191,7 @@ const MENU: &str = "Please type a number and press Enter: ";
 const BACK: &str = "Press Enter to go back to the menu: ";
 const GERMAN_MENU: &str = "Bitte tippen Sie eine Nummer und drücken Enter: ";
 const GERMAN_BACK: &str = "Mit Enter geht es zurück zum Menü: ";
+const GERMAN_MORE: &str = "Weiter mit Enter: ";
 const TICKET: &str = "Das Ticket, wie es Ihnen vorgelesen wird: ";
 
 const STATUS: &str = r#"{"v":1,"op":"status","language":"en"}"#;
@@ -296,7 +316,15 @@ fn s02_a_recovery_at_the_console_takes_ticket_words_and_a_search_for_the_slip() 
     customer.sees(&["Does this fit?"])?;
     customer.types("y\r")?;
     customer.sees(&["Geschafft: Diese Box ist wieder da."])?;
-    asks(&customer, GERMAN_BACK, 1)?;
+    // The report is longer than the screen.
+    let mut turned = 0;
+    until("the report has no end", || {
+        if shown(&customer, GERMAN_MORE) > turned && customer.types("\r").is_ok() {
+            turned += 1;
+        }
+        shown(&customer, GERMAN_BACK) == 1
+    })?;
+    ensure!(turned > 0, "what was to be read has scrolled away");
     customer.types("\r")?;
     asks(&customer, GERMAN_MENU, 2)?;
     customer.types("0\r")?;
