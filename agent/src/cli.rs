@@ -26,6 +26,10 @@ pub(crate) struct Cli {
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
+    /// The customer sits at the console behind standard input
+    #[arg(long, global = true, hide = true)]
+    pub(crate) seat: bool,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -71,6 +75,18 @@ pub(crate) enum Command {
     /// Can be run again at any point: nothing that exists is overwritten, and a folder that an
     /// interrupted run has left is begun anew.
     Recover(Recover),
+    /// Attend the customer's console, as a service
+    ///
+    /// Listens at the console's socket, lets root and the console's user in and nobody else, and has a
+    /// process of its own do what a console asks for: say how the box stands, hold a ceremony, try the
+    /// ten words, recover. Ends in order at SIGTERM.
+    Run,
+    /// The customer's console: a menu, without root
+    ///
+    /// How the box stands, in plain words; ceremony; trying the words; recovery. English or German.
+    /// Needs a terminal, reads no configuration, and hands what is typed only to a server that is
+    /// root's. Meant as the login shell of the user `tenwords`.
+    Console(Console),
 }
 
 #[derive(Debug, Subcommand)]
@@ -187,6 +203,13 @@ pub(crate) struct Recover {
     pub(crate) yes: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Console {
+    /// Where the agent is [default: /run/tenwords/console.sock]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+}
+
 const AFTER: &str = "\
 Sources are the pbs: storages of /etc/pve/storage.cfg that take backups and have a key file
 (priv/storage/<id>.enc), by themselves, and what the configuration adds:
@@ -200,6 +223,9 @@ Configuration (every line has a default):
   [operator]                                  # whom the recovery sheet says to call
   name = \"Marta Huber, Huber IT\"
   phone = \"+49 89 1234567\"
+  [console]                                   # where the customer's console is let in
+  socket = \"/run/tenwords/console.sock\"
+  user = \"tenwords\"                           # or a number
   [pve]                                       # where Proxmox VE is
   etc = \"/etc/pve\"
   pct = \"/usr/sbin/pct\"

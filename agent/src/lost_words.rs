@@ -3,7 +3,11 @@
 use serde::Serialize;
 use tenwords_protocol::v1::V1;
 
-use crate::{language::Language, settings::Configuration, sources};
+use crate::{
+    language::{Charset, Language},
+    settings::Configuration,
+    sources,
+};
 
 /// What can be done.
 #[derive(Debug, Serialize)]
@@ -22,9 +26,14 @@ pub(crate) fn answer(configuration: &Configuration) -> Answer {
 impl Answer {
     /// For a person.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let talk = Language::of_environment().talk();
+        let charset = Charset::of_environment();
+        self.page(Language::of_environment()).iter().map(|line| charset.fit(line)).collect()
+    }
+
+    /// The screen.
+    pub(crate) fn page(&self, of: Language) -> Vec<String> {
+        let talk = of.talk();
         let page = if self.box_is_alive { talk.lost_alive } else { talk.lost_dead };
-        let charset = crate::language::Charset::of_environment();
-        page.iter().map(|line| charset.fit(line)).collect()
+        page.iter().map(|line| (*line).to_owned()).collect()
     }
 }

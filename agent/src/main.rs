@@ -1,7 +1,9 @@
 //! tenwords-agent: wires the command line to the rooms, and says how it ended.
 
+mod attend;
 mod ceremony;
 mod cli;
+mod console;
 mod durable;
 mod editor;
 mod enroll;
@@ -59,6 +61,9 @@ fn main() -> ExitCode {
         .with_env_filter(filter.with_env_var("TENWORDS_LOG").from_env_lossy())
         .with_writer(std::io::stderr)
         .init();
+    if cli.seat {
+        return attend::seated::run(&cli, protected);
+    }
     match protected.and_then(|()| run(&cli)) {
         Ok(code) => code,
         Err(stop) => {
@@ -82,8 +87,14 @@ fn protect() -> Outcome<()> {
 
 fn run(cli: &Cli) -> Outcome<ExitCode> {
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+    if let Command::Console(args) = &cli.command {
+        // Without rights it could not read root's configuration.
+        return console::run(args.socket.as_deref()).map(|()| ExitCode::SUCCESS);
+    }
     let configuration = Configuration::read(&cli.config)?;
     match &cli.command {
+        Command::Run => attend::run(&configuration).map(|()| ExitCode::SUCCESS),
+        Command::Console(_) => Ok(ExitCode::SUCCESS),
         Command::Enroll(args) => {
             let _lock = StateLock::take(&configuration)?;
             let enrolled =

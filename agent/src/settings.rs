@@ -17,6 +17,8 @@ use crate::{
 
 /// Where the configuration is looked for.
 pub(crate) const DEFAULT_PATH: &str = "/etc/tenwords/agent.toml";
+/// Where the console finds the agent. The console reads no configuration: another place is named to both.
+pub(crate) const CONSOLE_SOCKET: &str = "/run/tenwords/console.sock";
 const LIMIT: u64 = 1 << 20;
 
 /// The agent's settings. Every one but the sources has a default that works.
@@ -42,6 +44,9 @@ pub(crate) struct Settings {
     /// Who helps the customer.
     #[serde(default)]
     pub(crate) operator: Operator,
+    /// Where the customer's console is let in.
+    #[serde(default)]
+    pub(crate) console: ConsoleSettings,
     /// Where Proxmox VE is on this node.
     #[serde(default)]
     pve: PveSettings,
@@ -59,6 +64,22 @@ struct PveSettings {
     pct: PathBuf,
     qmrestore: PathBuf,
     pvesm: PathBuf,
+}
+
+/// `[console]`: the socket at which the console is attended, and whose console it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ConsoleSettings {
+    pub(crate) socket: PathBuf,
+    pub(crate) user: User,
+}
+
+/// A user of this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum User {
+    Number(u32),
+    Name(String),
 }
 
 /// One `[[source]]`.
@@ -94,6 +115,12 @@ impl Default for PveSettings {
     fn default() -> Self {
         let pve::Paths { etc_pve: etc, pct, qmrestore, pvesm } = pve::Paths::default();
         Self { etc, pct, qmrestore, pvesm }
+    }
+}
+
+impl Default for ConsoleSettings {
+    fn default() -> Self {
+        Self { socket: CONSOLE_SOCKET.into(), user: User::Name("tenwords".to_owned()) }
     }
 }
 
@@ -160,6 +187,7 @@ impl Configuration {
         ]
         .into_iter()
         .chain([("etc", etc), ("pct", pct), ("qmrestore", qmrestore), ("pvesm", pvesm)])
+        .chain([("socket", &settings.console.socket)])
         .chain(settings.sources.iter().flat_map(|s| [("key_file", &s.key_file), ("token_file", &s.token_file)]))
         .find(|(_, path)| !path.is_absolute());
         if let Some((name, path)) = absolute {
@@ -205,6 +233,9 @@ mod tests {
             ("[pve]\netcpve = \"/x\"", "unknown field"),
             ("[pve]\netc = \"etc/pve\"", "is not an absolute path"),
             ("[pve]\npvesm = \"pvesm\"", "is not an absolute path"),
+            ("[console]\nsocket = \"console.sock\"", "is not an absolute path"),
+            ("[console]\nuser = true", "did not match"),
+            ("[console]\ngroup = \"tenwords\"", "unknown field"),
         ] {
             std::fs::write(&path, text)?;
             let stop = Configuration::read(&path).err().map(|stop| format!("{stop} {:?}", stop.causes()));

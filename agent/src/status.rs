@@ -27,19 +27,19 @@ pub(crate) struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     hub: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    escrow: Option<Escrow>,
+    pub(crate) escrow: Option<Escrow>,
     problems: Vec<Problem>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct Escrow {
+pub(crate) struct Escrow {
     number: u64,
-    code_number: u64,
+    pub(crate) code_number: u64,
     sequence: u64,
-    made_at: Timestamp,
-    check_line: String,
+    pub(crate) made_at: Timestamp,
+    pub(crate) check_line: String,
     keys: BTreeSet<Fingerprint>,
 }
 

@@ -7,7 +7,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, IsTerminal as _, Read as _, Write as _},
-    os::fd::AsFd as _,
+    os::fd::{AsFd, BorrowedFd},
     path::Path,
     sync::{Mutex, PoisonError},
 };
@@ -39,6 +39,9 @@ pub(crate) struct Terminal {
     output: File,
     manner: Manner,
 }
+
+/// A terminal that shows nothing of what is typed, and forgets it when this is dropped.
+pub(crate) struct Hushed(Raw);
 
 /// What the environment says of the terminal and its reader.
 #[derive(Clone, Copy)]
@@ -101,9 +104,34 @@ impl Terminal {
         self.manner.language.sentences()
     }
 
+    /// Speaks this language from now on.
+    pub(crate) fn speak(&mut self, language: Language) {
+        self.manner.language = language;
+    }
+
     /// The characters that it shows.
     pub(crate) fn charset(&self) -> Charset {
         self.manner.charset
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.size().rows
+    }
+
+    pub(crate) fn columns(&self) -> usize {
+        self.size().columns
+    }
+
+    /// Writes this over the line that the cursor stands in, and leaves the cursor at its beginning.
+    pub(crate) fn say_in_place(&mut self, text: &str) -> Outcome<()> {
+        let width = self.columns().saturating_sub(1);
+        let line: String = self.manner.charset.fit(text).chars().take(width).collect();
+        self.write(format!("\r{line:width$}\r").as_bytes())
+    }
+
+    /// Shows nothing of what is typed, until what comes back is dropped.
+    pub(crate) fn hush(&self) -> io::Result<Hushed> {
+        Raw::enter(&self.input).map(Hushed)
     }
 
     /// Prints lines.
@@ -316,6 +344,21 @@ fn wiping(is_whole: bool, size: Size, typewriter: &mut Typewriter) -> Vec<u8> {
 /// Some terminals keep what is cleared as a whole in their memory, so each line is emptied first.
 fn rows_wiped(rows: usize) -> Vec<u8> {
     (1..=rows).flat_map(|row| format!("\x1b[{row};1H\x1b[2K").into_bytes()).collect()
+}
+
+impl Hushed {
+    /// Takes what was typed, and tells whether it was Ctrl-C, or the terminal's end.
+    pub(crate) fn is_left(&self) -> io::Result<bool> {
+        let mut chunk = Zeroizing::new([0_u8; CHUNK]);
+        let length = (&self.0.terminal).read(&mut chunk[..])?;
+        Ok(length == 0 || chunk[..length].contains(&0x03))
+    }
+}
+
+impl AsFd for Hushed {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.terminal.as_fd()
+    }
 }
 
 impl Raw {

@@ -8,6 +8,7 @@ use std::{
     fmt, fs,
     io::{Read as _, Write},
     num::NonZeroU16,
+    os::unix::fs::chown,
     path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
@@ -76,8 +77,25 @@ impl Customer {
     /// # Errors
     /// It could not be started.
     pub fn at(kind: Kind, command: &[&str], environment: &[(String, String)], folder: &Path) -> Result<Self> {
+        Self::on_terminal_of(None, kind, command, environment, folder)
+    }
+
+    /// The same at a terminal that is this user's, as after a login.
+    ///
+    /// # Errors
+    /// As [`Self::at`].
+    pub fn on_terminal_of(
+        user: Option<u32>,
+        kind: Kind,
+        command: &[&str],
+        environment: &[(String, String)],
+        folder: &Path,
+    ) -> Result<Self> {
         let size = PtySize { rows: kind.rows, cols: kind.columns, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).map_err(|error| anyhow!("opening a terminal: {error}"))?;
+        if user.is_some() {
+            chown(pair.master.tty_name().context("the terminal's name")?, user, None)?;
+        }
         let mut builder = CommandBuilder::new(command[0]);
         builder.args(&command[1..]);
         builder.env_clear();
@@ -181,6 +199,14 @@ impl Customer {
     pub fn signals(&self, signal: Signal) -> Result<()> {
         let id = self.child.process_id().context("it runs")?;
         Ok(kill(Pid::from_raw(i32::try_from(id)?), signal)?)
+    }
+
+    /// Its process.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn process_id(&self) -> Result<u32> {
+        self.child.process_id().context("it runs")
     }
 
     /// Whether the kernel would show what is typed.

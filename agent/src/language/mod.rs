@@ -13,13 +13,17 @@ mod talk;
 
 use std::env;
 
+use serde::{Deserialize, Serialize};
+
 pub(crate) use sentences::Sentences;
 pub(crate) use talk::{Fresh, Protected, Talk};
 
-/// A language that the customer may read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A language that the customer may read; it travels by its two letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Language {
+    #[serde(rename = "en")]
     English,
+    #[serde(rename = "de")]
     German,
 }
 

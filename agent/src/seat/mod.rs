@@ -1,15 +1,19 @@
 //! Where the customer sits: what is said to him, and what he answers.
 //!
 //! Ceremony, drills and recovery know a [`Seat`] and no terminal. [`Local`] is the terminal that the
-//! command was started at.
+//! command was started at, [`Remote`] the console behind a socket.
 
 mod local;
 mod progress;
+mod remote;
 
 use tenwords_escrow::{code::RecoveryCode, door::AgePart};
 use zeroize::Zeroizing;
 
-pub(crate) use self::local::Local;
+pub(crate) use self::{
+    local::Local,
+    remote::{Remote, Waiting},
+};
 use crate::{
     exit::Outcome,
     language::{Language, Sentences, Talk},

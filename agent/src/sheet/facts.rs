@@ -31,9 +31,9 @@ const PHONE: usize = 40;
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Operator {
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
+    pub(crate) name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    phone: Option<String>,
+    pub(crate) phone: Option<String>,
 }
 
 /// The escrow that a sheet belongs to.

@@ -4,6 +4,7 @@
 mod backups;
 mod ceremony;
 mod codes;
+mod console;
 mod consumption;
 mod guests;
 mod hostile;

@@ -1,0 +1,80 @@
+//! German, as one speaks to a customer: Sie.
+
+use super::{Date, Sentences};
+
+const MONTHS: [&str; 12] = [
+    "Januar",
+    "Februar",
+    "März",
+    "April",
+    "Mai",
+    "Juni",
+    "Juli",
+    "August",
+    "September",
+    "Oktober",
+    "November",
+    "Dezember",
+];
+
+pub(super) static SENTENCES: Sentences = Sentences {
+    title: "Die Konsole dieser Box",
+    choices: [
+        "Wie steht es?",
+        "Neue zehn Wörter (Zeremonie)",
+        "Die zehn Wörter ausprobieren",
+        "Diese Box ging verloren: auf dieser Maschine wiederherstellen",
+        "Ich habe die Wörter nicht",
+        "English",
+    ],
+    leave: "Verlassen",
+    which: "Bitte tippen Sie eine Nummer und drücken Enter: ",
+    no_such_choice: "Bitte tippen Sie eine der Nummern von oben.",
+    go_back: "Mit Enter geht es zurück zum Menü: ",
+    more: "Weiter mit Enter: ",
+    nobody: |socket| {
+        format!(
+            "Der Agent dieser Box antwortet nicht. Bitte rufen Sie Ihren Techniker an und sagen Sie: \"Der Dienst \
+             tenwords-agent antwortet nicht an {socket}.\""
+        )
+    },
+    stranger: "Was hier antwortet, ist nicht der Agent dieser Box; ihm wurde nichts gesagt. Bitte tippen Sie an dieser \
+               Maschine keine Wörter, und rufen Sie Ihren Techniker an.",
+    turned_away: "Der Agent dieser Box hat die Verbindung geschlossen. Bitte rufen Sie Ihren Techniker an und sagen \
+                  Sie: \"Der Dienst tenwords-agent weist die Konsole ab.\" Warum, steht in seinem Protokoll.",
+    broke_off: "Der Agent dieser Box hat abgebrochen, ohne zu sagen, wie es ausging. Bitte sehen Sie nach, wie es um \
+                die Box steht, bevor Sie es noch einmal versuchen.",
+    not_understood: "Was der Agent sagt, ist nicht zu verstehen: Konsole und Agent sind vielleicht von verschiedenem \
+                     Stand. Bitte rufen Sie Ihren Techniker an.",
+    left_alone: "Die Konsole sieht nicht mehr zu. Was begonnen wurde, läuft von selbst weiter, bis es gefahrlos enden \
+                 kann; bis dahin kann nichts anderes begonnen werden.",
+    ceremony_done: "Geschafft: Diese zehn Wörter schützen die Box von nun an. Bewahren Sie das Blatt sicher auf, und \
+                    nicht bei der Box.",
+    ceremony_void: "Die Zeremonie kam nicht an ihr Ende. Wenn eben zehn Wörter gezeigt wurden: Bitte vernichten Sie \
+                    das Blatt, auf dem sie stehen, es schützt nichts. Ein älteres Blatt gilt wie zuvor.",
+    recovered: "Geschafft: Diese Box ist wieder da.",
+    partly_recovered: "Ein Teil dieser Box ist wieder da. Was fehlt, und was zu tun ist, steht darunter.",
+    told_off: "Es wurde vor dem Ende abgebrochen.",
+    words_wrong: "Diese Wörter öffnen nicht, was für diese Box aufbewahrt wird. Es wurde nichts geändert. Bitte suchen \
+                  Sie das Blatt mit der richtigen Nummer und dem richtigen Datum.",
+    refused: "Was zurückkam, hat sich nicht als echt erwiesen und wurde deshalb nicht verwendet.",
+    unreachable: "Der Hub oder der Backup-Server ist nicht zu erreichen. Bitte sehen Sie nach dem Netzwerkkabel, und \
+                  versuchen Sie es in einigen Minuten noch einmal.",
+    not_possible: "Das ist jetzt nicht möglich.",
+    details: "Für den, der Ihnen hilft (auf Englisch):",
+    call: |name, phone| match (name, phone) {
+        (Some(name), Some(phone)) => format!("Wer Ihnen hilft: {name}, {phone}."),
+        (Some(one), None) | (None, Some(one)) => format!("Wer Ihnen hilft: {one}."),
+        (None, None) => "Bitte rufen Sie an, wer diese Box betreut; die Nummer steht auf Ihrem Blatt.".to_owned(),
+    },
+    date: |Date { year, month, day }| format!("{day}. {} {year}", MONTHS[month.saturating_sub(1) % 12]),
+    protected: |code, date| {
+        format!("Diese Box ist geschützt: Die zehn Wörter von Code {code} ({date}) bringen sie zurück.")
+    },
+    compare: |line| format!("Die Prüfzeile auf dem Blatt dazu ist {line}."),
+    not_protected: "Diese Box ist NICHT geschützt.",
+    what_to_do: "Bitte lassen Sie bald jemanden danach sehen: Bis dahin bringen die zehn Wörter vielleicht nicht alles \
+                 zurück.",
+    ticket: "Das Ticket, wie es Ihnen vorgelesen wird: ",
+    ticket_wrong: "Das ist kein Ticket. Bitte vergleichen Sie es Gruppe für Gruppe mit dem, was vorgelesen wird.",
+};
