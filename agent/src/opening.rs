@@ -94,11 +94,19 @@ impl Holder<'_> {
         }
     }
 
-    /// What is suggested to restore.
-    pub(crate) fn directive(&self, number: NonZeroU64) -> Outcome<Option<Directive>> {
+    /// What is suggested to restore, by a hub: it is asked before anybody types the words.
+    pub(crate) fn directive(&self) -> Outcome<Option<Directive>> {
         match self {
             Self::Hub { hub, box_id } => Ok(hub.directive(*box_id)?),
-            Self::Kits(kits) => Ok(kits.directive(number)),
+            Self::Kits(_) => Ok(None),
+        }
+    }
+
+    /// What the kit suggests that was opened.
+    pub(crate) fn directive_with(&self, number: NonZeroU64) -> Option<Directive> {
+        match self {
+            Self::Hub { .. } => None,
+            Self::Kits(kits) => kits.directive(number),
         }
     }
 }
@@ -124,7 +132,10 @@ impl<'a> Candidates<'a> {
         }
         if boxes.is_empty() {
             return Err(why.unwrap_or(SelectError::NoCeremony))
-                .or_stop(Code::Preflight, || "there is nothing that ten words could open".to_owned())
+                .or_stop(Code::Preflight, || match holder {
+                    Holder::Hub { .. } => "there is nothing at the hub that ten words could open".to_owned(),
+                    Holder::Kits(_) => "there is nothing there that ten words could open".to_owned(),
+                })
                 .map_err(|stop| {
                     stop.remedy("ask the operator whether this is the right box, and what versions are kept of it")
                 });

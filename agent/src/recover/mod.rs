@@ -99,9 +99,10 @@ pub(crate) fn run(
     let (opened, code, place, directive, updates, former) = {
         let holder = origin.holder();
         let candidates = Candidates::of(holder, args.version)?;
+        let suggested = holder.directive()?;
         let heading = (sentences.to_be_recovered)(&name);
         let (opened, code) = candidates.open(given, &client, &heading, seat)?;
-        let directive = holder.directive(opened.number)?;
+        let directive = suggested.or_else(|| holder.directive_with(opened.number));
         let former = candidates.versions(opened.escrow.root().facts().box_id).to_vec();
         let updates = candidates.updates(&opened);
         let place = holder.place(opened.number);

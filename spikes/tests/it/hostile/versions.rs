@@ -303,7 +303,7 @@ fn an_older_version_served_as_the_newest_is_for_the_customer_to_see() -> Result<
     terminal.type_line(&scene.words)?;
     let shown = terminal.expect("Does this fit? [y/N] ", super::LONG)?;
     let date = tenwords_escrow::select::date(older.header.facts().made_at);
-    ensure!(shown.contains(&format!("This is the escrow of {date}, code 1, sequence 1, ")), "{}", *shown);
+    ensure!(shown.contains(&format!("Opened: escrow of {date}, code 1, sequence 1, ")), "{}", *shown);
     terminal.type_line("n")?;
     let (code, shown) = terminal.end(super::LONG)?;
     ensure!(code == 12 && shown.contains("nothing was installed"), "recover ended with {code}:\n{}", *shown);
