@@ -24,16 +24,17 @@ pub(super) fn page(facts: &Facts, sentences: &Sentences, squares: &Squares, pape
     let (paper_width, paper_height) = paper.size();
     let width = paper_width - 2.0 * SIDE;
     let room = paper_height - TOP - BOTTOM;
+    let way = sentences.way(facts);
     let parts = |pitch| {
         [
             blocks::header(facts, sentences, width),
             blocks::call(facts, sentences, width),
             blocks::words(sentences, pitch, width),
             blocks::never(sentences, width),
-            blocks::steps(sentences, width),
+            blocks::steps(way, sentences, width),
             blocks::facts(facts, sentences, squares, width),
-            blocks::without_us(sentences, width),
-            blocks::keep(sentences, width),
+            blocks::without_us(way, sentences, width),
+            blocks::keep(way, width),
         ]
     };
     let tight = parts(LEAST_PITCH);

@@ -16,6 +16,7 @@ mod recovery;
 mod sheet;
 mod sheet_pictures;
 mod signals;
+mod spoken;
 mod stock;
 mod story;
 mod support;
