@@ -161,7 +161,7 @@ pub(super) fn facts(facts: &Facts, sentences: &Sentences, squares: &Squares, wid
 /// How everything opens with stock tools alone.
 pub(super) fn without_us(way: &Way, sentences: &Sentences, width: f32) -> Block {
     const COMMAND: (Face, f32) = (Mono, 8.5);
-    const COMMAND_LEADING: f32 = 10.6;
+    const COMMAND_LEADING: f32 = 10.2;
     let mut block = Block::default();
     heading(&mut block, sentences.stock, width);
     let mut y = BELOW_HEADING - 1.0;

@@ -10,8 +10,8 @@ use super::{
 
 /// What printers leave white, and a folder's holes need.
 const SIDE: f32 = 19.0 * MM;
-const TOP: f32 = 12.0 * MM;
-const BOTTOM: f32 = 10.0 * MM;
+const TOP: f32 = 10.0 * MM;
+const BOTTOM: f32 = 9.0 * MM;
 /// Writing lines are so far apart at least: people write larger than they read.
 const LEAST_PITCH: f32 = 9.3 * MM;
 const MOST_PITCH: f32 = 12.0 * MM;

@@ -50,7 +50,6 @@ pub(super) fn write(facts: &Facts, sentences: &Sentences, charset: Charset) -> S
 
     text.heading(sentences.stock);
     text.put(&format!("{} {}", sentences.stock_how, way.bundle));
-    text.put("");
     for (command, note) in stock::LINES.iter().zip(sentences.stock_notes) {
         if !note.is_empty() {
             text.hanging("    # ", note);

@@ -54,7 +54,7 @@ pub(super) struct Sentences {
     pub(super) stock: &'static str,
     /// Where, with what, and how the words are typed; [`Way::bundle`] follows.
     pub(super) stock_how: &'static str,
-    /// Beside each command, what it is for; nothing beside the second half of a step.
+    /// Beside a command, what it is for; nothing where the one before has said it.
     pub(super) stock_notes: [&'static str; COMMANDS],
 
     // === at the ceremony ===
