@@ -92,7 +92,7 @@ fn broken(line: &str, most: usize) -> Vec<String> {
 
 /// A question in lines of at most so many columns, the last of which has room for an answer.
 pub(crate) fn question(text: &str, most: usize) -> String {
-    const ANSWER: usize = 16;
+    const ANSWER: usize = 8;
     let lines = in_lines(text.trim_end_matches(' '), most);
     let last = lines.rsplit('\n').next().map_or(0, columns);
     if last + 1 + ANSWER.min(most / 2) <= most { format!("{lines} ") } else { format!("{lines}\n> ") }

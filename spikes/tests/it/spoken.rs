@@ -89,12 +89,12 @@ fn a_long_question_is_asked_in_lines_and_its_answer_stays_in_one() -> Result<()>
     ensure!(shown.lines().all(|line| line.chars().count() < 40), "the question is broken within a word:\n{shown}");
     // Longer than any line, taken back, and another answer.
     customer.types(format!("{}end", "nonsense ".repeat(8)))?;
-    let shown = customer.sees(&["nonsense end"])?;
+    let shown = customer.sees(&["sense end"])?;
     ensure!(shown.trim_end().lines().all(|line| line.chars().count() < 40), "it ran into the next line:\n{shown}");
     customer.types("\x7f".repeat(200))?;
     customer.types("what\r")?;
     let shown = customer.sees(&["Type k to keep the code"])?;
-    ensure!(!shown.contains("nonsense") && shown.lines().any(|line| line.trim_end() == "> what"), "{shown}");
+    ensure!(!shown.contains("nonsense") && shown.lines().any(|line| line.trim_end().ends_with("? what")), "{shown}");
     customer.types("\u{3}")?;
     ensure!(customer.ends()? == 130, "it was not given up");
     Ok(())
