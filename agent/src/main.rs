@@ -144,7 +144,7 @@ fn result(json: bool, value: &impl serde::Serialize, lines: impl FnOnce() -> Vec
         let text = serde_json::to_string(value).or_stop(Code::Internal, || "cannot write the result".into())?;
         println!("{}", show::ascii(&text));
     } else {
-        lines().iter().for_each(|line| println!("{line}"));
+        lines().iter().for_each(|line| println!("{}", terminal::fitted(&std::io::stdout(), line)));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -157,12 +157,13 @@ fn tell(stop: &Stop, json: bool) {
         println!("{}", show::ascii(&text.to_string()));
         return;
     }
-    eprintln!("tenwords-agent: {stop}");
+    let say = |line: &str| eprintln!("{}", terminal::fitted(&std::io::stderr(), line));
+    say(&format!("tenwords-agent: {stop}"));
     for cause in causes {
-        eprintln!("  because: {cause}");
+        say(&format!("  because: {cause}"));
     }
     if let Some(remedy) = &stop.remedy {
-        eprintln!("  what to do: {remedy}");
+        say(&format!("  what to do: {remedy}"));
     }
 }
 

@@ -50,9 +50,92 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{value:.2} {}", UNITS[unit])
 }
 
+/// How many columns a text takes: from Hangul Jamo on a character may take two.
+pub(crate) fn columns(text: &str) -> usize {
+    text.chars().map(|c| if u32::from(c) >= 0x1100 && !matches!(c, '\u{2000}'..='\u{20ff}') { 2 } else { 1 }).sum()
+}
+
+/// Lines of at most so many columns. One that is longer is broken at blanks, and goes on under its own
+/// beginning; a word that has no room in a line is broken where it must be. The others stay as they are.
+pub(crate) fn in_lines(text: &str, most: usize) -> String {
+    text.split('\n').flat_map(|line| broken(line, most.max(1))).collect::<Vec<_>>().join("\n")
+}
+
+fn broken(line: &str, most: usize) -> Vec<String> {
+    if columns(line) <= most {
+        return vec![line.to_owned()];
+    }
+    let inner = line.trim_start_matches(' ');
+    // On a screen that is narrower than that, indenting helps nobody.
+    let indent = " ".repeat(Some(line.len() - inner.len()).filter(|blanks| blanks * 2 <= most).unwrap_or(0));
+    let (mut lines, mut last) = (Vec::new(), indent.clone());
+    for word in inner.split_inclusive(' ') {
+        if columns(&last) + columns(word.trim_end_matches(' ')) > most && last.len() > indent.len() {
+            lines.push(std::mem::replace(&mut last, indent.clone()));
+        }
+        for c in word.chars() {
+            let begins = last.len() == indent.len();
+            if columns(&last) + columns(c.encode_utf8(&mut [0; 4])) > most && !begins {
+                lines.push(std::mem::replace(&mut last, indent.clone()));
+            }
+            // A line does not begin with the blank that it was broken at.
+            if c != ' ' || last.len() > indent.len() {
+                last.push(c);
+            }
+        }
+    }
+    if last.len() > indent.len() || lines.is_empty() {
+        lines.push(last);
+    }
+    lines.iter().map(|line| line.trim_end_matches(' ').to_owned()).collect()
+}
+
+/// A question in lines of at most so many columns, the last of which has room for an answer.
+pub(crate) fn question(text: &str, most: usize) -> String {
+    const ANSWER: usize = 8;
+    let lines = in_lines(text.trim_end_matches(' '), most);
+    let last = lines.rsplit('\n').next().map_or(0, columns);
+    if last + 1 + ANSWER.min(most / 2) <= most { format!("{lines} ") } else { format!("{lines}\n> ") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_that_is_too_long_is_broken_between_words_and_keeps_its_indent() {
+        assert_eq!(in_lines("Protected: fetched back and opened", 20), "Protected: fetched\nback and opened");
+        assert_eq!(in_lines("  1. Hold a ceremony\n\nend", 12), "  1. Hold a\n  ceremony\n\nend");
+        // One that fits is not touched, however its columns are set.
+        assert_eq!(in_lines("source pbs          at x ", 25), "source pbs          at x ");
+        assert_eq!(in_lines("a    b    c", 7), "a    b\nc");
+        assert_eq!(in_lines("in /a/very/long/path.pdf now", 10), "in\n/a/very/lo\nng/path.pd\nf now");
+        assert_eq!(in_lines("パン屋パン屋", 6), "パン屋\nパン屋");
+        assert_eq!(in_lines("        deep and narrow", 10), "deep and\nnarrow");
+        for text in ["", " ", "\n", "    ", "word", "ä ö ü ß", "a  b   c    d", " \u{301}\u{202e}x 屋"] {
+            for most in 0..9 {
+                let lines = in_lines(text, most);
+                let narrow = |line: &str| columns(line) <= most.max(1) || line.trim_start().chars().count() == 1;
+                assert!(lines.split('\n').all(narrow), "{text:?} {most}: {lines:?}");
+                let said = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+                assert_eq!(said(&lines), said(text));
+            }
+        }
+    }
+
+    #[test]
+    fn a_question_ends_with_room_for_an_answer() {
+        assert_eq!(question("Does this fit? [y/N] ", 79), "Does this fit? [y/N] ");
+        assert_eq!(
+            question("Keep it and type its ten words, or draw? ", 40),
+            "Keep it and type its ten words, or draw?\n> "
+        );
+        assert_eq!(
+            question("Keep it and type its ten words, or draw? ", 34),
+            "Keep it and type its ten words, or\ndraw? "
+        );
+        assert_eq!(question("x ", 1), "x\n> ");
+    }
 
     #[test]
     fn s71_escape_sequences_and_bidi_characters_are_shown_harmlessly() {

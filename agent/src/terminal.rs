@@ -5,6 +5,7 @@
 //! program at once ([`wipe_at_once`]). While a [`Screen`] is open, the kernel echoes nothing.
 
 use std::{
+    borrow::Cow,
     fs::{File, OpenOptions},
     io::{self, IsTerminal as _, Read as _, Write as _},
     os::fd::{AsFd, BorrowedFd},
@@ -25,6 +26,7 @@ use crate::{
     exit::{Code, OrStop as _, Outcome, Stop},
     interrupt,
     language::{Charset, Language, Sentences},
+    show::{columns, in_lines, question},
 };
 
 /// Into the alternate screen, where there is one, and marks around what is pasted; and out of both.
@@ -134,19 +136,21 @@ impl Terminal {
         Raw::enter(&self.input).map(Hushed)
     }
 
-    /// Prints lines.
+    /// Prints lines, broken between words.
     pub(crate) fn say(&mut self, text: &str) -> Outcome<()> {
-        let fitted = self.manner.charset.fit(text);
+        let fitted = in_lines(&self.manner.charset.fit(text), self.size().usable());
         self.write(fitted.as_bytes())?;
         self.write(b"\n")
     }
 
     /// Asks for a line that is shown as it is typed.
     pub(crate) fn ask(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
-        let fitted = self.manner.charset.fit(prompt);
+        let usable = self.size().usable();
+        let fitted = question(&self.manner.charset.fit(prompt), usable);
+        let room = usable.saturating_sub(fitted.rsplit('\n').next().map_or(0, columns));
         self.write(fitted.as_bytes())?;
         let raw = Raw::enter(&self.input).or_stop(Code::Internal, || "cannot set up the terminal".into())?;
-        let line = line::edit(&mut Typed(&self.input), &mut self.output);
+        let line = line::edit(&mut Typed(&self.input), &mut self.output, room, self.manner.charset);
         drop(raw);
         let line = line?;
         self.write(b"\n")?;
@@ -185,11 +189,23 @@ impl Terminal {
     }
 
     fn size(&self) -> Size {
-        let told = rustix::termios::tcgetwinsize(&self.output).ok();
-        match told.map(|size| (usize::from(size.ws_row), usize::from(size.ws_col))) {
-            Some((rows @ 1.., columns @ 1..)) => Size { rows, columns },
-            _ => Size::USUAL,
-        }
+        size(&self.output)
+    }
+}
+
+/// A text as it goes to this stream: to a terminal in lines and characters that it has, elsewhere as it is.
+pub(crate) fn fitted<'a>(stream: &(impl AsFd + io::IsTerminal), text: &'a str) -> Cow<'a, str> {
+    if !stream.is_terminal() {
+        return text.into();
+    }
+    in_lines(&Charset::of_environment().fit(text), size(stream).usable()).into()
+}
+
+fn size(terminal: &impl AsFd) -> Size {
+    let told = rustix::termios::tcgetwinsize(terminal).ok();
+    match told.map(|size| (usize::from(size.ws_row), usize::from(size.ws_col))) {
+        Some((rows @ 1.., columns @ 1..)) => Size { rows, columns },
+        _ => Size::USUAL,
     }
 }
 

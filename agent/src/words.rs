@@ -121,8 +121,8 @@ pub(crate) fn ask_again<L: Lock + Sync>(
     }
 }
 
-/// Shows a drawn code once, and has it typed back until it is the same. What was typed right stays;
-/// `above` is said above the words.
+/// Shows a drawn code once, and has it typed back until it is the same. What was typed right stays. Over
+/// ssh it is said with the words who else sees them.
 pub(crate) fn show_and_have_typed_back(
     terminal: &mut Terminal,
     box_name: &str,
@@ -131,8 +131,10 @@ pub(crate) fn show_and_have_typed_back(
 ) -> Outcome<()> {
     let mut screen = terminal.screen()?;
     let sentences = screen.sentences();
+    let remote = Terminal::is_remote().then(|| sentences.remote.to_owned());
     let title = (sentences.box_and_code)(box_name, number);
     let mut above = vec![title, sentences.write_down.to_owned(), sentences.never_asked.to_owned()];
+    above.extend(remote.clone());
     let mut slots = Slots::new();
     loop {
         show(&mut screen, code, above)?;
@@ -145,6 +147,7 @@ pub(crate) fn show_and_have_typed_back(
         let wrong: Vec<String> =
             same().enumerate().filter(|(_, is_same)| !is_same).map(|(place, _)| (place + 1).to_string()).collect();
         above = vec![(sentences.not_the_same)(&wrong.join(", ")), sentences.once_more.to_owned()];
+        above.extend(remote.clone());
         slots = Slots::with(typed.expose_words().zip(same()).map(|(word, is_same)| is_same.then_some(word)));
     }
 }

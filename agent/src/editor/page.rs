@@ -63,6 +63,12 @@ pub(crate) struct Typewriter {
 impl Size {
     /// What is taken where a terminal does not say, as on serial lines.
     pub(crate) const USUAL: Self = Self { rows: 24, columns: 80 };
+
+    /// The columns that a line may have. The last stays empty: writing there moves some terminals to the
+    /// next line.
+    pub(crate) const fn usable(self) -> usize {
+        if self.columns > 1 { self.columns - 1 } else { 1 }
+    }
 }
 
 impl Line {

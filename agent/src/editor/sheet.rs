@@ -94,6 +94,7 @@ mod tests {
                     (sentences.box_and_code)("mill", 2),
                     sentences.write_down.into(),
                     sentences.never_asked.into(),
+                    sentences.remote.into(),
                 ];
                 let sheet = Sheet { code: &code, above, sentences, charset: Charset::Utf8, at: 0, at_once: true };
                 let size = Size { rows: rows.into(), columns: columns.into() };
@@ -108,7 +109,9 @@ mod tests {
                 let flat = shown.split_whitespace().collect::<Vec<_>>().join(" ");
                 assert!(flat.contains(sentences.written_down.trim_end()), "{language:?} {rows}x{columns}:\n{shown}");
                 if rows >= 24 {
-                    assert!(flat.contains(sentences.never_asked), "{language:?} {rows}x{columns}:\n{shown}");
+                    for said in [sentences.never_asked, sentences.remote] {
+                        assert!(flat.contains(said), "{language:?} {rows}x{columns}:\n{shown}");
+                    }
                 }
             }
         }

@@ -130,7 +130,7 @@ pub(crate) fn run(
         .collect();
     notes.extend(opening::notes(&opened, updates));
     notes.iter().for_each(|note| seat.say(&format!("  note: {note}")));
-    proof::confirm(args, &fresh, seat)?;
+    proof::confirm(args, seat)?;
     if let Origin::Hub(claimed) = &mut origin {
         proof::prove(configuration, claimed, &opened)?;
     }

@@ -20,12 +20,11 @@ use crate::{
 };
 
 /// Whether the escrow's date fits, as the person sees it.
-pub(super) fn confirm(args: &cli::Recover, fresh: &str, seat: &mut dyn Seat) -> Outcome<()> {
+pub(super) fn confirm(args: &cli::Recover, seat: &mut dyn Seat) -> Outcome<()> {
     if args.yes {
         return Ok(());
     }
     seat.is_taken().map_err(|stop| stop.remedy("without a terminal, say --yes if the date fits"))?;
-    seat.say(&format!("\n{fresh}."));
     seat.say(seat.talk().older_would_show);
     if seat.confirm(seat.talk().does_it_fit)? {
         return Ok(());

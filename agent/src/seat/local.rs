@@ -1,5 +1,7 @@
 //! The terminal that the command was started at.
 
+use std::io;
+
 use tenwords_escrow::{code::RecoveryCode, door::AgePart};
 use zeroize::Zeroizing;
 
@@ -7,7 +9,7 @@ use super::{Moment, Seat, progress::Progress};
 use crate::{
     exit::Outcome,
     language::{Charset, Language},
-    terminal::Terminal,
+    terminal::{Terminal, fitted},
     words,
 };
 
@@ -61,7 +63,7 @@ impl Seat for Local {
             (Talk::Nowhere, _) => {}
             // A terminal that is gone is told of when something is asked.
             (Talk::Terminal, Some(terminal)) => drop(terminal.say(text)),
-            _ => eprintln!("{}", Charset::of_environment().fit(text)),
+            _ => eprintln!("{}", fitted(&io::stderr(), &Charset::of_environment().fit(text))),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{
     facts::Facts,
     font::Face::{self, Bold, Mono, Sans},
-    language::Sentences,
+    language::{Sentences, Way},
     page::{Block, MM},
     qr::Squares,
     stock,
@@ -14,6 +14,8 @@ use super::{
 const TEXT: (Face, f32) = (Sans, 9.5);
 const LEADING: f32 = 12.2;
 const SMALL: (Face, f32) = (Sans, 8.0);
+/// What a fact is called.
+const LABEL: (Face, f32) = (Sans, 9.0);
 const SMALL_LEADING: f32 = 9.8;
 const HEADING: (Face, f32) = (Bold, 11.5);
 /// What a heading takes, from the edge above it to the base line of what follows.
@@ -54,7 +56,7 @@ pub(super) fn call(facts: &Facts, sentences: &Sentences, width: f32) -> Block {
     let mut block = Block::default();
     let half = width * 0.56;
     let mut fact = |x: f32, width: f32, label: &str, value: Option<&String>| {
-        block.text(x, 8.0, SMALL, label);
+        block.text(x, 8.0, LABEL, label);
         let Some(value) = value else {
             block.line(x, 28.0, width, 0.8);
             return;
@@ -108,11 +110,12 @@ pub(super) fn never(sentences: &Sentences, width: f32) -> Block {
 }
 
 /// What to do, in ten lines.
-pub(super) fn steps(sentences: &Sentences, width: f32) -> Block {
+pub(super) fn steps(way: &Way, sentences: &Sentences, width: f32) -> Block {
     let mut block = Block::default();
-    heading(&mut block, sentences.what_to_do, width);
-    let mut y = BELOW_HEADING + 2.0;
-    for (place, step) in sentences.steps.iter().enumerate() {
+    // The box above is edge enough.
+    block.text(0.0, 10.0, HEADING, sentences.what_to_do);
+    let mut y = 25.0;
+    for (place, step) in way.steps.iter().enumerate() {
         block.text_before(15.0, y, (Bold, TEXT.1), &(place + 1).to_string());
         for line in lines(step, TEXT, width - 22.0, 2) {
             block.text(22.0, y, TEXT, line);
@@ -125,8 +128,8 @@ pub(super) fn steps(sentences: &Sentences, width: f32) -> Block {
 
 /// The facts, and beside them the code that says the same to a camera.
 pub(super) fn facts(facts: &Facts, sentences: &Sentences, squares: &Squares, width: f32) -> Block {
-    const LABEL: f32 = 88.0;
-    const SHOWN: usize = 4;
+    const VALUE: f32 = 90.0;
+    const SHOWN: usize = 3;
     const ROW: f32 = 14.0;
     let mut block = Block::default();
     // The margin that a reader wants is four squares wide; what is left of it stays white.
@@ -134,55 +137,54 @@ pub(super) fn facts(facts: &Facts, sentences: &Sentences, squares: &Squares, wid
     heading(&mut block, sentences.facts, left);
     let mut y = BELOW_HEADING + 2.0;
     let mut fact = |label: &str, style: (Face, f32), values: Vec<String>| {
-        block.text(0.0, y, SMALL, label);
+        block.text(0.0, y, LABEL, label);
         for value in values {
-            block.text(LABEL, y, style, value);
+            block.text(VALUE, y, style, value);
             y += ROW;
         }
     };
     let mono = (Mono, 9.0);
-    let room = left - LABEL;
+    let room = left - VALUE;
     fact(sentences.box_id, mono, vec![facts.box_id.to_string()]);
-    fact(sentences.hub, mono, lines(&facts.hub, mono, room, 2));
-    fact(sentences.check_line, (Bold, 11.0), vec![facts.check_line.clone()]);
+    fact(sentences.way(facts).origin, mono, lines(facts.origin(), mono, room, 2));
+    // In a face whose 0 is not its O.
+    fact(sentences.check_line, (Mono, 11.0), vec![facts.check_line.clone()]);
     fact(sentences.keys, mono, lines(&keys(facts, sentences, SHOWN), mono, room, 3));
     block.take(width - QR, 0.0, picture(squares));
-    let caption = (Sans, 7.0);
-    let mut below = QR + 13.0;
-    for line in lines(sentences.picture, caption, QR, 3) {
-        block.text(width - QR, below, caption, line);
-        below += 8.2;
-    }
-    block.height = (y - ROW + 3.0).max(below - 8.2 + 2.0);
+    // Beside the squares and not below: the height is needed elsewhere.
+    let caption = (y - ROW + 11.0).max(QR - 2.0);
+    block.text_before(left, caption, SMALL, sentences.picture);
+    block.height = caption + 2.0;
     block
 }
 
 /// How everything opens with stock tools alone.
-pub(super) fn without_us(sentences: &Sentences, width: f32) -> Block {
-    const COMMAND: (Face, f32) = (Mono, 7.6);
+pub(super) fn without_us(way: &Way, sentences: &Sentences, width: f32) -> Block {
+    const COMMAND: (Face, f32) = (Mono, 8.5);
+    const COMMAND_LEADING: f32 = 10.2;
     let mut block = Block::default();
     heading(&mut block, sentences.stock, width);
     let mut y = BELOW_HEADING - 1.0;
-    for line in lines(sentences.stock_how, SMALL, width, 4) {
+    for line in lines(&format!("{} {}", sentences.stock_how, way.bundle), SMALL, width, 4) {
         block.text(0.0, y, SMALL, line);
         y += SMALL_LEADING;
     }
     y += 2.0;
     for (command, note) in stock::LINES.iter().zip(sentences.stock_notes) {
-        block.text(8.0, y, COMMAND, *command);
+        block.text(0.0, y, COMMAND, *command);
         block.text_before(width, y, SMALL, note);
-        y += SMALL_LEADING;
+        y += COMMAND_LEADING;
     }
-    block.height = y - SMALL_LEADING + 3.0;
+    block.height = y - COMMAND_LEADING + 3.0;
     block
 }
 
 /// Where the sheet belongs.
-pub(super) fn keep(sentences: &Sentences, width: f32) -> Block {
+pub(super) fn keep(way: &Way, width: f32) -> Block {
     let mut block = Block::default();
     let style = (Bold, 8.0);
     let mut y = 7.0;
-    for line in lines(sentences.keep, style, width, 2) {
+    for line in lines(way.keep, style, width, 2) {
         block.text(0.0, y, style, line);
         y += SMALL_LEADING;
     }

@@ -22,6 +22,8 @@ use crate::{
     standing::{BoxFacts, Standing},
 };
 
+/// How a box without a hub comes back.
+pub(super) const BY_KIT: &str = "tenwords-agent recover --kit FILE";
 /// More of a name than this is cut, in characters; a root's box name has at most 128 bytes.
 const NAME: usize = 128;
 const PHONE: usize = 40;
@@ -50,8 +52,8 @@ pub(crate) struct Escrow {
 pub(crate) struct Facts {
     pub(super) box_name: String,
     pub(super) box_id: BoxId,
-    /// Where the hub listens for agents; a dash for a box without one.
-    pub(super) hub: String,
+    /// Where the hub listens for agents; a box without one is recovered from its kit.
+    pub(super) hub: Option<String>,
     pub(super) operator: Option<String>,
     pub(super) phone: Option<String>,
     pub(super) date: Date,
@@ -93,7 +95,7 @@ impl Facts {
         Self {
             box_name: line(&of.name, NAME).unwrap_or_else(|| "?".into()),
             box_id: of.id,
-            hub: hub.map_or_else(|| "-".to_owned(), url),
+            hub: hub.map(url),
             operator: operator.name.as_ref().and_then(|name| line(name, NAME)),
             phone: operator.phone.as_ref().and_then(|phone| line(phone, PHONE)),
             date: Date::of(made_at),
@@ -101,6 +103,11 @@ impl Facts {
             keys: keys.iter().map(Fingerprint::shortened).collect(),
             check_line: line(&check_line, 19).unwrap_or_default(),
         }
+    }
+
+    /// What the box comes back from: its hub, or the command that takes its kit.
+    pub(super) fn origin(&self) -> &str {
+        self.hub.as_deref().unwrap_or(BY_KIT)
     }
 }
 
@@ -145,13 +152,18 @@ pub(super) mod tests {
         of("bakery", "hub.example.net", Some("Marta Huber, Huber IT"), Some("+49 89 1234567"), 1)
     }
 
+    /// The sheet of a box that no hub knows.
+    pub(in crate::sheet) fn with_kit() -> Facts {
+        Facts { hub: None, operator: None, phone: None, ..usual() }
+    }
+
     pub(in crate::sheet) fn of(name: &str, hub: &str, operator: Option<&str>, phone: Option<&str>, keys: u8) -> Facts {
         let keys = (1..=keys).map(|n| Fingerprint::from_bytes([n; 32]).shortened()).collect();
         let parsed: HubAddress = hub.parse().unwrap_or_else(|error| panic!("{hub}: {error}"));
         Facts {
             box_name: line(name, NAME).unwrap_or_default(),
             box_id: "0a9d4b1c-6f0e-4c58-9d58-2f6c5b7f1a3e".parse().unwrap_or_else(|error| panic!("{error}")),
-            hub: url(&parsed),
+            hub: Some(url(&parsed)),
             operator: operator.and_then(|name| line(name, NAME)),
             phone: phone.and_then(|phone| line(phone, PHONE)),
             date: Date { year: 2026, month: 3, day: 3 },

@@ -10,8 +10,8 @@ use super::{
 
 /// What printers leave white, and a folder's holes need.
 const SIDE: f32 = 19.0 * MM;
-const TOP: f32 = 12.0 * MM;
-const BOTTOM: f32 = 10.0 * MM;
+const TOP: f32 = 10.0 * MM;
+const BOTTOM: f32 = 9.0 * MM;
 /// Writing lines are so far apart at least: people write larger than they read.
 const LEAST_PITCH: f32 = 9.3 * MM;
 const MOST_PITCH: f32 = 12.0 * MM;
@@ -24,16 +24,17 @@ pub(super) fn page(facts: &Facts, sentences: &Sentences, squares: &Squares, pape
     let (paper_width, paper_height) = paper.size();
     let width = paper_width - 2.0 * SIDE;
     let room = paper_height - TOP - BOTTOM;
+    let way = sentences.way(facts);
     let parts = |pitch| {
         [
             blocks::header(facts, sentences, width),
             blocks::call(facts, sentences, width),
             blocks::words(sentences, pitch, width),
             blocks::never(sentences, width),
-            blocks::steps(sentences, width),
+            blocks::steps(way, sentences, width),
             blocks::facts(facts, sentences, squares, width),
-            blocks::without_us(sentences, width),
-            blocks::keep(sentences, width),
+            blocks::without_us(way, sentences, width),
+            blocks::keep(way, width),
         ]
     };
     let tight = parts(LEAST_PITCH);

@@ -1,7 +1,7 @@
 //! The same sheet as plain text: 80 columns, one page of a printer.
 
 use super::{blocks::keys, facts::Facts, language::Sentences, stock, wrap::wrap};
-use crate::language::Charset;
+use crate::{language::Charset, show::columns};
 
 const COLUMNS: usize = 80;
 /// Where values begin.
@@ -13,6 +13,7 @@ pub(super) fn write(facts: &Facts, sentences: &Sentences, charset: Charset) -> S
     let heavy = "=".repeat(COLUMNS);
     let code = (sentences.code)(facts.code_number.get());
     let date = (sentences.date)(facts.date);
+    let way = sentences.way(facts);
 
     text.put(&format!("tenwords: {}", sentences.title));
     text.put(&heavy);
@@ -37,19 +38,18 @@ pub(super) fn write(facts: &Facts, sentences: &Sentences, charset: Charset) -> S
     text.put(&heavy);
 
     text.heading(sentences.what_to_do);
-    for (place, step) in sentences.steps.iter().enumerate() {
+    for (place, step) in way.steps.iter().enumerate() {
         text.hanging(&format!(" {:>2}. ", place + 1), step);
     }
 
     text.heading(sentences.facts);
     text.fact(sentences.box_id, &facts.box_id.to_string());
-    text.fact(sentences.hub, &facts.hub);
+    text.fact(way.origin, facts.origin());
     text.fact(sentences.check_line, &facts.check_line);
     text.fact(sentences.keys, &keys(facts, sentences, 8));
 
     text.heading(sentences.stock);
-    text.put(sentences.stock_how);
-    text.put("");
+    text.put(&format!("{} {}", sentences.stock_how, way.bundle));
     for (command, note) in stock::LINES.iter().zip(sentences.stock_notes) {
         if !note.is_empty() {
             text.hanging("    # ", note);
@@ -57,7 +57,7 @@ pub(super) fn write(facts: &Facts, sentences: &Sentences, charset: Charset) -> S
         text.hanging("    ", command);
     }
     text.put("");
-    text.put(sentences.keep);
+    text.put(way.keep);
     text.lines.join("\n") + "\n"
 }
 
@@ -96,9 +96,4 @@ impl Text {
             before = " ".repeat(columns(first));
         }
     }
-}
-
-/// How many columns a text takes: from Hangul Jamo on a character may take two.
-fn columns(text: &str) -> usize {
-    text.chars().map(|c| if u32::from(c) >= 0x1100 && !matches!(c, '\u{2000}'..='\u{20ff}') { 2 } else { 1 }).sum()
 }

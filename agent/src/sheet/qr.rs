@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use qrcode::{Color, EcLevel, QrCode, types::QrError};
 
-use super::facts::Facts;
+use super::facts::{BY_KIT, Facts};
 use crate::show::harmless;
 
 /// More than this is cut, so that the squares stay large enough for a bad printer: in characters, a
@@ -57,7 +57,10 @@ pub(super) fn text(facts: &Facts) -> String {
     };
     add("box", box_name, NAME);
     add("id", &box_id.to_string(), NAME);
-    add("hub", hub, HOST);
+    match hub {
+        Some(hub) => add("hub", hub, HOST),
+        None => add("kit", BY_KIT, NAME),
+    }
     add("code", &code_number.to_string(), NAME);
     add("date", &date.iso(), NAME);
     add("check", check_line, NAME);
@@ -75,7 +78,10 @@ pub(super) fn text(facts: &Facts) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::facts::tests::usual, *};
+    use super::{
+        super::facts::tests::{usual, with_kit},
+        *,
+    };
 
     #[test]
     fn the_text_is_as_documented() {
@@ -85,6 +91,16 @@ mod tests {
             "tenwords recovery sheet 1\nbox: bakery\nid: 0a9d4b1c-6f0e-4c58-9d58-2f6c5b7f1a3e\n\
              hub: https://hub.example.net:8443\ncode: 2\ndate: 2026-03-03\ncheck: 7K3M-Q9ZD-0XBV-41TW\n\
              key: 01:01:01:01:01:01:01:01\noperator: Marta Huber, Huber IT\nphone: +49 89 1234567"
+        );
+    }
+
+    #[test]
+    fn a_box_without_a_hub_says_that_its_kit_does_it() {
+        assert_eq!(
+            text(&with_kit()),
+            "tenwords recovery sheet 1\nbox: bakery\nid: 0a9d4b1c-6f0e-4c58-9d58-2f6c5b7f1a3e\n\
+             kit: tenwords-agent recover --kit FILE\ncode: 2\ndate: 2026-03-03\ncheck: 7K3M-Q9ZD-0XBV-41TW\n\
+             key: 01:01:01:01:01:01:01:01"
         );
     }
 }

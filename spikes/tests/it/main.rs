@@ -18,6 +18,7 @@ mod recovery;
 mod sheet;
 mod sheet_pictures;
 mod signals;
+mod spoken;
 mod stock;
 mod story;
 mod support;

@@ -31,21 +31,27 @@ const NAMES: [&str; 14] = [
 ];
 
 /// Fields that travel.
-const FIELDS: [(&str, &str); 4] = [
+const FIELDS: [(&str, &str); 5] = [
     ("code", "of a problem: which one it is, for example `not-found`"),
     ("code_id", "a code's public id, drawn apart from its words"),
     ("code_number", "which code it is: 1, 2, 3"),
+    ("words", "of a box at the hub: when, and under which code, a drill of the words was"),
     ("words_key", "the public half of the key that proves the words"),
 ];
 
 /// Options and arguments.
-const OPTIONS: [(&str, &str); 1] =
-    [("tenwords-agent recover --code-fd", "takes a descriptor's number; a file on a disk is refused")];
+const OPTIONS: [(&str, &str); 4] = [
+    ("tenwords-agent escrow create --keep-code", "a switch: the words are then asked for at the terminal"),
+    ("tenwords-agent escrow create --new-code", "a switch"),
+    ("tenwords-agent lost-words", "a command without arguments: what to do when they are lost"),
+    ("tenwords-agent recover --code-fd", "takes a descriptor's number; a file on a disk is refused"),
+];
 
 /// Names in the hub's sources, by file.
-const IN_HUB: [(&str, &str, &str); 3] = [
+const IN_HUB: [(&str, &str, &str); 4] = [
     ("home.rs", "secret", "the hub's own, under which it hashes tickets and tokens; no request has it"),
     ("refusal.rs", "code", "which problem a reply tells"),
+    ("store/drills.rs", "words", "the drill of the words, as a box's summary tells it"),
     ("store/error.rs", "code", "the database's own number of what went wrong"),
 ];
 

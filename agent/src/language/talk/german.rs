@@ -105,7 +105,7 @@ pub(super) static TALK: Talk = Talk {
     lost_alive: &[
         "Die zehn Wörter sind verloren, aber diese Box lebt: Noch ist nichts verloren.",
         "",
-        "Die Schlüssel liegen noch auf dieser Box; sie kann jetzt neue Wörter bekommen:",
+        "Die Schlüssel sind noch hier; die Box kann jetzt neue Wörter bekommen:",
         "",
         "  1. Ziehen Sie einen neuen Code: `tenwords-agent escrow create`, oder an",
         "     der Konsole \"Neue zehn Wörter\". Die alten Wörter braucht es dazu nicht.",

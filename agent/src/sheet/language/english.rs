@@ -1,6 +1,6 @@
 //! English.
 
-use super::{Date, Sentences};
+use super::{Date, Sentences, Way};
 
 const MONTHS: [&str; 12] = [
     "January",
@@ -29,22 +29,43 @@ pub(super) static SENTENCES: Sentences = Sentences {
     never_at_length: "Not on the telephone, not by e-mail, not on a web page, and not whoever helps you. You type \
                       them yourself, and only at the screen of your own machine. Whoever asks for them is a fraud.",
     what_to_do: "If the box is lost",
-    steps: [
-        "Take a breath. Your data is on the backup server, and these words open it.",
-        "Call the number above. Say the name of the box and the number of the code.",
-        "Let them make sure that it is you. They open the recovery; they do not need the words for it.",
-        "A technician sets up a machine with Proxmox VE and tenwords-agent, and starts the recovery.",
-        "Go to the screen of that machine yourself. It asks for the ten words.",
-        "Type them from this sheet. The first letters of each word are enough.",
-        "If a word is refused: the screen helps to find the slip. You can try as often as you like.",
-        "Compare date, code and check line on the screen with this sheet. If they differ, call again.",
-        "Let it run. Your machines come back one by one. It may be interrupted and started again.",
-        "Has anybody else seen the words? Then ask for a new code, and a new sheet, afterwards.",
-    ],
+    by_hub: Way {
+        origin: "Hub",
+        steps: [
+            "Take a breath. Your data is on the backup server, and these words open it.",
+            "Call the number above. Say the name of the box and the number of the code.",
+            "Let them make sure that it is you. They open the recovery; they do not need the words for it.",
+            "A technician sets up a machine with Proxmox VE and tenwords-agent, and starts the recovery.",
+            "Go to the screen of that machine yourself. It asks for the ten words.",
+            "Type them from this sheet. The first letters of each word are enough.",
+            "If a word is refused: the screen helps to find the slip. You can try as often as you like.",
+            "Compare date, code and check line on the screen with this sheet. If they differ, call again.",
+            "Let it run. Your machines come back one by one. It may be interrupted and started again.",
+            "Has anybody else seen the words? Then ask for a new code, and a new sheet, afterwards.",
+        ],
+        bundle: "escrow.bundle comes from whoever helps you, or is a copy that you keep elsewhere.",
+        keep: "Keep this sheet away from the box, and never beside a copy of the bundle. A newer sheet has a later date.",
+    },
+    by_kit: Way {
+        origin: "Kit",
+        steps: [
+            "Take a breath. Your data is on the backup server, and these words open it.",
+            "Fetch the kit: the file that was made with this code, and is kept away from box and sheet.",
+            "If you want help, call the number above. Whoever helps you does not need the words.",
+            "Set up a machine with Proxmox VE and tenwords-agent, or have a technician do it.",
+            "Bring the kit there, and start as root: tenwords-agent recover --kit FILE",
+            "Sit at the screen of that machine yourself. It asks for the ten words.",
+            "Type them from this sheet. The first letters of each word are enough; a slip is looked for.",
+            "Compare date, code and check line on the screen with this sheet. If they differ: another kit?",
+            "Let it run. Your machines come back one by one. It may be interrupted and started again.",
+            "Make a new kit afterwards. Has anybody else seen the words? Then draw a new code too.",
+        ],
+        bundle: "escrow.bundle is the kit.",
+        keep: "Keep this sheet away from the box, and never beside the kit. A newer sheet has a later date.",
+    },
     facts: "About this box",
     box_name: "Box",
     box_id: "Box id",
-    hub: "Hub",
     made: "Code, date",
     check_line: "Check line",
     keys: "Keys begin",
@@ -52,20 +73,18 @@ pub(super) static SENTENCES: Sentences = Sentences {
     picture: "These facts for a camera; never the words.",
     stock: "Opening everything without any program of ours",
     stock_how: "On a Linux machine with age, jq and proxmox-backup-client, in a folder in memory (/dev/shm). A passphrase \
-                is always the ten words: lower case, one blank between two. escrow.bundle comes from whoever helps you, \
-                or is a copy that you keep elsewhere.",
+                is always the ten words: lower case, one blank between two.",
     stock_notes: [
-        "",
-        "",
+        "takes the bundle apart",
+        "takes the sealed root out of it",
         "asks for the words: servers, tokens, files",
         "lists the keys; the next line for each key/…",
         "",
         "must be Scrypt, and the sum in root.txt: else stop",
         "asks for the words: opens the key",
         "from root.txt; PIN: its certificate",
-        "type the source's token, then Enter",
+        "type its token, Enter",
         "",
     ],
-    keep: "Keep this sheet away from the box, and never beside a copy of the bundle. A newer sheet has a later date.",
     print_it: |file| format!("The sheet is in {file}. Print it, without the words; then press Enter: "),
 };

@@ -4,7 +4,7 @@
 mod english;
 mod german;
 
-use super::facts::Date;
+use super::facts::{Date, Facts};
 use crate::language::Language;
 
 /// How many steps "what to do" has.
@@ -33,13 +33,15 @@ pub(super) struct Sentences {
 
     // === what to do ===
     pub(super) what_to_do: &'static str,
-    pub(super) steps: [&'static str; STEPS],
+    /// A box that a hub knows, and somebody who runs it.
+    pub(super) by_hub: Way,
+    /// A box without: its kit does it.
+    pub(super) by_kit: Way,
 
     // === facts ===
     pub(super) facts: &'static str,
     pub(super) box_name: &'static str,
     pub(super) box_id: &'static str,
-    pub(super) hub: &'static str,
     pub(super) made: &'static str,
     pub(super) check_line: &'static str,
     pub(super) keys: &'static str,
@@ -50,15 +52,25 @@ pub(super) struct Sentences {
 
     // === without us ===
     pub(super) stock: &'static str,
+    /// Where, with what, and how the words are typed; [`Way::bundle`] follows.
     pub(super) stock_how: &'static str,
-    /// Beside each command, what it is for; nothing beside the second half of a step.
+    /// Beside a command, what it is for; nothing where the one before has said it.
     pub(super) stock_notes: [&'static str; COMMANDS],
-    /// Where the sheet belongs.
-    pub(super) keep: &'static str,
 
     // === at the ceremony ===
     /// Asks to print this file, ending with a blank.
     pub(super) print_it: fn(&str) -> String,
+}
+
+/// A way in which a box comes back, and what else depends on it.
+pub(super) struct Way {
+    /// What it comes back from: the name of that fact.
+    pub(super) origin: &'static str,
+    pub(super) steps: [&'static str; STEPS],
+    /// Where the bundle of the stock tools comes from.
+    pub(super) bundle: &'static str,
+    /// Where the sheet belongs.
+    pub(super) keep: &'static str,
 }
 
 /// The sheet's sentences in a language.
@@ -70,6 +82,11 @@ pub(super) const fn sentences(language: Language) -> &'static Sentences {
 }
 
 impl Sentences {
+    /// The way in which this box comes back.
+    pub(super) const fn way(&self, facts: &Facts) -> &Way {
+        if facts.hub.is_some() { &self.by_hub } else { &self.by_kit }
+    }
+
     /// Every sentence once, with examples in it.
     #[cfg(test)]
     pub(super) fn all(&self) -> Vec<String> {
@@ -85,11 +102,11 @@ impl Sentences {
             never,
             never_at_length,
             what_to_do,
-            steps,
+            by_hub,
+            by_kit,
             facts,
             box_name,
             box_id,
-            hub,
             made,
             check_line,
             keys,
@@ -98,7 +115,6 @@ impl Sentences {
             stock,
             stock_how,
             stock_notes,
-            keep,
             print_it,
         } = self;
         let plain = [
@@ -113,17 +129,18 @@ impl Sentences {
             facts,
             box_name,
             box_id,
-            hub,
             made,
             check_line,
             keys,
             picture,
             stock,
             stock_how,
-            keep,
         ];
         let made = [date(Date { year: 2026, month: 3, day: 3 }), code(2), more_keys(3), print_it("sheet.pdf")];
-        let lists = steps.iter().chain(stock_notes).filter(|text| !text.is_empty()).map(|text| (*text).to_owned());
+        let ways = [by_hub, by_kit].into_iter().flat_map(|Way { origin, steps, bundle, keep }| {
+            [*origin, *bundle, *keep].into_iter().chain(steps.iter().copied())
+        });
+        let lists = ways.chain(stock_notes.iter().copied()).filter(|text| !text.is_empty()).map(str::to_owned);
         plain.iter().map(|text| (**text).to_owned()).chain(made).chain(lists).collect()
     }
 }
@@ -136,7 +153,7 @@ mod tests {
     #[test]
     fn no_language_leaves_a_sentence_empty_or_in_english() {
         // The same in both languages.
-        const SHARED: [&str; 3] = ["Box", "Hub", "Code 2"];
+        const SHARED: [&str; 4] = ["Box", "Hub", "Kit", "Code 2"];
         let english = sentences(Language::English).all();
         for language in Language::ALL {
             let said = sentences(language).all();
@@ -163,7 +180,8 @@ mod tests {
     #[test]
     fn the_steps_are_short() {
         for language in Language::ALL {
-            for step in sentences(language).steps {
+            let said = sentences(language);
+            for step in said.by_hub.steps.iter().chain(&said.by_kit.steps) {
                 assert!(step.chars().count() <= 100, "{language:?}: {step}");
             }
         }
