@@ -56,7 +56,8 @@ pub(crate) fn columns(text: &str) -> usize {
 }
 
 /// Lines of at most so many columns. One that is longer is broken at blanks, and goes on under its own
-/// beginning; a word that has no room in a line is broken where it must be. The others stay as they are.
+/// beginning. A word that has no room in a line is left to the terminal, which breaks it and still copies
+/// it whole, as one wants of a path. The other lines stay as they are.
 pub(crate) fn in_lines(text: &str, most: usize) -> String {
     text.split('\n').flat_map(|line| broken(line, most.max(1))).collect::<Vec<_>>().join("\n")
 }
@@ -70,18 +71,12 @@ fn broken(line: &str, most: usize) -> Vec<String> {
     let indent = " ".repeat(Some(line.len() - inner.len()).filter(|blanks| blanks * 2 <= most).unwrap_or(0));
     let (mut lines, mut last) = (Vec::new(), indent.clone());
     for word in inner.split_inclusive(' ') {
-        if columns(&last) + columns(word.trim_end_matches(' ')) > most && last.len() > indent.len() {
+        if last.len() > indent.len() && columns(&last) + columns(word.trim_end_matches(' ')) > most {
             lines.push(std::mem::replace(&mut last, indent.clone()));
         }
-        for c in word.chars() {
-            let begins = last.len() == indent.len();
-            if columns(&last) + columns(c.encode_utf8(&mut [0; 4])) > most && !begins {
-                lines.push(std::mem::replace(&mut last, indent.clone()));
-            }
-            // A line does not begin with the blank that it was broken at.
-            if c != ' ' || last.len() > indent.len() {
-                last.push(c);
-            }
+        // A line does not begin with the blank that it was broken at.
+        if last.len() > indent.len() || word != " " {
+            last.push_str(word);
         }
     }
     if last.len() > indent.len() || lines.is_empty() {
@@ -109,13 +104,13 @@ mod tests {
         // One that fits is not touched, however its columns are set.
         assert_eq!(in_lines("source pbs          at x ", 25), "source pbs          at x ");
         assert_eq!(in_lines("a    b    c", 7), "a    b\nc");
-        assert_eq!(in_lines("in /a/very/long/path.pdf now", 10), "in\n/a/very/lo\nng/path.pd\nf now");
-        assert_eq!(in_lines("パン屋パン屋", 6), "パン屋\nパン屋");
+        assert_eq!(in_lines("in /a/very/long/path.pdf now", 10), "in\n/a/very/long/path.pdf\nnow");
+        assert_eq!(in_lines("パン屋 パン屋", 7), "パン屋\nパン屋");
         assert_eq!(in_lines("        deep and narrow", 10), "deep and\nnarrow");
         for text in ["", " ", "\n", "    ", "word", "ä ö ü ß", "a  b   c    d", " \u{301}\u{202e}x 屋"] {
             for most in 0..9 {
                 let lines = in_lines(text, most);
-                let narrow = |line: &str| columns(line) <= most.max(1) || line.trim_start().chars().count() == 1;
+                let narrow = |line: &str| columns(line) <= most.max(1) || !line.trim().contains(' ');
                 assert!(lines.split('\n').all(narrow), "{text:?} {most}: {lines:?}");
                 let said = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
                 assert_eq!(said(&lines), said(text));
