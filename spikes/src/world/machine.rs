@@ -257,7 +257,7 @@ impl Machine {
         match ended.code {
             Some(0) => Ok(true),
             Some(1) => Ok(false),
-            _ => bail!("status said neither yes nor no:\n{}", ended.said()),
+            _ => bail!("status said neither yes nor no ({:?}):\n{}{}", ended.code, ended.wrote(), ended.said()),
         }
     }
 

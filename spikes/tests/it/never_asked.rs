@@ -41,9 +41,9 @@ const FIELDS: [(&str, &str); 5] = [
 
 /// Options and arguments.
 const OPTIONS: [(&str, &str); 4] = [
+    ("tenwords-agent lost-words", "a command without arguments: what to do when they are lost"),
     ("tenwords-agent escrow create --keep-code", "a switch: the words are then asked for at the terminal"),
     ("tenwords-agent escrow create --new-code", "a switch"),
-    ("tenwords-agent lost-words", "a command without arguments: what to do when they are lost"),
     ("tenwords-agent recover --code-fd", "takes a descriptor's number; a file on a disk is refused"),
 ];
 
