@@ -86,9 +86,10 @@ impl Enrolled {
         if self.operator_keys == 0 {
             lines.push("Without operator keys nothing that destroys can ever be ordered for this box.".to_owned());
         }
-        lines.push(format!(
+        lines.push(
             "Next: `tenwords-agent escrow create`, with the customer at the console. Until then nothing is protected."
-        ));
+                .to_owned(),
+        );
         lines
     }
 }
