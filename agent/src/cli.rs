@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
-use tenwords_protocol::{directive::Namespace, time::Timestamp};
+use clap::{ArgGroup, Args, Parser, Subcommand};
+use tenwords_protocol::{
+    directive::{Group, Name, Namespace},
+    time::Timestamp,
+};
 
 use crate::{
     settings::DEFAULT_PATH,
@@ -66,6 +69,16 @@ pub(crate) enum Command {
     /// Exit code 0 if every source answered, else that of the first that did not: 15 unreachable,
     /// 16 not authorised, 10 anything else. The rest is told all the same.
     Inventory,
+    /// Practise on this living box: the ten words open its escrow (--words), and bring an archive back (--archive)
+    ///
+    /// Asks for the ten words and opens the newest escrow with them, both ways, as a recovery would; says
+    /// what it proves and what it does not. Writes nothing to any backup server, replaces nothing, and
+    /// leaves nothing behind. One that ends well is proven to the hub, which shows when it was.
+    ///
+    /// Exit codes: 0 it has shown what it is to show; 11 the words open nothing; 12 the escrow does not
+    /// bring this box back as it is now; 14 the archive did not come back; 15 hub or backup server do
+    /// not answer.
+    Drill(Drill),
     /// Bring a lost box back on this machine, with the ten words and a ticket, or without a hub
     ///
     /// Can be run again at any point: nothing that exists is overwritten, and a folder that an
@@ -124,6 +137,31 @@ pub(crate) struct Kit {
     /// Where to; a file that is not there yet
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+}
+
+/// `drill`.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("level").required(true).args(["words", "archive"])))]
+pub(crate) struct Drill {
+    /// Open the escrow in memory, compare it with this box, wipe it
+    #[arg(long)]
+    pub(crate) words: bool,
+    /// Restore one archive to scratch with what the words open, compare it, remove it [default: the
+    /// smallest file archive of the newest snapshots]
+    #[arg(long, value_name = "NAME", num_args = 0..=1)]
+    pub(crate) archive: Option<Option<String>>,
+    /// From this source only
+    #[arg(long, value_name = "ID", conflicts_with = "words")]
+    pub(crate) source: Option<Name>,
+    /// Of this group only, such as ct/101
+    #[arg(long, value_name = "GROUP", conflicts_with = "words")]
+    pub(crate) group: Option<Group>,
+    /// Compare what comes back with this folder or file [default: where the escrow says that it belongs]
+    #[arg(long, value_name = "PATH", conflicts_with = "words")]
+    pub(crate) against: Option<PathBuf>,
+    /// Read the ten words from this descriptor: a pipe, a terminal or a memfd, never a file on a disk
+    #[arg(long, value_name = "N")]
+    pub(crate) code_fd: Option<u32>,
 }
 
 #[derive(Debug, Args)]

@@ -20,7 +20,7 @@ use tenwords_protocol::{
 use crate::{
     durable,
     exit::{Code, OrStop as _, Outcome, Stop},
-    kits,
+    kits::{self, Kits},
     settings::Configuration,
 };
 
@@ -61,11 +61,26 @@ pub(crate) fn bundle(configuration: &Configuration) -> PathBuf {
     configuration.state(BUNDLE)
 }
 
+/// The newest acknowledged version as the box has kept it, to be opened without any hub.
+pub(crate) fn own_kits(configuration: &Configuration, of: BoxId) -> Outcome<Kits> {
+    let own = Kits::read(&bundle(configuration))?;
+    if own.boxes().contains(&of) {
+        return Ok(own);
+    }
+    Err(Stop::new(Code::Internal, "what this box has kept of its escrow is another box's")
+        .remedy("draw a new code: `escrow create --new-code`"))
+}
+
+/// Whether a source is one of these, on whichever side of the box's configuration it is kept.
+pub(crate) fn is_among(known: &[Source], source: &Source) -> bool {
+    known.iter().any(|known| *source == Source { kept_in: source.kept_in, ..known.clone() })
+}
+
 impl Record {
     /// Whether a recovery would go where this source is now; on which side of the box's configuration it
     /// is kept makes no difference to that.
     pub(crate) fn has(&self, source: &Source) -> bool {
-        self.sources.iter().any(|known| *source == Source { kept_in: source.kept_in, ..known.clone() })
+        is_among(&self.sources, source)
     }
 
     /// The newest acknowledged version's own bytes.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use tenwords_protocol::{fingerprint::Fingerprint, time::Timestamp, v1::V1, version::StoredHeader};
 
 use crate::{
+    drill::{Drilled, Kept},
     exit::{Code, Outcome},
     kits::Kits,
     record::Record,
@@ -28,6 +29,8 @@ pub(crate) struct Status {
     hub: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     escrow: Option<Escrow>,
+    /// The last that ended well, by this box's own record.
+    drills: Drills,
     problems: Vec<Problem>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<String>,
@@ -41,6 +44,13 @@ struct Escrow {
     made_at: Timestamp,
     check_line: String,
     keys: BTreeSet<Fingerprint>,
+}
+
+/// Null is never.
+#[derive(Debug, Serialize)]
+struct Drills {
+    words: Option<Drilled>,
+    archive: Option<Drilled>,
 }
 
 #[derive(Debug, Serialize)]
@@ -125,6 +135,7 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
             ),
         },
     }
+    let Kept { words, archive, .. } = Kept::load(configuration, of.id);
     Ok(Status {
         v: V1,
         protected: problems.is_empty(),
@@ -139,6 +150,7 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
             check_line: record.check_line,
             keys: record.keys,
         }),
+        drills: Drills { words, archive },
         problems,
         notes,
     })
@@ -205,6 +217,9 @@ impl Status {
                 lines.push(format!("  key {}", key.short()));
             }
         }
+        let code = self.escrow.as_ref().map(|escrow| escrow.code_number);
+        lines.push(format!("  words drill: {}", drilled(self.drills.words.as_ref(), code)));
+        lines.push(format!("  archive drill: {}", drilled(self.drills.archive.as_ref(), code)));
         for Problem { what, remedy } in &self.problems {
             lines.push(format!("  - {}\n    what to do: {}", harmless(what, 400), harmless(remedy, 400)));
         }
@@ -213,4 +228,20 @@ impl Status {
         }
         lines
     }
+}
+
+/// When a level was last practised. The words of another code say nothing of those that are needed now.
+fn drilled(drilled: Option<&Drilled>, code: Option<u64>) -> String {
+    let Some(Drilled { at, code_number, reported, archive, .. }) = drilled else { return "never".to_owned() };
+    let mut text = format!("{at}, code {code_number}");
+    if let Some(facts) = archive {
+        text.push_str(&format!(", {} of {} from {}", facts.archive, facts.snapshot, facts.source));
+    }
+    if code.is_some_and(|code| code != code_number.get()) {
+        text.push_str(" (NOT the words of the newest code)");
+    }
+    if !reported {
+        text.push_str(" (no hub has it written down)");
+    }
+    text
 }

@@ -3,8 +3,6 @@
 //! A code that is kept is typed, and has to open something of this very box; what it opens is carried
 //! forward. A new one leaves the former as it is until it has been typed back and proven.
 
-use std::collections::BTreeSet;
-
 use pbs_driver::Client;
 use rand::CryptoRng;
 use tenwords_escrow::{code::RecoveryCode, root::CodeLabel};
@@ -14,7 +12,6 @@ use super::{History, Material, history::Former};
 use crate::{
     cli::Create,
     exit::{Code, Outcome, Stop},
-    kits::Kits,
     opening::{Candidates, Holder, OpenedEscrow},
     record,
     seat::Seat,
@@ -133,12 +130,7 @@ fn opened(setting: &Setting<'_>, heading: &str, seat: &mut dyn Seat) -> Outcome<
     let holder = match setting.shelf {
         Shelf::Hub(hub) => Holder::Hub { hub, box_id: setting.of.id },
         Shelf::Kit(_) => {
-            own = Kits::read(&record::bundle(setting.configuration))?;
-            let boxes: BTreeSet<_> = own.boxes().into_iter().collect();
-            if !boxes.contains(&setting.of.id) {
-                return Err(Stop::new(Code::Internal, "what this box has kept of its escrow is another box's")
-                    .remedy("draw a new code: `escrow create --new-code`"));
-            }
+            own = record::own_kits(setting.configuration, setting.of.id)?;
             Holder::Kits(&own)
         }
     };

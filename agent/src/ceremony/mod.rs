@@ -29,6 +29,7 @@ use self::{
 pub(crate) use self::{history::History, material::Material};
 use crate::{
     cli::Create,
+    drill::{self, Timed},
     exit::{Code, OrStop as _, Outcome, Stop},
     interrupt, kits,
     language::{Protected, Talk},
@@ -74,6 +75,7 @@ pub(crate) struct Made {
 pub(crate) fn run(configuration: &Configuration, asked: &Create, seat: &mut dyn Seat) -> Outcome<Made> {
     asked.sheet.as_deref().map_or(Ok(()), sheet::check)?;
     asked.kit.as_deref().map_or(Ok(()), kits::check)?;
+    let seat = &mut Timed::new(seat);
     let mut rng = UnwrapErr(SysRng);
     let standing = standing(configuration, asked, &mut rng)?;
     let client = sources::client(&configuration.settings)?;
@@ -86,6 +88,7 @@ pub(crate) fn run(configuration: &Configuration, asked: &Create, seat: &mut dyn 
     let shelf = shelf(hub.as_ref(), asked)?;
     let history = History::ask(configuration, of.id, hub.as_ref())?;
     material.tell(seat);
+    seat.lap("look at this box");
     let setting = Setting { configuration, of: &of, shelf: &shelf, client: &client };
     let chosen = choice::choose(asked, &history, &setting, &mut material, seat, &mut rng)?;
     let Chosen { label, code, is_new, former } = chosen;
@@ -99,13 +102,14 @@ pub(crate) fn run(configuration: &Configuration, asked: &Create, seat: &mut dyn 
     let printed = sheet.as_ref().map_or(Ok(()), |sheet| sheet.have_printed(seat, &asked.look));
     let name = harmless(&of.name, 64);
     let held = printed.and_then(|()| if is_new { seat.hand_over(&name, label.number.get(), &code) } else { Ok(()) });
+    seat.lap("choose and hand over");
     let held = held.and_then(|()| {
         interrupt::check()?;
         seat.say(talk.working);
         let place = Place { configuration, of: &of, shelf, client: &client };
-        hold(&place, material, &history, label, &code, &mut rng)
+        hold_with_root(&place, material, &history, label, &code, &mut rng)
     });
-    let mut made = held.map_err(|stop| {
+    let (mut made, root) = held.map_err(|stop| {
         sheet.iter().for_each(sheet::Written::take_back);
         let remedy = stop.remedy.clone().unwrap_or_else(|| "run the same command again".to_owned());
         match is_new {
@@ -114,6 +118,10 @@ pub(crate) fn run(configuration: &Configuration, asked: &Create, seat: &mut dyn 
         }
     })?;
     made.former = former;
+    seat.lap("wrap, open, store, open again");
+    // The words were typed, and have opened what was fetched back.
+    let at = hub.as_ref().zip(standing.identity());
+    drill::of_ceremony(configuration, at, &root, made.number, seat, &mut made.warnings);
     if let (Some(path), true) = (&asked.kit, made.at_hub) {
         made.kit = Some(kits::write(path, &Record::bundle(configuration)?)?);
     }
@@ -175,6 +183,18 @@ pub(crate) fn hold(
     code: &RecoveryCode,
     rng: &mut impl CryptoRng,
 ) -> Outcome<Made> {
+    hold_with_root(place, material, history, label, code, rng).map(|(made, _)| made)
+}
+
+/// The same, with the root that was made.
+fn hold_with_root(
+    place: &Place<'_>,
+    material: Material,
+    history: &History,
+    label: CodeLabel,
+    code: &RecoveryCode,
+    rng: &mut impl CryptoRng,
+) -> Outcome<(Made, Root)> {
     let Place { configuration, of, shelf, client } = place;
     let opener = ByClient(client);
     let parts = material.wrap(client, &opener, code)?;
@@ -240,7 +260,7 @@ pub(crate) fn hold(
     }
     record.keep(configuration, &box_key, escrow.bundle())?;
     let second_holders = to_second_holders(client, &root, escrow.bundle(), &mut warnings);
-    Ok(Made {
+    let made = Made {
         v: V1,
         box_id: of.id.to_string(),
         box_name: harmless(&of.name, 64),
@@ -255,7 +275,8 @@ pub(crate) fn hold(
         second_holders,
         warnings,
         former: None,
-    })
+    };
+    Ok((made, root))
 }
 
 /// The sealed parts beside the backups that they are for. A backup server that is down costs a second

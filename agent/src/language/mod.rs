@@ -14,7 +14,7 @@ mod talk;
 use std::env;
 
 pub(crate) use sentences::Sentences;
-pub(crate) use talk::{Fresh, Protected, Talk};
+pub(crate) use talk::{CameBack, Fresh, Protected, Talk};
 
 /// A language that the customer may read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

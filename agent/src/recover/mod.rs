@@ -5,16 +5,16 @@
 //! but the claim is kept. Nothing that exists is overwritten.
 
 mod claim;
-mod connect;
+pub(crate) mod connect;
 mod former;
 mod install;
 mod origin;
 pub(crate) mod plan;
-mod preflight;
+pub(crate) mod preflight;
 mod proof;
 mod pve;
-mod report;
-mod restore;
+pub(crate) mod report;
+pub(crate) mod restore;
 mod target;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};

@@ -111,7 +111,7 @@ pub(crate) struct Closure {
     pub(crate) state: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Phase {
     pub(crate) name: &'static str,
     pub(crate) milliseconds: u128,

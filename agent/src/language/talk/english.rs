@@ -2,7 +2,7 @@
 
 use tenwords_escrow::select::date;
 
-use super::{Fresh, Protected, Talk};
+use super::{CameBack, Fresh, Protected, Talk};
 
 pub(super) static TALK: Talk = Talk {
     looking: "Looking at what is to be escrowed …",
@@ -86,6 +86,70 @@ pub(super) static TALK: Talk = Talk {
     },
     have_former: "Have you the sheet of that code?",
     former_words: |code| format!("The ten words of code {code} are asked for."),
+    to_be_drilled: |name| {
+        format!(
+            "Practice on box {name}: nothing is changed. The ten words open its escrow, as they would after a loss."
+        )
+    },
+    drill_swept: "A drill that was killed had left what it restored; it is removed now.",
+    own_copy: |why| format!("The hub does not answer ({why}). The words are tried on the copy that this box has kept."),
+    own_copy_proves: "The words are right. What they opened is this box's own copy, which would be lost with it: what lies \
+                      at the hub was not looked at, so this is no drill.",
+    drill_good: "The drill is done",
+    drill_not_good: "The drill did NOT end well",
+    drill_interrupted: "interrupted: nothing is proven; run the same command again",
+    words_opened: |code, since, keys, place| {
+        let keys = if keys == 1 { "1 key".to_owned() } else { format!("{keys} keys") };
+        format!("these words open code {code}, the escrow of {} ({place}), with {keys}", date(since))
+    },
+    words_prove: |code| {
+        format!(
+            "What it proves: these words open the escrow of today, code {code}; what lies there is what this box stored, \
+             and it has the keys and sources that the box uses now."
+        )
+    },
+    words_do_not_prove: "What it does not prove: that the backups restore. `tenwords-agent drill --archive` does.",
+    not_newest_code: |opened, newest| {
+        format!("these are the words of code {opened}; the newest escrow is under code {newest}")
+    },
+    take_newest: "take the sheet of the newest code and run the drill again; if nobody has it, hold a new ceremony: \
+                  `tenwords-agent escrow create --new-code`",
+    not_newest: |opened, newest| {
+        format!("what was opened is not what this box stored last: sequence {opened} instead of {newest}")
+    },
+    ask_about_newest: "ask the operator what has become of the newest version; then hold a new ceremony: `tenwords-agent \
+                       escrow create`",
+    key_lacking: |key, whose| format!("key {key} of {whose} is not in this escrow: its backups would not open"),
+    source_lacking: |id| {
+        format!(
+            "source {id} is not in this escrow as it is now (server, datastore, namespace, certificate, user or key): a \
+             recovery would not look there"
+        )
+    },
+    token_lacking: |id| format!("the token of source {id} is not in this escrow"),
+    hold_ceremony: "hold a ceremony with the customer at the console: `tenwords-agent escrow create`",
+    came_back: |back| {
+        let CameBack { archive, snapshot, source, files, size } = back;
+        let files = if *files == 1 { "1 file".to_owned() } else { format!("{files} files") };
+        format!("{archive} of {snapshot} came back from {source}: {files}, {size}; it is removed again")
+    },
+    beside_live: |with, same, different| match different {
+        0 => format!("beside {with}: all {same} entries are the same"),
+        n => format!("beside {with}: {same} entries are the same, {n} differ (live data changes)"),
+    },
+    archive_proves: "What it proves: with nothing but these words this archive comes back, under the key and the token that \
+                     they open, and it is the one that was signed when it was backed up.",
+    archive_proves_less: "What it proves: with nothing but these words this archive comes back, under the key and the token \
+                          that they open. Its bytes could not be held against what was signed.",
+    archive_does_not_prove: "What it does not prove: that the other archives come back, or that a guest starts.",
+    drill_left: |path| format!("what came back could NOT be removed: remove {path} by hand"),
+    drill_reported: |at| format!("The hub has written it down ({at})."),
+    drill_not_reported: |why| format!("the hub has NOT written this drill down: {why}"),
+    drill_without_hub: "No hub knows this box: nobody was told of it. What was opened is its own copy; whether the kit is \
+                        still kept, nobody here can tell.",
+    drill_not_to_report: "The hub was told nothing: only a drill that ends well counts.",
+    what_to_do: "what to do: ",
+    note: "note: ",
     lost_alive: &[
         "The ten words are lost, and this box is alive: nothing is lost yet.",
         "",

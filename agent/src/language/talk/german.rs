@@ -2,7 +2,7 @@
 
 use tenwords_protocol::time::Timestamp;
 
-use super::{Fresh, Protected, Talk};
+use super::{CameBack, Fresh, Protected, Talk};
 
 fn date(time: Timestamp) -> String {
     crate::sheet::day(time, crate::language::Language::German)
@@ -102,6 +102,77 @@ pub(super) static TALK: Talk = Talk {
     },
     have_former: "Haben Sie das Blatt dieses Codes?",
     former_words: |code| format!("Bitte geben Sie die zehn Wörter von Code {code} ein."),
+    to_be_drilled: |name| {
+        format!(
+            "Übung an der Box {name}: Geändert wird nichts. Die zehn Wörter öffnen ihre Hinterlegung wie nach einem \
+             Verlust."
+        )
+    },
+    drill_swept: "Eine abgebrochene Übung hatte liegen lassen, was sie geholt hat; das ist jetzt entfernt.",
+    own_copy: |why| {
+        format!(
+            "Der Hub antwortet nicht ({why}). Die Wörter werden an der Abschrift versucht, die diese Box behalten hat."
+        )
+    },
+    own_copy_proves: "Die Wörter sind richtig. Geöffnet haben sie die eigene Abschrift dieser Box, die mit ihr verloren \
+                      wäre: Was beim Hub liegt, wurde nicht angesehen; das ist also keine Übung.",
+    drill_good: "Die Übung ist geschafft",
+    drill_not_good: "Die Übung ist NICHT gut ausgegangen",
+    drill_interrupted: "abgebrochen: Bewiesen ist nichts; bitte denselben Befehl noch einmal",
+    words_opened: |code, since, keys, place| {
+        let keys = if keys == 1 { "1 Schlüssel".to_owned() } else { format!("{keys} Schlüsseln") };
+        format!("diese Wörter öffnen Code {code}, die Hinterlegung vom {} ({place}), mit {keys}", date(since))
+    },
+    words_prove: |code| {
+        format!(
+            "Was das beweist: Diese Wörter öffnen die Hinterlegung von heute, Code {code}; was dort liegt, ist, was diese \
+             Box hinterlegt hat, mit den Schlüsseln und Quellen, die sie jetzt benutzt."
+        )
+    },
+    words_do_not_prove: "Was es nicht beweist: dass die Sicherungen zurückkommen. Das tut `tenwords-agent drill --archive`.",
+    not_newest_code: |opened, newest| {
+        format!("das sind die Wörter von Code {opened}; die neueste Hinterlegung hat Code {newest}")
+    },
+    take_newest: "bitte mit dem Blatt des neuesten Codes noch einmal üben; hat es niemand, einen neuen Code ziehen: \
+                  `tenwords-agent escrow create --new-code`",
+    not_newest: |opened, newest| {
+        format!("geöffnet wurde nicht, was diese Box zuletzt hinterlegt hat: Folge {opened} statt {newest}")
+    },
+    ask_about_newest: "den Betreuer fragen, was aus der neuesten Version geworden ist; dann neu hinterlegen: `tenwords-agent \
+                       escrow create`",
+    key_lacking: |key, whose| {
+        format!("der Schlüssel {key} von {whose} fehlt in dieser Hinterlegung: Seine Sicherungen gingen nicht auf")
+    },
+    source_lacking: |id| {
+        format!(
+            "die Quelle {id} steht nicht so in dieser Hinterlegung, wie sie jetzt ist (Server, Datastore, Namensraum, \
+             Zertifikat, Benutzer oder Schlüssel): Eine Wiederherstellung würde dort nicht suchen"
+        )
+    },
+    token_lacking: |id| format!("das Token der Quelle {id} fehlt in dieser Hinterlegung"),
+    hold_ceremony: "mit dem Kunden an der Konsole neu hinterlegen: `tenwords-agent escrow create`",
+    came_back: |back| {
+        let CameBack { archive, snapshot, source, files, size } = back;
+        let files = if *files == 1 { "1 Datei".to_owned() } else { format!("{files} Dateien") };
+        format!("{archive} aus {snapshot} kam von {source} zurück: {files}, {size}; es ist wieder entfernt")
+    },
+    beside_live: |with, same, different| match different {
+        0 => format!("neben {with}: alle {same} Einträge sind gleich"),
+        n => format!("neben {with}: {same} Einträge sind gleich, {n} anders (lebende Daten ändern sich)"),
+    },
+    archive_proves: "Was das beweist: Allein mit diesen Wörtern kommt dieses Archiv zurück, mit dem Schlüssel und dem Token, \
+                     die sie öffnen, und es ist das, was beim Sichern signiert wurde.",
+    archive_proves_less: "Was das beweist: Allein mit diesen Wörtern kommt dieses Archiv zurück, mit dem Schlüssel und dem \
+                          Token, die sie öffnen. Mit dem Signierten konnte es nicht verglichen werden.",
+    archive_does_not_prove: "Was es nicht beweist: dass die anderen Archive zurückkommen oder ein Gast startet.",
+    drill_left: |path| format!("was zurückkam, konnte NICHT entfernt werden: Bitte {path} von Hand entfernen"),
+    drill_reported: |at| format!("Der Hub hat sie vermerkt ({at})."),
+    drill_not_reported: |why| format!("der Hub hat diese Übung NICHT vermerkt: {why}"),
+    drill_without_hub: "Kein Hub kennt diese Box: Gemeldet wurde es niemandem. Geöffnet wurde ihre eigene Abschrift; ob das \
+                        Kit noch da ist, kann hier niemand sagen.",
+    drill_not_to_report: "Dem Hub wurde nichts gemeldet: Nur eine Übung, die gut ausgeht, zählt.",
+    what_to_do: "Was zu tun ist: ",
+    note: "Hinweis: ",
     lost_alive: &[
         "Die zehn Wörter sind verloren, aber diese Box lebt: Noch ist nichts verloren.",
         "",
