@@ -4,6 +4,7 @@
 mod backups;
 mod ceremony;
 mod consumption;
+mod drill;
 mod guests;
 mod hostile;
 mod hub;
