@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
-use tenwords_protocol::{directive::Namespace, time::Timestamp};
+use clap::{ArgGroup, Args, Parser, Subcommand};
+use tenwords_protocol::{
+    directive::{Group, Name, Namespace},
+    time::Timestamp,
+};
 
 use crate::{
     settings::DEFAULT_PATH,
@@ -70,6 +73,16 @@ pub(crate) enum Command {
     /// Exit code 0 if every source answered, else that of the first that did not: 15 unreachable,
     /// 16 not authorised, 10 anything else. The rest is told all the same.
     Inventory,
+    /// Practise on this living box: the ten words open its escrow (--words), and bring an archive back (--archive)
+    ///
+    /// Asks for the ten words and opens the newest escrow with them, both ways, as a recovery would; says
+    /// what it proves and what it does not. Writes nothing to any backup server, replaces nothing, and
+    /// leaves nothing behind. One that ends well is proven to the hub, which shows when it was.
+    ///
+    /// Exit codes: 0 it has shown what it is to show; 11 the words open nothing; 12 the escrow does not
+    /// bring this box back as it is now; 14 the archive did not come back; 15 hub or backup server do
+    /// not answer.
+    Drill(Drill),
     /// Bring a lost box back on this machine, with the ten words and a ticket, or without a hub
     ///
     /// Can be run again at any point: nothing that exists is overwritten, and a folder that an
@@ -96,7 +109,8 @@ pub(crate) enum Escrow {
     /// Needs the customer at a terminal. Shows the ten words once, has them typed back, wraps a copy
     /// of each key through proxmox-backup-client, opens it again in two independent ways, stores it at
     /// the hub, fetches it back and opens it again. The live key files are not touched. Run again, it
-    /// draws a new code; the words of the former one go on opening the former versions.
+    /// asks whether the code is kept or a new one drawn; the words of a former code go on opening the
+    /// former versions.
     Create(Create),
 }
 
@@ -142,6 +156,31 @@ pub(crate) struct Kit {
     pub(crate) out: PathBuf,
 }
 
+/// `drill`.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("level").required(true).args(["words", "archive"])))]
+pub(crate) struct Drill {
+    /// Open the escrow in memory, compare it with this box, wipe it
+    #[arg(long)]
+    pub(crate) words: bool,
+    /// Restore one archive to scratch with what the words open, compare it, remove it [default: the
+    /// smallest file archive of the newest snapshots]
+    #[arg(long, value_name = "NAME", num_args = 0..=1)]
+    pub(crate) archive: Option<Option<String>>,
+    /// From this source only
+    #[arg(long, value_name = "ID", conflicts_with = "words")]
+    pub(crate) source: Option<Name>,
+    /// Of this group only, such as ct/101
+    #[arg(long, value_name = "GROUP", conflicts_with = "words")]
+    pub(crate) group: Option<Group>,
+    /// Compare what comes back with this folder or file [default: where the escrow says that it belongs]
+    #[arg(long, value_name = "PATH", conflicts_with = "words")]
+    pub(crate) against: Option<PathBuf>,
+    /// Read the ten words from this descriptor: a pipe, a terminal or a memfd, never a file on a disk
+    #[arg(long, value_name = "N")]
+    pub(crate) code_fd: Option<u32>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Enroll {
     #[command(flatten)]
@@ -183,16 +222,17 @@ pub(crate) struct Recover {
     /// A file with the secret for the second holder [default: asked for]
     #[arg(long, value_name = "FILE", requires = "second_holder")]
     pub(crate) token_file: Option<PathBuf>,
-    /// Without a hub: practise, and put nothing in place
-    #[arg(long)]
+    /// Without a hub: practise, and put nothing in place (with one, the operator arms a rehearsal)
+    #[arg(long, conflicts_with_all = ["ticket", "ticket_file"])]
     pub(crate) rehearsal: bool,
-    /// Without a hub: when the box was lost; what is newer is listed and not chosen
-    #[arg(long, value_name = "TIME")]
+    /// Without a hub: when the box was lost; what is newer is listed and not chosen (with one, the operator
+    /// says it)
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["ticket", "ticket_file"])]
     pub(crate) lost_at: Option<Timestamp>,
     /// Read the ten words from this descriptor: a pipe, a terminal or a memfd, never a file on a disk
     #[arg(long, value_name = "N")]
     pub(crate) code_fd: Option<u32>,
-    /// Try the words on this version of the hub's only
+    /// Try the words on this version only (the hub's number for it)
     #[arg(long, value_name = "N")]
     pub(crate) version: Option<std::num::NonZeroU64>,
     /// Restore archives into this folder, which must be missing or empty [default: recovered, in the state folder]

@@ -12,6 +12,7 @@ use crate::{
     identity::{Identity, NodeKey},
     settings::Configuration,
     show::harmless,
+    standing::BoxFacts,
     tls::{self, Recognise},
 };
 
@@ -44,6 +45,15 @@ pub(crate) fn run(configuration: &Configuration, ticket: Ticket, operator_keys: 
             ),
         )
         .remedy("nothing is to be done; `tenwords-agent status` shows how it stands"));
+    }
+    // A box without a hub that enrols becomes another one: its kits and words go on opening what they did.
+    if let Some(alone) = BoxFacts::load(configuration)? {
+        eprintln!(
+            "  note: this machine was box {} ({}) without a hub; at the hub it is another one. Hold a new ceremony, and \
+             keep its kit and sheet: only they open what was escrowed before.",
+            harmless(&alone.name, 64),
+            alone.id
+        );
     }
     let operators = read_operators(operator_keys)?;
     let key = NodeKey::load_or_make(configuration, NODE_KEY)?;
@@ -106,6 +116,16 @@ pub(crate) fn pinned_operators(configuration: &Configuration) -> Outcome<Operato
         read => read.or_stop(Code::Preflight, damaged)?,
     };
     json::from_slice(&text).or_stop(Code::Preflight, damaged)
+}
+
+/// Pins what a recovery has found in a root. What this machine has pinned already, at the same or a higher
+/// generation, stays: an older escrow lowers nothing.
+pub(crate) fn pin_recovered(configuration: &Configuration, operators: &Operators) -> Outcome<()> {
+    let has_own = configuration.state(OPERATORS).exists();
+    if has_own && pinned_operators(configuration)?.generation >= operators.generation {
+        return Ok(());
+    }
+    pin_operators(configuration, operators)
 }
 
 /// Pins the list: with its generation in the state folder, and in OpenSSH's own format beside the

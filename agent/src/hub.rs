@@ -11,6 +11,7 @@ use tenwords_protocol::{
     boxes::{PushReply, VersionList},
     bytes::Base64,
     directive::Directive,
+    drill::{DrillReply, DrillRequest, NonceReply, NonceRequest},
     enroll::{EnrollReply, EnrollRequest},
     id::BoxId,
     json::{self, JsonError},
@@ -121,6 +122,16 @@ impl Hub {
 
     pub(crate) fn prove(&self, proof: &WordsProof) -> Result<ProveReply, HubError> {
         self.post("/v1/recovery/prove", proof)
+    }
+
+    /// A nonce for one drill's proof.
+    pub(crate) fn drill_nonce(&self, box_id: BoxId) -> Result<NonceReply, HubError> {
+        self.post(&format!("/v1/boxes/{box_id}/drills/nonce"), &NonceRequest { v: V1 })
+    }
+
+    /// Has a drill written down.
+    pub(crate) fn drill(&self, box_id: BoxId, drill: &DrillRequest) -> Result<DrillReply, HubError> {
+        self.post(&format!("/v1/boxes/{box_id}/drills"), drill)
     }
 
     pub(crate) fn push(&self, box_id: BoxId, bundle: &Bundle) -> Result<PushReply, HubError> {

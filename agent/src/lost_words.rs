@@ -6,7 +6,7 @@ use tenwords_protocol::v1::V1;
 use crate::{
     language::{Charset, Language},
     settings::Configuration,
-    sources,
+    sources::{self, BoxSource, State},
 };
 
 /// What can be done.
@@ -19,8 +19,16 @@ pub(crate) struct Answer {
 
 /// Looks whether this machine still has keys of its own.
 pub(crate) fn answer(configuration: &Configuration) -> Answer {
-    let found = sources::of_box(configuration);
-    Answer { v: V1, box_is_alive: found.is_ok_and(|found| found.keys().next().is_some()) }
+    // A key that cannot be read is a key all the same, and only root sees any: in doubt the box is alive.
+    let is_alive = match sources::of_box(configuration) {
+        Err(_) => true,
+        Ok(found) => found.keys().next().is_some() || found.sources.iter().any(has_key),
+    };
+    Answer { v: V1, box_is_alive: is_alive }
+}
+
+fn has_key(source: &BoxSource) -> bool {
+    matches!(source.state, State::InUse { .. } | State::Broken(_))
 }
 
 impl Answer {

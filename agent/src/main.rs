@@ -4,6 +4,7 @@ mod attend;
 mod ceremony;
 mod cli;
 mod console;
+mod drill;
 mod durable;
 mod editor;
 mod enroll;
@@ -127,6 +128,12 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
             let taken = inventory::take(&configuration)?;
             result(cli.json, &taken.inventory, || taken.lines())?;
             Ok(taken.failed.map_or(ExitCode::SUCCESS, Into::into))
+        }
+        Command::Drill(args) => {
+            let _lock = StateLock::take(&configuration)?;
+            let report = drill::run(&configuration, args, &mut Local::of_command(cli.json))?;
+            result(cli.json, &report, || report.lines())?;
+            Ok(report.exit_code())
         }
         Command::Recover(args) => {
             let _lock = StateLock::take(&configuration)?;

@@ -14,7 +14,7 @@ use tenwords_escrow::{
     code::RecoveryCode,
     door::{self, AgePart},
     open::Parts,
-    select::{Candidate, MAX_TRIED, NoneOpened, Opened, SelectError, Selection, TryError},
+    select::{Candidate, MAX_TRIED, NoneOpened, OlderCode, Opened, SelectError, Selection, TryError},
 };
 use tenwords_protocol::{
     directive::Directive,
@@ -26,7 +26,9 @@ use tenwords_protocol::{
 use crate::{
     exit::{Code, OrStop as _, Outcome, Stop},
     hub::{Hub, HubError},
+    interrupt,
     kits::Kits,
+    language::Talk,
     openers::{ByClient, ByClientError},
     recover::plan::chain,
     seat::Seat,
@@ -34,6 +36,8 @@ use crate::{
 
 /// How often the words may be typed wrong before the command ends.
 const ATTEMPTS: usize = 3;
+/// How many kits that say to be newer are tried after one has opened.
+const MORE_TRIED: usize = 8;
 /// On how many of the newest codes' roots a slip is searched for: one is a minute's work.
 const ROOTS_SEARCHED: usize = 2;
 
@@ -51,6 +55,8 @@ pub(crate) enum Holder<'a> {
 pub(crate) struct Candidates<'a> {
     holder: Holder<'a>,
     boxes: Vec<OfBox>,
+    /// A person named one version: no other is tried.
+    is_named: bool,
 }
 
 struct OfBox {
@@ -87,9 +93,9 @@ impl Holder<'_> {
     }
 
     /// Where a version lies, for a person.
-    pub(crate) fn place(&self, number: NonZeroU64) -> String {
+    pub(crate) fn place(&self, number: NonZeroU64, talk: &Talk) -> String {
         match self {
-            Self::Hub { .. } => format!("version {number} at the hub"),
+            Self::Hub { .. } => (talk.at_hub)(number.get()),
             Self::Kits(kits) => kits.place(number),
         }
     }
@@ -123,7 +129,10 @@ impl<'a> Candidates<'a> {
     /// Of a holder; `named` is a version that a person asked for.
     pub(crate) fn of(holder: Holder<'a>, named: Option<NonZeroU64>) -> Outcome<Self> {
         let (mut boxes, mut why) = (Vec::new(), None);
-        for id in holder.boxes() {
+        if let Holder::Kits(kits) = holder {
+            boxes = one_by_one(kits, named);
+        }
+        for id in holder.boxes().into_iter().filter(|_| matches!(holder, Holder::Hub { .. })) {
             let versions = holder.versions(id, named)?;
             match Selection::choose(&versions, named) {
                 Ok(selection) => boxes.push(OfBox { id, versions, selection }),
@@ -140,7 +149,7 @@ impl<'a> Candidates<'a> {
                     stop.remedy("ask the operator whether this is the right box, and what versions are kept of it")
                 });
         }
-        Ok(Self { holder, boxes })
+        Ok(Self { holder, boxes, is_named: named.is_some() })
     }
 
     /// The version that is tried first.
@@ -149,14 +158,15 @@ impl<'a> Candidates<'a> {
     }
 
     /// All headers of a box that were asked for.
-    pub(crate) fn versions(&self, of: BoxId) -> &[StoredHeader] {
-        self.boxes.iter().find(|of_box| of_box.id == of).map_or(&[], |of_box| &of_box.versions)
+    pub(crate) fn versions(&self, of: BoxId) -> Vec<StoredHeader> {
+        self.boxes.iter().filter(|of_box| of_box.id == of).flat_map(|of_box| of_box.versions.clone()).collect()
     }
 
     /// How many updates lie on what was opened.
     pub(crate) fn updates(&self, opened: &OpenedEscrow) -> usize {
         let root_sha256 = opened.escrow.root_sha256();
-        let facts = self.versions(opened.escrow.root().facts().box_id).iter().map(|stored| stored.header.facts());
+        let versions = self.versions(opened.escrow.root().facts().box_id);
+        let facts = versions.iter().map(|stored| stored.header.facts());
         let listed = facts.filter(|facts| facts.kind == Kind::Update && facts.root_sha256 == root_sha256).count();
         match self.holder {
             Holder::Hub { .. } => listed,
@@ -203,7 +213,13 @@ impl<'a> Candidates<'a> {
             match self.try_words(&code, client, &roots) {
                 Ok(opened) => return Ok(with_reading(opened, code)),
                 Err(TryError::NoneOpened(none)) if attempt < ATTEMPTS => {
-                    heading = format!("{}.\n{}", talk.none_opened(&none), sentences.look_again);
+                    let newest = self.newest();
+                    let sheet = newest.map(|newest| (talk.take_sheet)(newest.code.number.get(), newest.made_at));
+                    let refused = match newest.filter(|_| self.is_named) {
+                        Some(named) => (talk.not_of_code)(named.code.number.get()),
+                        None => talk.none_opened(&none),
+                    };
+                    heading = format!("{refused}.\n{}\n{}", sheet.unwrap_or_default(), sentences.look_again);
                     seat.say(&heading);
                     before = Some(code);
                 }
@@ -213,6 +229,45 @@ impl<'a> Candidates<'a> {
         Err(Stop::new(Code::Internal, "the words were not asked for"))
     }
 
+    /// Among kits the newest by time may be an old one that was put there again: of those that say to be
+    /// newer, the words open the highest sequence by its *root*.
+    fn newest_of(&self, first: OpenedEscrow, code: &RecoveryCode, client: &Client) -> OpenedEscrow {
+        let facts = |opened: &OpenedEscrow| {
+            let facts = opened.escrow.root().facts();
+            (facts.box_id, facts.code, facts.sequence)
+        };
+        let (box_id, label, sequence) = facts(&first);
+        let code_now = first.other_reading.as_ref().unwrap_or(code);
+        let said = |of_box: &&OfBox| of_box.versions.first().map(|stored| stored.header.facts().sequence);
+        let mut newer: Vec<&OfBox> =
+            self.boxes.iter().filter(|of_box| of_box.id == box_id && said(of_box) > Some(sequence)).collect();
+        newer.sort_by_key(|of_box| std::cmp::Reverse(said(of_box)));
+        let mut better: Option<OpenedEscrow> = None;
+        for OfBox { id, versions, selection } in newer.into_iter().take(MORE_TRIED) {
+            let tried = selection.try_words(*id, code_now, &ByClient(client), |number| {
+                let stored = versions.iter().find(|stored| stored.number == number).ok_or(HubError::NotFound)?;
+                self.holder.parts(*id, stored)
+            });
+            if let Ok(opened) = tried
+                && facts(&opened).2 > better.as_ref().map_or(sequence, |better| facts(better).2)
+            {
+                better = Some(opened);
+            }
+        }
+        let mut best = match better {
+            // What was typed is read as it was before.
+            Some(better) => OpenedEscrow { other_reading: first.other_reading, ..better },
+            None => first,
+        };
+        // Kits are tried one by one, so that the words are an older code's is seen only here.
+        let newest = self.boxes.iter().filter(|of_box| of_box.id == box_id).flat_map(|of_box| &of_box.versions).next();
+        if let Some(newest) = newest.map(|stored| stored.header.facts()).filter(|newest| newest.code_id != label.id) {
+            let made_at = best.escrow.root().facts().made_at;
+            best.older = Some(OlderCode { opened: label, made_at, newest: newest.code_number });
+        }
+        best
+    }
+
     fn try_words(
         &self,
         code: &RecoveryCode,
@@ -220,7 +275,12 @@ impl<'a> Candidates<'a> {
         roots: &RefCell<BTreeMap<(BoxId, NonZeroU64), AgePart>>,
     ) -> Result<OpenedEscrow, TryError<HubError>> {
         let mut none: Option<NoneOpened> = None;
+        let mut refused = None;
         for OfBox { id, versions, selection } in &self.boxes {
+            // In kits that anybody may have put there, each is an attempt of its own, and takes its time.
+            if interrupt::is_ending() {
+                break;
+            }
             let tried = selection.try_words(*id, code, &ByClient(client), |number| {
                 let stored = versions.iter().find(|stored| stored.number == number).ok_or(HubError::NotFound)?;
                 let parts = self.holder.parts(*id, stored)?;
@@ -236,8 +296,16 @@ impl<'a> Candidates<'a> {
                         None => this,
                     });
                 }
+                // Of a hub, that is the version that counts. A kit that was planted ends nothing for the others.
+                Err(error @ TryError::Refused { .. }) if matches!(self.holder, Holder::Kits(_)) => {
+                    refused.get_or_insert(error);
+                }
+                Ok(opened) if matches!(self.holder, Holder::Kits(_)) => return Ok(self.newest_of(opened, code, client)),
                 result => return result,
             }
+        }
+        if let Some(refused) = refused {
+            return Err(refused);
         }
         Err(TryError::NoneOpened(none.unwrap_or(NoneOpened {
             codes: (NonZeroU64::MIN, NonZeroU64::MIN),
@@ -246,6 +314,21 @@ impl<'a> Candidates<'a> {
             refused: Vec::new(),
         })))
     }
+}
+
+/// Each kit by itself, the newest of all boxes first; the same root once.
+fn one_by_one(kits: &Kits, named: Option<NonZeroU64>) -> Vec<OfBox> {
+    let mut versions: Vec<StoredHeader> = kits.boxes().into_iter().flat_map(|id| kits.versions(id)).collect();
+    versions.sort_by_key(|stored| std::cmp::Reverse(stored.number));
+    let mut seen = BTreeSet::new();
+    versions.retain(|stored| named.is_none_or(|number| stored.number == number));
+    versions.retain(|stored| seen.insert(stored.header.facts().root_sha256.to_string()));
+    let alone = |stored: StoredHeader| {
+        let versions = vec![stored];
+        let selection = Selection::choose(&versions, None).ok()?;
+        Some(OfBox { id: versions[0].header.facts().box_id, versions, selection })
+    };
+    versions.into_iter().filter_map(alone).collect()
 }
 
 fn both(mut one: NoneOpened, other: NoneOpened) -> NoneOpened {

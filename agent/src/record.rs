@@ -20,7 +20,7 @@ use tenwords_protocol::{
 use crate::{
     durable,
     exit::{Code, OrStop as _, Outcome, Stop},
-    kits,
+    kits::{self, Kits},
     settings::Configuration,
 };
 
@@ -61,11 +61,38 @@ pub(crate) fn bundle(configuration: &Configuration) -> PathBuf {
     configuration.state(BUNDLE)
 }
 
+/// The newest acknowledged version as the box has kept it, to be opened without any hub.
+pub(crate) fn own_kits(configuration: &Configuration, of: BoxId) -> Outcome<Kits> {
+    let own = Kits::read(&bundle(configuration))?;
+    if own.boxes().contains(&of) {
+        return Ok(own);
+    }
+    Err(Stop::new(Code::Internal, "what this box has kept of its escrow is another box's")
+        .remedy("draw a new code: `escrow create --new-code`"))
+}
+
+/// Whether a source is one of these, on whichever side of the box's configuration it is kept.
+pub(crate) fn is_among(known: &[Source], source: &Source) -> bool {
+    known.iter().any(|known| *source == Source { kept_in: source.kept_in, ..known.clone() })
+}
+
 impl Record {
     /// Whether a recovery would go where this source is now; on which side of the box's configuration it
     /// is kept makes no difference to that.
     pub(crate) fn has(&self, source: &Source) -> bool {
-        self.sources.iter().any(|known| *source == Source { kept_in: source.kept_in, ..known.clone() })
+        is_among(&self.sources, source)
+    }
+
+    /// What this machine has kept as another box goes beside, under that box's id.
+    fn set_aside(&self, configuration: &Configuration) {
+        if let Ok(Some(former)) = Self::load(configuration)
+            && former.box_id != self.box_id
+        {
+            let aside = configuration.state(&format!("escrow-{}.bundle", former.box_id));
+            if let Err(error) = std::fs::rename(bundle(configuration), aside) {
+                tracing::warn!(%error, "the former box's escrow cannot be set aside");
+            }
+        }
     }
 
     /// The newest acknowledged version's own bytes.
@@ -94,6 +121,7 @@ impl Record {
         let key = box_key.expose_openssh().or_stop(Code::Internal, cannot)?;
         let bytes = bundle.to_text().or_stop(Code::Internal, cannot)?;
         let text = json::to_vec(self).or_stop(Code::Internal, cannot)?;
+        self.set_aside(configuration);
         let keep = |step, name, bytes: &[u8]| durable::replace(step, &configuration.state(name), 0o600, bytes);
         keep("box-key", BOX_KEY, key.as_bytes())
             .and_then(|()| keep("escrow-bundle", BUNDLE, &bytes))

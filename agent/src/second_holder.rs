@@ -4,18 +4,24 @@
 //! It makes a recovery without a hub possible, and is a second opinion on what is newest. The hub hears
 //! nothing of it.
 
+use std::collections::BTreeSet;
+
 use pbs_driver::{Access, Client, DriverError, sealed, snapshot, snapshot::SnapshotInfo};
 use pbs_format::datastore::{BackupType, FileName, Group};
 use tenwords_protocol::{
     id::BoxId,
-    version::{Bundle, BundleError},
+    version::{Bundle, BundleError, PartEntry},
 };
 use thiserror::Error;
 
-use crate::{kits::Kits, show::harmless};
+use crate::{interrupt, kits::Kits, show::harmless};
 
-/// The newest snapshots of each box that are looked at: what the words of an older code open is there too.
-const NEWEST: usize = 32;
+/// So many snapshots of a box are fetched at most, the newest first; who writes there can add any number.
+const SNAPSHOTS: usize = 256;
+/// So many boxes are looked at.
+const BOXES: usize = 64;
+/// Bytes that are held of all of them.
+const BYTES: usize = 256 << 20;
 const PREFIX: &str = "tenwords-";
 const NAME: &str = "kit.conf";
 
@@ -28,54 +34,90 @@ pub(crate) enum HolderError {
     Bundle(#[from] BundleError),
     #[error(transparent)]
     Driver(#[from] DriverError),
+    #[error("interrupted")]
+    Interrupted,
     #[error("the name of its snapshot cannot be made")]
     Name,
 }
 
 /// Whether a group is a box's second holder, and no backup.
 pub(crate) fn is_group(group: &str) -> bool {
-    group.strip_prefix("host/").and_then(|id| id.strip_prefix(PREFIX)).is_some_and(|id| id.parse::<BoxId>().is_ok())
+    of_group(group).is_some()
 }
 
 /// Stores a bundle, reads it back byte for byte, and tells the snapshot.
 pub(crate) fn store(client: &Client, access: &Access, bundle: &Bundle) -> Result<String, HolderError> {
     let group = group(bundle.header().facts().box_id)?;
     let text = bundle.to_text()?;
+    // The one that is made is the one that was not there: the newest may be one with a time to come.
+    let before: BTreeSet<_> = snapshots(client, access, &group)?.into_iter().map(|info| info.snapshot).collect();
     sealed::store(client, access, &group, NAME, &text)?;
-    let newest = snapshots(client, access, Some(&group))?.into_iter().next().ok_or(HolderError::Another)?;
-    let back = sealed::fetch(client, access, &newest.snapshot, &file()?)?;
-    if back == text { Ok(newest.snapshot.to_string()) } else { Err(HolderError::Another) }
+    let made = snapshots(client, access, &group)?.into_iter().find(|info| !before.contains(&info.snapshot));
+    let made = made.ok_or(HolderError::Another)?.snapshot;
+    let back = sealed::fetch(client, access, &made, &file()?)?;
+    if back == text { Ok(made.to_string()) } else { Err(HolderError::Another) }
+}
+
+/// Whether a version with exactly these parts lies among a box's newest there.
+pub(crate) fn has(client: &Client, access: &Access, of: BoxId, parts: &[PartEntry]) -> Result<bool, HolderError> {
+    let file = file()?;
+    for info in snapshots(client, access, &group(of)?)?.into_iter().take(4) {
+        let text = sealed::fetch(client, access, &info.snapshot, &file)?;
+        if Bundle::parse(&text).is_ok_and(|bundle| bundle.header().parts() == parts) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The kits that lie there, of every box; those that cannot be read are told.
 pub(crate) fn kits(client: &Client, access: &Access, said: &mut Vec<String>) -> Result<Kits, HolderError> {
-    let file = file()?;
-    let mut found = Vec::new();
-    let mut of_group = std::collections::BTreeMap::<String, usize>::new();
-    for info in snapshots(client, access, None)? {
-        let seen = of_group.entry(info.snapshot.group().to_string()).or_default();
-        *seen += 1;
-        if *seen > NEWEST {
-            continue;
+    let (file, mut found, mut bytes) = (file()?, Vec::new(), 0);
+    let groups = snapshot::groups(client, access)?;
+    let boxes: Vec<BoxId> = groups.iter().filter_map(|info| of_group(&info.group.to_string())).collect();
+    if boxes.len() > BOXES {
+        said.push(format!("{} boxes keep an escrow there, {BOXES} are looked at", boxes.len()));
+    }
+    for of in boxes.into_iter().take(BOXES) {
+        let snapshots = snapshots(client, access, &group(of)?)?;
+        if snapshots.len() > SNAPSHOTS {
+            said.push(format!("{of} has {} escrows there, the newest {SNAPSHOTS} are looked at", snapshots.len()));
         }
-        let name = info.snapshot.to_string();
-        match sealed::fetch(client, access, &info.snapshot, &file) {
-            Ok(text) => match Bundle::parse(&text) {
-                Ok(bundle) => found.push((format!("the snapshot {name}"), info.snapshot.time(), bundle)),
-                Err(error) => said.push(format!("{name} is no kit: {}", harmless(&error.to_string(), 200))),
-            },
-            Err(error) => said.push(format!("{name} cannot be fetched: {}", crate::recover::plan::chain(&error))),
+        for info in snapshots.into_iter().take(SNAPSHOTS) {
+            if interrupt::is_ending() {
+                return Err(HolderError::Interrupted);
+            }
+            let name = info.snapshot.to_string();
+            match sealed::fetch(client, access, &info.snapshot, &file) {
+                Ok(text) => match Bundle::parse(&text) {
+                    Ok(bundle) if bundle.header().facts().box_id == of => {
+                        bytes += text.len();
+                        found.push((format!("the snapshot {name}"), info.snapshot.time(), bundle));
+                    }
+                    Ok(_) => said.push(format!("{name} is another box's kit, and is passed over")),
+                    Err(error) => said.push(format!("{name} is no kit: {}", harmless(&error.to_string(), 200))),
+                },
+                Err(error) => said.push(format!("{name} cannot be fetched: {}", crate::recover::plan::chain(&error))),
+            }
+            if bytes > BYTES {
+                said.push(format!("what lies there is too much: nothing is looked at beyond {name}"));
+                return Ok(Kits::of(found));
+            }
         }
     }
     Ok(Kits::of(found))
 }
 
-/// Of this group or of every box's, newest first.
-fn snapshots(client: &Client, access: &Access, group: Option<&Group>) -> Result<Vec<SnapshotInfo>, HolderError> {
-    let mut found = snapshot::list(client, access, group)?;
-    found.retain(|info| is_group(&info.snapshot.group().to_string()));
+/// Of this group, newest first.
+fn snapshots(client: &Client, access: &Access, group: &Group) -> Result<Vec<SnapshotInfo>, HolderError> {
+    let mut found = snapshot::list(client, access, Some(group))?;
     found.sort_by_key(|info| std::cmp::Reverse(info.snapshot.time()));
     Ok(found)
+}
+
+/// The box whose second holder a group is.
+fn of_group(group: &str) -> Option<BoxId> {
+    group.strip_prefix("host/")?.strip_prefix(PREFIX)?.parse().ok()
 }
 
 fn group(of: BoxId) -> Result<Group, HolderError> {

@@ -1,15 +1,17 @@
 //! `status`: whether this box is protected, by what this box and its hub can show.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, os::unix::fs::MetadataExt as _, path::Path};
 
 use pbs_driver::{compat, version};
 use serde::Serialize;
 use tenwords_protocol::{fingerprint::Fingerprint, time::Timestamp, v1::V1, version::StoredHeader};
 
 use crate::{
+    drill::{Drilled, Kept},
     exit::{Code, Outcome},
     kits::Kits,
     record::Record,
+    second_holder,
     settings::Configuration,
     show::harmless,
     sources::{self, State},
@@ -28,6 +30,8 @@ pub(crate) struct Status {
     hub: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) escrow: Option<Escrow>,
+    /// The last that ended well, by this box's own record.
+    drills: Drills,
     problems: Vec<Problem>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<String>,
@@ -41,6 +45,13 @@ pub(crate) struct Escrow {
     pub(crate) made_at: Timestamp,
     pub(crate) check_line: String,
     keys: BTreeSet<Fingerprint>,
+}
+
+/// Null is never.
+#[derive(Debug, Serialize)]
+struct Drills {
+    words: Option<Drilled>,
+    archive: Option<Drilled>,
 }
 
 #[derive(Debug, Serialize)]
@@ -108,7 +119,7 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
     }
     match &record {
         None => problem("no ceremony has been held".into(), CEREMONY.into()),
-        Some(record) if standing.identity().is_none() => match at_kit(record) {
+        Some(record) if standing.identity().is_none() => match without_hub(configuration, record) {
             Ok(note) => notes.push(note),
             Err(what) => problem(what, CEREMONY_WITH_KIT.into()),
         },
@@ -125,6 +136,7 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
             ),
         },
     }
+    let Kept { words, archive, .. } = Kept::load(configuration, of.id);
     Ok(Status {
         v: V1,
         protected: problems.is_empty(),
@@ -139,6 +151,7 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
             check_line: record.check_line,
             keys: record.keys,
         }),
+        drills: Drills { words, archive },
         problems,
         notes,
     })
@@ -149,27 +162,38 @@ fn of_hub(configuration: &Configuration, standing: &Standing) -> Outcome<Option<
     Ok(identity.connect(configuration)?.newest(identity.box_id)?)
 }
 
-/// Of a box without a hub: the kit cannot be asked where it is kept. If it lies here still, it is compared.
-fn at_kit(record: &Record) -> Result<String, String> {
-    let Some(path) = &record.kit else { return Err("no hub and no kit keeps this box's escrow".into()) };
-    let shown = path.display();
-    match Kits::read(path) {
-        Ok(kit) => {
-            let same = kit.versions(record.box_id).iter().any(|stored| stored.header.parts() == record.parts);
-            match same {
-                true => Ok(format!(
-                    "no hub keeps the escrow: it is the kit {shown}, which lies on this box and would be lost with it; \
-                     keep a copy elsewhere, and not beside the ten words"
-                )),
-                false => Err(format!("the kit {shown} is not this box's newest escrow")),
-            }
-        }
-        Err(_) if !path.exists() => Ok(format!(
-            "no hub keeps the escrow: it is the kit that was written to {shown}; whether it is still kept, nobody here \
-             can tell"
-        )),
-        Err(stop) => Err(stop.what),
+/// Of a box without a hub: whether its backup server holds the newest escrow, or a kit on another disk than
+/// its own. What cannot be seen is no good news.
+fn without_hub(configuration: &Configuration, record: &Record) -> Result<String, String> {
+    let held = held_by(configuration, record);
+    if let Some(source) = held {
+        return Ok(format!("no hub keeps the escrow: the backup server of source {source} holds it, as second holder"));
     }
+    let nobody = "no hub keeps this box's escrow, no backup server of its holds the newest, and";
+    let Some(path) = &record.kit else { return Err(format!("{nobody} there is no kit")) };
+    let shown = path.display();
+    let device = |path: &Path| std::fs::metadata(path).ok().map(|found| found.dev());
+    match Kits::read(path) {
+        Ok(kit) if !kit.versions(record.box_id).iter().any(|stored| stored.header.parts() == record.parts) => {
+            Err(format!("{nobody} the kit {shown} is an older one"))
+        }
+        Ok(_) if device(path) == device(&configuration.settings.state) => {
+            Err(format!("{nobody} the kit {shown} lies on this box's own disk and would be lost with it"))
+        }
+        Ok(_) => Ok(format!("no hub keeps the escrow: it is the kit {shown}; keep it away from this box")),
+        Err(_) => Err(format!("{nobody} the kit {shown} cannot be seen from here")),
+    }
+}
+
+/// The source whose server has the newest escrow as its second holder.
+fn held_by(configuration: &Configuration, record: &Record) -> Option<String> {
+    let client = sources::client(&configuration.settings).ok()?;
+    let found = sources::of_box(configuration).ok()?;
+    let in_use = found.sources.into_iter().filter(|source| matches!(source.state, State::InUse { .. }));
+    in_use.into_iter().find_map(|source| {
+        let access = source.access().ok()?;
+        second_holder::has(&client, &access, record.box_id, &record.parts).ok()?.then_some(source.id)
+    })
 }
 
 /// What is to be known of the client. The escrow does not hang on it, the next ceremony does.
@@ -197,14 +221,15 @@ impl Status {
         lines.push(format!("{word}: box {} ({}), {hub}", self.box_name, self.box_id));
         if let Some(escrow) = &self.escrow {
             let Escrow { number, code_number, sequence, made_at, check_line, keys } = escrow;
-            lines.push(format!(
-                "  escrow of {made_at}: code {code_number}, sequence {sequence}, version {number} at the hub"
-            ));
+            lines.push(format!("  escrow of {made_at}: code {code_number}, sequence {sequence}, version {number}"));
             lines.push(format!("  check line {check_line}"));
             for key in keys {
                 lines.push(format!("  key {}", key.short()));
             }
         }
+        let code = self.escrow.as_ref().map(|escrow| escrow.code_number);
+        lines.push(format!("  words drill: {}", drilled(self.drills.words.as_ref(), code)));
+        lines.push(format!("  archive drill: {}", drilled(self.drills.archive.as_ref(), code)));
         for Problem { what, remedy } in &self.problems {
             lines.push(format!("  - {}\n    what to do: {}", harmless(what, 400), harmless(remedy, 400)));
         }
@@ -213,4 +238,20 @@ impl Status {
         }
         lines
     }
+}
+
+/// When a level was last practised. The words of another code say nothing of those that are needed now.
+fn drilled(drilled: Option<&Drilled>, code: Option<u64>) -> String {
+    let Some(Drilled { at, code_number, reported, archive, .. }) = drilled else { return "never".to_owned() };
+    let mut text = format!("{at}, code {code_number}");
+    if let Some(facts) = archive {
+        text.push_str(&format!(", {} of {} from {}", facts.archive, facts.snapshot, facts.source));
+    }
+    if code.is_some_and(|code| code != code_number.get()) {
+        text.push_str(" (NOT the words of the newest code)");
+    }
+    if !reported {
+        text.push_str(" (no hub has it written down)");
+    }
+    text
 }

@@ -15,12 +15,10 @@ use std::{
 };
 
 use nix::{
-    sys::{
-        socket::{getsockopt, sockopt::PeerCredentials},
-        stat::{Mode, umask},
-    },
+    sys::socket::{getsockopt, sockopt::PeerCredentials},
     unistd::{self, Gid, Uid},
 };
+use rustix::fs::{CWD, RenameFlags};
 
 use crate::{
     exit::{Code, OrStop as _, Outcome, Stop},
@@ -44,16 +42,17 @@ impl Door {
         let cannot = || format!("the console cannot be attended at {}", path.display());
         folder(path, group).or_stop(Code::Preflight, cannot)?;
         clear(path)?;
-        // Nobody else may connect before the file has its owner and mode. No other thread makes a file yet.
-        let before = umask(Mode::from_bits_truncate(0o177));
-        let bound = UnixListener::bind(path);
-        umask(before);
-        let listener = bound.or_stop(Code::Preflight, cannot)?;
-        let metadata = fs::symlink_metadata(path).or_stop(Code::Preflight, cannot)?;
-        let file = (metadata.dev(), metadata.ino());
-        let door = Self { listener, path: path.clone(), file, user };
-        unistd::chown(path, None, Some(group)).or_stop(Code::Preflight, cannot)?;
-        fs::set_permissions(path, Permissions::from_mode(0o660)).or_stop(Code::Preflight, cannot)?;
+        // Nobody else may connect before the file has its owner and mode: it is made in a closed folder, and
+        // never over what has come to lie there meanwhile.
+        let beside = path.parent().unwrap_or(Path::new("/"));
+        let closed = tempfile::Builder::new().prefix(".made-").tempdir_in(beside).or_stop(Code::Preflight, cannot)?;
+        let made = closed.path().join("s");
+        let listener = UnixListener::bind(&made).or_stop(Code::Preflight, cannot)?;
+        unistd::chown(&made, None, Some(group)).or_stop(Code::Preflight, cannot)?;
+        fs::set_permissions(&made, Permissions::from_mode(0o660)).or_stop(Code::Preflight, cannot)?;
+        let metadata = fs::symlink_metadata(&made).or_stop(Code::Preflight, cannot)?;
+        rustix::fs::renameat_with(CWD, &made, CWD, path, RenameFlags::NOREPLACE).or_stop(Code::Preflight, cannot)?;
+        let door = Self { listener, path: path.clone(), file: (metadata.dev(), metadata.ino()), user };
         door.listener.set_nonblocking(true).or_stop(Code::Preflight, cannot)?;
         Ok(door)
     }

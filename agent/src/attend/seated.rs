@@ -9,6 +9,7 @@ use crate::{
     ceremony,
     cli::{Cli, Command, Escrow},
     console::language::{self, Date, Sentences},
+    drill,
     exit::{Code, Outcome, Stop},
     language::Language,
     lock::StateLock,
@@ -61,7 +62,8 @@ fn serve(cli: &Cli, configuration: &Configuration, sentences: &Sentences, seat: 
         Command::Escrow(Escrow::Create(args)) => {
             let _lock = StateLock::take(configuration)?;
             let made = ceremony::run(configuration, args, seat)?;
-            let plain = vec![sentences.ceremony_done.to_owned()];
+            let mut plain = vec![sentences.ceremony_done.to_owned()];
+            plain.extend(made.former_sheet(seat.talk()));
             Ok(Said { code: ExitCode::SUCCESS, plain, lines: made.lines(seat.talk()) })
         }
         Command::Recover(args) => {
@@ -69,7 +71,18 @@ fn serve(cli: &Cli, configuration: &Configuration, sentences: &Sentences, seat: 
             let report = recover::run(configuration, args, |seat| ticket(seat, sentences), seat)?;
             let code = report.exit_code();
             let is_whole = code == ExitCode::SUCCESS;
-            let plain = if is_whole { sentences.recovered } else { sentences.partly_recovered };
+            let plain = match (is_whole, report.rehearsal) {
+                (true, true) => sentences.rehearsed,
+                (true, false) => sentences.recovered,
+                (false, _) => sentences.partly_recovered,
+            };
+            Ok(Said { code, plain: vec![plain.to_owned()], lines: report.lines() })
+        }
+        Command::Drill(args) => {
+            let _lock = StateLock::take(configuration)?;
+            let report = drill::run(configuration, args, seat)?;
+            let code = report.exit_code();
+            let plain = if code == ExitCode::SUCCESS { sentences.drilled } else { sentences.not_drilled };
             Ok(Said { code, plain: vec![plain.to_owned()], lines: report.lines() })
         }
         Command::LostWords => {
@@ -102,6 +115,7 @@ fn stopped(stop: &Stop, command: &Command, sentences: &Sentences) -> Said {
     let is_ceremony = matches!(command, Command::Escrow(_));
     let mut plain = match (command, stop.code) {
         (Command::Status, Code::Unprotected) => not_protected(sentences),
+        (Command::Recover(_), Code::NotAuthorised) => vec![sentences.not_admitted.to_owned()],
         (_, code) => vec![why(code, sentences).to_owned()],
     };
     if is_ceremony {

@@ -3,8 +3,6 @@
 //! A code that is kept is typed, and has to open something of this very box; what it opens is carried
 //! forward. A new one leaves the former as it is until it has been typed back and proven.
 
-use std::collections::BTreeSet;
-
 use pbs_driver::Client;
 use rand::CryptoRng;
 use tenwords_escrow::{code::RecoveryCode, root::CodeLabel};
@@ -14,7 +12,6 @@ use super::{History, Material, history::Former};
 use crate::{
     cli::Create,
     exit::{Code, Outcome, Stop},
-    kits::Kits,
     opening::{Candidates, Holder, OpenedEscrow},
     record,
     seat::Seat,
@@ -82,8 +79,8 @@ fn ask(former: &Former, seat: &mut dyn Seat) -> Outcome<bool> {
     loop {
         let answer = seat.ask(&format!("{} ", (talk.keep_or_draw)(former.code.get(), former.made_at)))?;
         match answer.trim().to_lowercase() {
-            letter if letter == talk.keep => return Ok(true),
-            letter if letter == talk.draw => return Ok(false),
+            word if !word.is_empty() && talk.keep.contains(&word.as_str()) => return Ok(true),
+            word if !word.is_empty() && talk.draw.contains(&word.as_str()) => return Ok(false),
             _ => seat.say(talk.one_of_both),
         }
     }
@@ -101,6 +98,7 @@ fn kept(former: &Former, setting: &Setting<'_>, material: &mut Material, seat: &
         }
     }
     material.carry(opened.escrow.keys());
+    carry_former(former, setting, material, seat)?;
     Ok(Chosen { label, code, is_new: false, former: None })
 }
 
@@ -111,20 +109,32 @@ fn replaced(
     seat: &mut dyn Seat,
     drawn: Chosen,
 ) -> Outcome<Chosen> {
-    let talk = seat.talk();
     let number = former.code.get();
+    let is_needed = !carry_former(former, setting, material, seat)?;
+    seat.say(&(seat.talk().new_code)(drawn.label.number.get(), number));
+    Ok(Chosen { former: Some(FormerSheet { number, is_needed }), ..drawn })
+}
+
+/// Carries forward what only the newest escrow has, by the words of its code; whether nothing is left of it.
+fn carry_former(former: &Former, setting: &Setting<'_>, material: &mut Material, seat: &mut dyn Seat) -> Outcome<bool> {
+    let (talk, number) = (seat.talk(), former.code.get());
     let lacking = |material: &Material| former.keys.difference(&material.keys()).count();
     let count = lacking(material);
-    if count > 0 {
-        seat.say(&(talk.only_former)(count, number, former.made_at));
-        if seat.confirm(talk.have_former)? {
-            let (opened, _) = opened(setting, &(talk.former_words)(number), seat)?;
-            material.carry(opened.escrow.keys());
-        }
+    if count == 0 {
+        return Ok(true);
     }
-    seat.say(&(talk.new_code)(drawn.label.number.get(), number));
-    let is_needed = lacking(material) > 0;
-    Ok(Chosen { former: Some(FormerSheet { number, is_needed }), ..drawn })
+    seat.say(&(talk.only_former)(count, number, former.made_at));
+    if seat.confirm(talk.have_former)? {
+        let (opened, _) = opened(setting, &(talk.to_be_kept)(number), seat)?;
+        material.carry(opened.escrow.keys());
+    }
+    let left = lacking(material);
+    if left > 0 {
+        material
+            .warnings
+            .push(format!("{left} keys of code {number} are not carried forward: only its sheet opens them"));
+    }
+    Ok(left == 0)
 }
 
 /// What the words open of this box: at its hub, or by the bytes that it has kept of its newest version.
@@ -133,12 +143,7 @@ fn opened(setting: &Setting<'_>, heading: &str, seat: &mut dyn Seat) -> Outcome<
     let holder = match setting.shelf {
         Shelf::Hub(hub) => Holder::Hub { hub, box_id: setting.of.id },
         Shelf::Kit(_) => {
-            own = Kits::read(&record::bundle(setting.configuration))?;
-            let boxes: BTreeSet<_> = own.boxes().into_iter().collect();
-            if !boxes.contains(&setting.of.id) {
-                return Err(Stop::new(Code::Internal, "what this box has kept of its escrow is another box's")
-                    .remedy("draw a new code: `escrow create --new-code`"));
-            }
+            own = record::own_kits(setting.configuration, setting.of.id)?;
             Holder::Kits(&own)
         }
     };

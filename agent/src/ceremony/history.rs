@@ -35,7 +35,12 @@ pub(crate) struct Former {
 
 impl History {
     pub(crate) fn ask(configuration: &Configuration, of: BoxId, hub: Option<&Hub>) -> Outcome<Self> {
-        let record = Record::load(configuration)?.filter(|record| record.box_id == of);
+        // A damaged record costs a hint, and must not cost the ceremony that makes a new one.
+        let record = Record::load(configuration).unwrap_or_else(|stop| {
+            tracing::warn!("{}", stop.what);
+            None
+        });
+        let record = record.filter(|record| record.box_id == of);
         let versions = hub.map(|hub| hub.page(of, None)).transpose()?.unwrap_or_default();
         let own_code = record.as_ref().map(|record| record.code_number);
         let own_sequence = record.as_ref().map(|record| record.sequence);

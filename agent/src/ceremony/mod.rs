@@ -9,7 +9,7 @@ mod choice;
 mod history;
 mod material;
 
-use std::{collections::BTreeSet, num::NonZeroU64, path::PathBuf};
+use std::{cell::Cell, collections::BTreeSet, num::NonZeroU64, path::PathBuf};
 
 use pbs_driver::Client;
 use rand::{CryptoRng, rand_core::UnwrapErr, rngs::SysRng};
@@ -29,6 +29,7 @@ use self::{
 pub(crate) use self::{history::History, material::Material};
 use crate::{
     cli::Create,
+    drill::{self, Timed},
     exit::{Code, OrStop as _, Outcome, Stop},
     interrupt, kits,
     language::{Protected, Talk},
@@ -68,12 +69,16 @@ pub(crate) struct Made {
     pub(crate) warnings: Vec<String>,
     #[serde(skip)]
     former: Option<FormerSheet>,
+    /// The code is the one that the box had before.
+    #[serde(skip)]
+    is_kept: bool,
 }
 
 /// `escrow create`.
 pub(crate) fn run(configuration: &Configuration, asked: &Create, seat: &mut dyn Seat) -> Outcome<Made> {
     asked.sheet.as_deref().map_or(Ok(()), sheet::check)?;
     asked.kit.as_deref().map_or(Ok(()), kits::check)?;
+    let seat = &mut Timed::new(seat);
     let mut rng = UnwrapErr(SysRng);
     let standing = standing(configuration, asked, &mut rng)?;
     let client = sources::client(&configuration.settings)?;
@@ -86,6 +91,7 @@ pub(crate) fn run(configuration: &Configuration, asked: &Create, seat: &mut dyn 
     let shelf = shelf(hub.as_ref(), asked)?;
     let history = History::ask(configuration, of.id, hub.as_ref())?;
     material.tell(seat);
+    seat.lap("look at this box");
     let setting = Setting { configuration, of: &of, shelf: &shelf, client: &client };
     let chosen = choice::choose(asked, &history, &setting, &mut material, seat, &mut rng)?;
     let Chosen { label, code, is_new, former } = chosen;
@@ -98,24 +104,47 @@ pub(crate) fn run(configuration: &Configuration, asked: &Create, seat: &mut dyn 
     let sheet = sheet.transpose()?;
     let printed = sheet.as_ref().map_or(Ok(()), |sheet| sheet.have_printed(seat, &asked.look));
     let name = harmless(&of.name, 64);
+    if let Standing::Alone(alone) = &standing {
+        alone.keep(configuration)?;
+    }
+    let stored = Cell::new(false);
     let held = printed.and_then(|()| if is_new { seat.hand_over(&name, label.number.get(), &code) } else { Ok(()) });
+    seat.lap("choose and hand over");
     let held = held.and_then(|()| {
         interrupt::check()?;
         seat.say(talk.working);
-        let place = Place { configuration, of: &of, shelf, client: &client };
-        hold(&place, material, &history, label, &code, &mut rng)
+        let place = Place { configuration, of: &of, shelf, client: &client, stored: &stored };
+        hold_with_root(&place, material, &history, label, &code, &mut rng)
     });
-    let mut made = held.map_err(|stop| {
-        sheet.iter().for_each(sheet::Written::take_back);
+    let (mut made, root) = held.map_err(|stop| {
         let remedy = stop.remedy.clone().unwrap_or_else(|| "run the same command again".to_owned());
+        // What may be stored may be asked for: its sheet is needed until another ceremony has ended well.
+        if stored.get() {
+            let keep = format!(
+                "a version under code {} may be stored: keep its sheet until a ceremony has ended well",
+                label.number
+            );
+            return stop.remedy(format!("{keep}; {remedy}"));
+        }
+        sheet.iter().for_each(sheet::Written::take_back);
         match is_new {
             true => stop.remedy(format!("destroy the sheet of code {}, it protects nothing; {remedy}", label.number)),
             false => stop.remedy(remedy),
         }
     })?;
-    made.former = former;
+    (made.former, made.is_kept) = (former, !is_new);
+    seat.lap("wrap, open, store, open again");
+    // The words were typed, and have opened what was fetched back.
+    let at = hub.as_ref().zip(standing.identity());
+    drill::of_ceremony(configuration, at, &root, made.number, seat, &mut made.warnings);
     if let (Some(path), true) = (&asked.kit, made.at_hub) {
-        made.kit = Some(kits::write(path, &Record::bundle(configuration)?)?);
+        // All is proven and kept by now: that a medium is full ends nothing.
+        match Record::bundle(configuration).and_then(|bundle| kits::write(path, &bundle)) {
+            Ok(kit) => made.kit = Some(kit),
+            Err(stop) => made
+                .warnings
+                .push(format!("no kit was written: {}; `tenwords-agent kit` tries again", stop.in_one_line())),
+        }
     }
     Ok(made)
 }
@@ -164,6 +193,8 @@ pub(crate) struct Place<'a> {
     pub(crate) of: &'a BoxFacts,
     pub(crate) shelf: Shelf<'a>,
     pub(crate) client: &'a Client,
+    /// Set as soon as a version may lie there.
+    pub(crate) stored: &'a Cell<bool>,
 }
 
 /// Everything after the words are known.
@@ -175,7 +206,19 @@ pub(crate) fn hold(
     code: &RecoveryCode,
     rng: &mut impl CryptoRng,
 ) -> Outcome<Made> {
-    let Place { configuration, of, shelf, client } = place;
+    hold_with_root(place, material, history, label, code, rng).map(|(made, _)| made)
+}
+
+/// The same, with the root that was made.
+fn hold_with_root(
+    place: &Place<'_>,
+    material: Material,
+    history: &History,
+    label: CodeLabel,
+    code: &RecoveryCode,
+    rng: &mut impl CryptoRng,
+) -> Outcome<(Made, Root)> {
+    let Place { configuration, of, shelf, client, stored: may_be_stored } = place;
     let opener = ByClient(client);
     let parts = material.wrap(client, &opener, code)?;
     let (words_key, box_key, age_identity) = (WordsKey::generate(rng), BoxKey::generate(rng), AgeIdentity::generate());
@@ -201,6 +244,7 @@ pub(crate) fn hold(
         .or_stop(Code::GateRefused, || "the escrow did not open as it was made; nothing was stored".into())?;
     keys.values().try_for_each(Key::check_untouched)?;
 
+    may_be_stored.set(true);
     let (stored, back) = shelf.put(of.id, escrow.bundle())?;
     let proven = escrow.read_back(stored, &back, code, &opener).map_err(|error| {
         Stop::new(Code::GateRefused, "what was given back is not what was stored there; the box is NOT protected by it")
@@ -240,7 +284,7 @@ pub(crate) fn hold(
     }
     record.keep(configuration, &box_key, escrow.bundle())?;
     let second_holders = to_second_holders(client, &root, escrow.bundle(), &mut warnings);
-    Ok(Made {
+    let made = Made {
         v: V1,
         box_id: of.id.to_string(),
         box_name: harmless(&of.name, 64),
@@ -255,7 +299,9 @@ pub(crate) fn hold(
         second_holders,
         warnings,
         former: None,
-    })
+        is_kept: false,
+    };
+    Ok((made, root))
 }
 
 /// The sealed parts beside the backups that they are for. A backup server that is down costs a second
@@ -295,9 +341,16 @@ impl Made {
         lines.extend(self.second_holders.iter().map(|held| format!("  second holder: {held}")));
         lines.extend(self.kit.iter().filter(|_| self.at_hub).map(|kit| format!("  kit {}", kit.display())));
         lines.extend(self.warnings.iter().map(|warning| format!("  {}{}", talk.warning, harmless(warning, 400))));
-        if let Some(FormerSheet { number, is_needed }) = self.former {
-            lines.push(if is_needed { (talk.need_former)(number) } else { (talk.destroy_former)(number) });
-        }
+        lines.extend(self.former_sheet(talk));
         lines
+    }
+
+    /// What becomes of the sheet that the customer has.
+    pub(crate) fn former_sheet(&self, talk: &Talk) -> Option<String> {
+        match self.former {
+            Some(FormerSheet { number, is_needed: true }) => Some((talk.need_former)(number)),
+            Some(FormerSheet { number, is_needed: false }) => Some((talk.destroy_former)(number)),
+            None => self.is_kept.then(|| talk.sheet_stays.to_owned()),
+        }
     }
 }

@@ -6,6 +6,7 @@ use super::Sentences;
 
 pub(super) static SENTENCES: Sentences = Sentences {
     yes_or_no: "[y/N]",
+    yes_or_no_alone: "[y/n]",
     asked_for: "The ten words are asked for.",
     to_be_recovered: |name| format!("Box {name} is to be recovered."),
     opening: "Opening …",
@@ -37,7 +38,7 @@ pub(super) static SENTENCES: Sentences = Sentences {
     eleventh: "This is one word too many: a code has ten. Take it away with Backspace, and look whether one of the \
                others is there twice.",
     how_to_give_up: "Ctrl-C gives up.",
-    given_up: "given up at the prompt; nothing was changed",
+    given_up: "given up at the prompt; the same command can be run again",
     gone: "the terminal went away",
     search_offer: |count| {
         format!(
@@ -59,7 +60,7 @@ pub(super) static SENTENCES: Sentences = Sentences {
     search_ended: "The search was ended.",
     box_and_code: |name, code| format!("Box {name} - code {code}"),
     write_down: "Write these ten words on your sheet, by hand. They are shown this once.",
-    never_asked: "Nobody will ever ask you for them but this box's own console.",
+    never_asked: "Nobody will ever ask you for them: you type them only at a machine of yours.",
     written_down: "Press Enter when they are written down: ",
     next_word: "written down? Enter: ",
     type_back: "Now type the ten words back from your sheet.",

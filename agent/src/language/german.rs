@@ -6,6 +6,7 @@ use super::Sentences;
 
 pub(super) static SENTENCES: Sentences = Sentences {
     yes_or_no: "[j/N]",
+    yes_or_no_alone: "[j/n]",
     asked_for: "Bitte geben Sie die zehn Wörter ein.",
     to_be_recovered: |name| format!("Die Box {name} soll wiederhergestellt werden."),
     opening: "Wird geöffnet …",
@@ -41,7 +42,7 @@ pub(super) static SENTENCES: Sentences = Sentences {
     eleventh: "Das ist ein Wort zu viel: Ein Code hat zehn. Nehmen Sie es bitte mit der Rücktaste weg, und sehen Sie \
                nach, ob eines der anderen doppelt dasteht.",
     how_to_give_up: "Strg-C bricht ab.",
-    given_up: "bei der Eingabe abgebrochen; es wurde nichts geändert",
+    given_up: "bei der Eingabe abgebrochen; derselbe Befehl kann neu beginnen",
     gone: "das Terminal ist nicht mehr da",
     search_offer: |count| {
         format!(
@@ -65,7 +66,7 @@ pub(super) static SENTENCES: Sentences = Sentences {
     search_ended: "Die Suche wurde beendet.",
     box_and_code: |name, code| format!("Box {name} - Code {code}"),
     write_down: "Bitte schreiben Sie diese zehn Wörter von Hand auf Ihr Blatt. Sie werden nur dieses eine Mal gezeigt.",
-    never_asked: "Niemand wird Sie je danach fragen, außer der Konsole dieser Box selbst.",
+    never_asked: "Niemand wird Sie je danach fragen: Sie tippen sie nur an Ihrer eigenen Maschine.",
     written_down: "Wenn sie aufgeschrieben sind, drücken Sie Enter: ",
     next_word: "aufgeschrieben? Enter: ",
     type_back: "Bitte tippen Sie die zehn Wörter nun von Ihrem Blatt ab.",

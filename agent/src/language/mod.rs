@@ -16,7 +16,7 @@ use std::env;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use sentences::Sentences;
-pub(crate) use talk::{Fresh, Protected, Talk};
+pub(crate) use talk::{CameBack, Fresh, Protected, Talk};
 
 /// A language that the customer may read; it travels by its two letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,6 +7,8 @@ use tenwords_escrow::keyboard::Layout;
 pub(crate) struct Sentences {
     /// Behind a question: what can be typed, and what Enter alone means.
     pub(crate) yes_or_no: &'static str,
+    /// The same where Enter alone means neither.
+    pub(crate) yes_or_no_alone: &'static str,
 
     // === typing ===
     /// Above the entry, where nothing else is known.
@@ -104,6 +106,7 @@ impl Sentences {
         // Taken apart, so that a sentence which is missing here does not compile.
         let Self {
             yes_or_no,
+            yes_or_no_alone,
             asked_for,
             to_be_recovered,
             opening,
@@ -148,6 +151,7 @@ impl Sentences {
         } = self;
         let plain = [
             yes_or_no,
+            yes_or_no_alone,
             asked_for,
             opening,
             look_again,

@@ -49,7 +49,7 @@ pub(super) fn note_of_units(root: &Root, kept: &Path) -> Option<String> {
 /// item for is a note: nothing of what was to be restored is missing with it.) Only if none answers
 /// does the recovery end, or if this machine itself (`unfit`) cannot take what is to be put in place;
 /// then nothing was touched.
-pub(super) fn connect<'a>(
+pub(crate) fn connect<'a>(
     client: &Client,
     root: &'a Root,
     directive: Option<&Directive>,
@@ -89,10 +89,10 @@ pub(super) fn connect<'a>(
 
 /// What the sources answered.
 #[derive(Default)]
-pub(super) struct Answers<'a> {
-    pub(super) connected: Vec<Connected<'a>>,
-    pub(super) missing: Vec<Missing>,
-    pub(super) notes: Vec<String>,
+pub(crate) struct Answers<'a> {
+    pub(crate) connected: Vec<Connected<'a>>,
+    pub(crate) missing: Vec<Missing>,
+    pub(crate) notes: Vec<String>,
 }
 
 impl Answers<'_> {

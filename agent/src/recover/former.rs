@@ -15,6 +15,7 @@ use tenwords_protocol::{
 use super::connect::Connected;
 use crate::{
     exit::{Code, Outcome},
+    interrupt,
     opening::{Candidates, Holder},
     seat::Seat,
 };
@@ -63,15 +64,16 @@ pub(super) fn lacking(
     found
 }
 
-/// Asks for the words of each such code; whoever has not got its sheet goes on without.
+/// Asks for the words of each such code, and tells the keys that were lacking; whoever has not got its
+/// sheet goes on without.
 pub(super) fn ask(
     lacking: &[Lacking],
     holder: Holder<'_>,
     client: &Client,
-    keys: &mut BTreeMap<Fingerprint, Arc<GatedKey>>,
     seat: &mut dyn Seat,
-) -> Outcome<()> {
-    for Lacking { number, code, made_at, example, .. } in lacking {
+) -> Outcome<BTreeMap<Fingerprint, Arc<GatedKey>>> {
+    let mut found = BTreeMap::new();
+    for Lacking { number, code, made_at, example, keys } in lacking {
         let talk = seat.talk();
         seat.say(&(talk.needs_former)(example, *code, *made_at));
         if !seat.confirm(talk.have_former)? {
@@ -80,18 +82,20 @@ pub(super) fn ask(
         let heading = (talk.former_words)(*code);
         match Candidates::of(holder, Some(*number))?.open(None, client, &heading, seat) {
             Ok((opened, _)) => {
-                for (fingerprint, key) in opened.escrow.keys() {
-                    keys.entry(*fingerprint).or_insert_with(|| Arc::clone(key));
-                }
+                // Nothing but what is lacking: the version may be one that somebody pushed with words he saw.
+                let of_it = opened.escrow.keys();
+                found.extend(keys.iter().filter_map(|key| Some((*key, Arc::clone(of_it.get(key)?)))));
             }
-            // The others, and all that the first words opened, come back all the same.
-            Err(stop) if stop.code == Code::WordsWrong || stop.code == Code::GateRefused => {
+            // The others, and all that the first words opened, come back all the same; so they do when this
+            // prompt alone is given up.
+            Err(stop) if matches!(stop.code, Code::WordsWrong | Code::GateRefused) => {
                 seat.say(&format!("  {}", stop.in_one_line()));
             }
+            Err(stop) if stop.code == Code::Interrupted && !interrupt::is_ending() && seat.is_taken().is_ok() => {}
             Err(stop) => return Err(stop),
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 impl Lacking {

@@ -5,19 +5,19 @@
 //! but the claim is kept. Nothing that exists is overwritten.
 
 mod claim;
-mod connect;
+pub(crate) mod connect;
 mod former;
 mod install;
 mod origin;
 pub(crate) mod plan;
-mod preflight;
+pub(crate) mod preflight;
 mod proof;
 mod pve;
-mod report;
-mod restore;
+pub(crate) mod report;
+pub(crate) mod restore;
 mod target;
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{cell::Cell, collections::BTreeMap, path::Path, sync::Arc};
 
 use pbs_driver::{
     Client,
@@ -25,7 +25,7 @@ use pbs_driver::{
 };
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use tenwords_escrow::{code::RecoveryCode, gate::GatedKey, root::Root};
-use tenwords_protocol::{fingerprint::Fingerprint, ticket::Ticket, time::Timestamp, v1::V1};
+use tenwords_protocol::{fingerprint::Fingerprint, id::BoxId, ticket::Ticket, time::Timestamp, v1::V1};
 
 use self::{
     claim::Claimed,
@@ -47,7 +47,7 @@ use crate::{
     shelf::Shelf,
     show::{harmless, size},
     sources::{self, Way},
-    standing::BoxFacts,
+    standing::{BoxFacts, Standing},
     words,
 };
 
@@ -62,10 +62,15 @@ pub(crate) fn run(
     let into = args.into.clone().unwrap_or_else(|| configuration.state("recovered"));
     let into = std::path::absolute(&into).or_stop(Code::Usage, || format!("{} is no path", into.display()))?;
 
+    if !args.is_without_hub() && (args.rehearsal || args.lost_at.is_some()) {
+        return Err(Stop::new(Code::Usage, "--rehearsal and --lost-at are for a recovery without a hub")
+            .remedy("have the operator arm it so: `tenwords recovery arm … --rehearsal` or `--lost-at TIME`"));
+    }
     // Words that come by a descriptor are read before any child is started that could inherit it.
     let given = args.code_fd.map(words::from_descriptor).transpose()?;
     let asks = given.is_none();
-    seat.say("1 Looking at this machine …");
+    let talk = seat.talk();
+    seat.say(talk.step_look);
     let opened_folder = args.datastore.as_deref().map(|path| Folder::open(configuration, path)).transpose()?;
     let (client, folder) = match opened_folder {
         Some((client, folder)) => (Ok(client), Some(folder)),
@@ -80,7 +85,7 @@ pub(crate) fn run(
     let node = sources::node(&configuration.settings)?;
     watch.lap("preflight");
 
-    seat.say(if args.is_without_hub() { "2 Fetching the escrow, without the hub …" } else { "2 Claiming …" });
+    seat.say(if args.is_without_hub() { talk.step_fetch } else { talk.step_claim });
     let mut origin = Origin::make(configuration, args, &client, ticket, seat)?;
     if let Some(claimed) = origin.claimed() {
         preflight::clock(claimed.hub_time()).into_outcome("before the words")?;
@@ -93,19 +98,20 @@ pub(crate) fn run(
     watch.lap("claim");
     interrupt::check()?;
 
-    let (sentences, talk) = (seat.sentences(), seat.talk());
-    let practice = if rehearsal { " (a rehearsal)" } else { "" };
-    seat.say(&format!("3 Box {name}{practice}. The ten words open it."));
+    let sentences = seat.sentences();
+    seat.say(&(talk.step_words)(&name, rehearsal));
     let (opened, code, place, directive, updates, former) = {
         let holder = origin.holder();
         let candidates = Candidates::of(holder, args.version)?;
         let suggested = holder.directive()?;
         let heading = (sentences.to_be_recovered)(&name);
         let (opened, code) = candidates.open(given, &client, &heading, seat)?;
-        let directive = suggested.or_else(|| holder.directive_with(opened.number));
-        let former = candidates.versions(opened.escrow.root().facts().box_id).to_vec();
+        // Nobody writes a directive beside a backup server's or datastore's kits but somebody else.
+        let of_kit = if args.kit.is_some() { holder.directive_with(opened.number) } else { None };
+        let directive = suggested.or(of_kit).filter(|directive| !directive.items.is_empty());
+        let former = candidates.versions(opened.escrow.root().facts().box_id);
         let updates = candidates.updates(&opened);
-        let place = holder.place(opened.number);
+        let place = holder.place(opened.number, talk);
         (opened, code, place, directive, updates, former)
     };
     watch.lap("words and opening");
@@ -113,6 +119,10 @@ pub(crate) fn run(
     let root = opened.escrow.root();
     let facts = root.facts();
     let (box_id, box_name) = (facts.box_id, harmless(&facts.box_name, 64));
+    // Before anything of this machine is touched, and before the hub hears of it.
+    if !is_reading {
+        is_free_for(configuration, box_id)?;
+    }
     let target = early.map_or_else(|| TargetFolder::look(&into, box_id), Ok)?;
     let check_line = root.check_line().or_stop(Code::Internal, || "the check line cannot be made".into())?;
     let fresh = (talk.fresh)(&Fresh {
@@ -142,11 +152,11 @@ pub(crate) fn run(
     not_kept.iter().for_each(|file| seat.say(&format!("  note: {} is not kept: {}", file.what, file.why)));
     let units = connect::note_of_units(root, &configuration.state("recovered-files"));
     units.iter().for_each(|note| seat.say(&format!("  note: {note}")));
-    seat.say("5 Connecting …");
+    seat.say(talk.step_connect);
     let unfit = pve::unfit(node.as_ref(), root, is_reading);
     let way = match &folder {
         Some(folder) => {
-            facts.trust.sources.iter().try_for_each(|source| folder.name(source.datastore.as_str()))?;
+            folder.name_for(&facts.trust.sources)?;
             Way::Folder
         }
         None => Way::Server,
@@ -170,21 +180,34 @@ pub(crate) fn run(
 
     let mut keys = opened.escrow.keys().clone();
     let lacking = former::lacking(&connected, &keys, &former);
-    if asks && !lacking.is_empty() {
-        former::ask(&lacking, origin.holder(), &client, &mut keys, seat)?;
-    }
+    let of_former = match asks && !lacking.is_empty() {
+        true => former::ask(&lacking, origin.holder(), &client, seat)?,
+        false => BTreeMap::new(),
+    };
+    keys.extend(of_former.iter().map(|(fingerprint, key)| (*fingerprint, Arc::clone(key))));
     let lacking: Vec<_> = lacking.into_iter().filter(|lacking| !lacking.is_held(&keys)).collect();
     notes.extend(lacking.iter().map(former::Lacking::note));
-    let keyring = Keyring::new(&client, &keys)?;
+    // A former code may have been replaced because somebody saw it: what its keys have signed since proves
+    // nothing.
+    let keyring = Keyring::new(&client, &keys)?.until(of_former.keys().copied(), facts.made_at);
     watch.lap("former codes");
 
-    seat.say("6 The plan:");
+    seat.say(talk.step_plan);
     let ground = pve::ground(node.as_ref(), is_reading)?;
     let planner =
         Planner { client: &client, keyring: &keyring, trust: &facts.trust, ground: &ground, into: &into, lost_at };
     let plan = planner.plan(&connected, directive.as_ref());
     plan.lines().iter().for_each(|line| seat.say(&format!("  {line}")));
     has_room(&plan, &into)?;
+    let signing = plan.keys();
+    let used: Vec<_> =
+        of_former.keys().filter(|key| signing.contains(key)).map(|key| key.short().to_string()).collect();
+    if !used.is_empty() {
+        notes.push(format!(
+            "{} came from a former code, and proved what was backed up before the newest one",
+            used.join(", ")
+        ));
+    }
     watch.lap("plan and gate");
     interrupt::check()?;
     target.begin()?;
@@ -196,9 +219,9 @@ pub(crate) fn run(
     } else if folder.is_some() {
         notes.push("a recovery from a datastore's folder puts no key, token or source in place".to_owned());
     } else {
-        seat.say("7 Putting keys, tokens and sources in place …");
+        seat.say(talk.step_install);
         installed = install_sources(configuration, node.as_ref(), root, &keys);
-        if let Err(stop) = enroll::pin_operators(configuration, &facts.trust.operators) {
+        if let Err(stop) = enroll::pin_recovered(configuration, &facts.trust.operators) {
             notes.push(format!("the operators' keys could not be pinned on this machine: {stop}"));
         }
     }
@@ -206,7 +229,7 @@ pub(crate) fn run(
     notes.append(&mut installed.notes);
     watch.lap("install");
 
-    seat.say("8 Restoring …");
+    seat.say(talk.step_restore);
     let done = restore::run(&client, &keyring, node.as_ref(), &installed, &plan, seat);
     missing.extend(plan.missing);
     missing.extend(done.missing);
@@ -220,6 +243,8 @@ pub(crate) fn run(
     }
     watch.lap("restore");
     drop(keyring);
+    // Only what has proved something goes on being this box's.
+    keys.retain(|key, _| !of_former.contains_key(key) || signing.contains(key));
 
     let escrow = Escrow {
         version: origin.number(opened.number),
@@ -232,7 +257,7 @@ pub(crate) fn run(
     };
     let mut closing = None;
     if !is_reading && !interrupt::is_ending() {
-        seat.say("9 Closing with a ceremony under the same words …");
+        seat.say(talk.step_close);
         match close(configuration, &origin, &client, opened, &keys, &code) {
             Ok(made) => {
                 notes.extend(made.warnings.iter().cloned());
@@ -276,6 +301,18 @@ pub(crate) fn run(
         notes: notes.iter().map(|note| harmless(note, 600)).collect(),
         phases: watch.into_phases(),
     })
+}
+
+/// A machine that is another box keeps its state: keys, escrow and pins of that box would be overwritten.
+fn is_free_for(configuration: &Configuration, box_id: BoxId) -> Outcome<()> {
+    match Standing::load(configuration)?.map(|standing| standing.facts()) {
+        Some(BoxFacts { id, name }) if id != box_id => {
+            let name = harmless(&name, 64);
+            Err(Stop::new(Code::Preflight, format!("this machine is box {name} ({id})"))
+                .remedy("recover on a machine that is no box yet; with --rehearsal a kit can be tried anywhere"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn has_room(plan: &Plan<'_>, into: &Path) -> Outcome<()> {
@@ -339,7 +376,8 @@ fn close(
         Some(hub) => Shelf::Hub(hub),
         None => Shelf::Kit(&kit),
     };
-    let place = Place { configuration, of: &of, shelf, client };
+    let stored = Cell::new(false);
+    let place = Place { configuration, of: &of, shelf, client, stored: &stored };
     ceremony::hold(&place, material, &history, label, code, &mut UnwrapErr(SysRng))
 }
 

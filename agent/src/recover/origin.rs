@@ -5,7 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pbs_driver::{Access, Certificate, Client, Repository, repository::Namespace};
+use pbs_driver::{Access, Certificate, Client, Failure, Repository, repository::Namespace};
+use tenwords_escrow::root::Source;
 use tenwords_protocol::{id::BoxId, ticket::Ticket, time::Timestamp};
 use zeroize::Zeroizing;
 
@@ -13,10 +14,11 @@ use super::claim::Claimed;
 use crate::{
     cli,
     exit::{Code, OrStop as _, Outcome, Stop},
+    interrupt,
     kits::Kits,
     opening::Holder,
     seat::Seat,
-    second_holder,
+    second_holder::{self, HolderError},
     settings::Configuration,
     show::harmless,
     sources,
@@ -112,9 +114,20 @@ impl Origin {
 }
 
 fn of_server(client: &Client, access: &Access, said: &mut Vec<String>) -> Outcome<Kits> {
-    second_holder::kits(client, access, said)
-        .or_stop(Code::Unreachable, || format!("the escrow at {} cannot be fetched", access.repository()))
-        .map_err(|stop| stop.remedy("mend what the cause names, then run the same command again"))
+    second_holder::kits(client, access, said).map_err(|error| {
+        let code = match &error {
+            HolderError::Interrupted => return interrupt::stop(),
+            HolderError::Driver(error) => match error.failure() {
+                Some(Failure::Unreachable { .. } | Failure::TimedOut { .. }) => Code::Unreachable,
+                Some(Failure::NotAuthorised { .. }) => Code::NotAuthorised,
+                _ => Code::Preflight,
+            },
+            _ => Code::Preflight,
+        };
+        Stop::new(code, format!("the escrow at {} cannot be fetched", access.repository()))
+            .remedy("mend what the cause names, then run the same command again")
+            .because(error)
+    })
 }
 
 /// The connection that a person names: it brings sealed parts and nothing that is believed.
@@ -183,8 +196,18 @@ impl Folder {
         Ok((client.with_leading(["--root".into(), root.into_os_string()]), folder))
     }
 
+    /// Lets the sources' datastores be found there. If they are several, it is only that one by whose name
+    /// the folder goes: one datastore's snapshots are never taken for another's.
+    pub(super) fn name_for(&self, sources: &[Source]) -> Outcome<()> {
+        let place = |source: &Source| (source.server.to_string(), source.port, source.datastore.to_string());
+        let one = sources.windows(2).all(|pair| place(&pair[0]) == place(&pair[1]));
+        let own = self.datastore.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let mut meant = sources.iter().map(|source| source.datastore.as_str()).filter(|name| one || *name == own);
+        meant.try_for_each(|name| self.name(name))
+    }
+
     /// Lets it be found under this name too.
-    pub(super) fn name(&self, name: &str) -> Outcome<()> {
+    fn name(&self, name: &str) -> Outcome<()> {
         let link = self.links.path().join(name);
         if link.symlink_metadata().is_ok() {
             return Ok(());

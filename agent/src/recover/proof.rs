@@ -26,7 +26,7 @@ pub(super) fn confirm(args: &cli::Recover, seat: &mut dyn Seat) -> Outcome<()> {
     }
     seat.is_taken().map_err(|stop| stop.remedy("without a terminal, say --yes if the date fits"))?;
     seat.say(seat.talk().older_would_show);
-    if seat.confirm(seat.talk().does_it_fit)? {
+    if seat.decide(seat.talk().does_it_fit)? {
         return Ok(());
     }
     Err(Stop::new(Code::GateRefused, "the escrow's date does not fit, you said; nothing was installed")

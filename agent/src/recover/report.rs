@@ -111,7 +111,7 @@ pub(crate) struct Closure {
     pub(crate) state: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Phase {
     pub(crate) name: &'static str,
     pub(crate) milliseconds: u128,
@@ -180,6 +180,13 @@ impl Report {
             let RestoredGuest { source, snapshot, kind, vmid, bytes, said, .. } = guest;
             lines.push(format!("  {source} {snapshot} -> {kind} {vmid}, stopped ({})", size(*bytes)));
             lines.extend(told(said));
+        }
+        if !self.guests.is_empty() {
+            lines.push(
+                "  They are stopped: look at each, then start it (`pct start N`, `qm start N`), and never while the lost \
+                 one still runs."
+                    .to_owned(),
+            );
         }
         for item in &self.restored {
             let Restored { source, snapshot, archive, target, said, .. } = item;

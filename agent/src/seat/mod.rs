@@ -50,6 +50,19 @@ pub(crate) trait Seat {
         Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes" | "j" | "ja"))
     }
 
+    /// Asks a question until yes or no is typed: Enter alone is neither, since either answer has its
+    /// consequences.
+    fn decide(&mut self, question: &str) -> Outcome<bool> {
+        loop {
+            let answer = self.ask(&format!("{question} {} ", self.sentences().yes_or_no_alone))?;
+            match answer.trim().to_lowercase().as_str() {
+                "y" | "yes" | "j" | "ja" => return Ok(true),
+                "n" | "no" | "nein" => return Ok(false),
+                _ => {}
+            }
+        }
+    }
+
     /// Asks for the ten words until they are ten words of the list.
     fn words(&mut self, heading: &str) -> Outcome<RecoveryCode>;
 

@@ -382,7 +382,7 @@ fn quoted(path: &Path) -> String {
 }
 
 const PROMPT: &str = "The ten words: ";
-const FITS: &str = "Does this fit? [y/N] ";
+const FITS: &str = "Does this fit? [y/n] ";
 const SOON: Duration = Duration::from_secs(60);
 /// A machine with much to do, and a restore of gigabytes.
 const LONG: Duration = Duration::from_secs(900);

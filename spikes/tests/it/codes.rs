@@ -110,8 +110,8 @@ fn s45_lost_words_of_a_lost_box_get_the_honest_answer_on_one_screen() -> Result<
     let agent = scene.world.programs().agent.display().to_string();
     let config = machine.config().display().to_string();
     for (lang, first, last) in [
-        ("C", "The ten words are lost, and so is the box. The honest answer:", "as long as a sheet may turn up."),
-        ("de_DE.UTF-8", "Die ehrliche Antwort:", "auf, solange ein Blatt auftauchen kann."),
+        ("C", "If it is lost too, the honest answer:", "Keep them all the same."),
+        ("de_DE.UTF-8", "Die ehrliche Antwort:", "Heben Sie sie trotzdem auf."),
     ] {
         let kind = Kind { lang, ..Kind::USUAL };
         let command = [agent.as_str(), "--config", &config, "lost-words"];
@@ -129,18 +129,20 @@ fn s47_backups_under_a_former_code_are_asked_for_by_number_and_date() -> Result<
     let scene = protected()?;
     let later = with_another_key(&scene)?;
     // A new code, and the old sheet is not at hand: its key stays under code 1 alone, which is said.
-    let (words, shown) =
-        replaced(&scene.box_1, &[("or draw a new one (n)?", "n"), ("Have you the sheet of that code? [y/N] ", "n")])?;
+    let (words, shown) = replaced(
+        &scene.box_1,
+        &[("or draw a new one (n)?", "n"), ("Do you have the sheet of that code? [y/N] ", "n")],
+    )?;
     ensure!(shown.contains("Keep the sheet of code 1 too"), "{}", *shown);
     let ticket = scene.hub.arm(BOX, &["--rehearsal"])?;
     let file = scene.world.write("ticket", ticket.as_bytes())?.display().to_string();
 
     // Without the old sheet the rest comes back, and what is missing is named with version and code.
     let machine = scene.fresh("box2")?;
-    let asked = [(WORDS, words.as_str()), ("Does this fit? [y/N] ", "y"), ("the sheet of that code? [y/N] ", "n")];
+    let asked = [(WORDS, words.as_str()), ("Does this fit? [y/n] ", "y"), ("the sheet of that code? [y/N] ", "n")];
     let (code, shown) = machine.conversation(&["recover", "--ticket-file", &file], &asked)?;
     ensure!(code == 14, "{code}:\n{}", *shown);
-    ensure!(shown.contains("Take the sheet with code 2, of "), "the right sheet is asked for:\n{}", *shown);
+    ensure!(shown.contains("Take the sheet with code 2; its date is "), "the right sheet is asked for:\n{}", *shown);
     ensure!(shown.contains("which lies under code 1 (") && shown.contains("recover --version 1"), "{}", *shown);
     ensure!(Tree::read(&machine.restored(LATER, "root.pxar"))? == later);
     ensure!(!machine.restored(GROUP, "root.pxar").exists());
@@ -151,7 +153,7 @@ fn s47_backups_under_a_former_code_are_asked_for_by_number_and_date() -> Result<
     let file = scene.world.write("ticket3", ticket.as_bytes())?.display().to_string();
     let asked = [
         (WORDS, words.as_str()),
-        ("Does this fit? [y/N] ", "y"),
+        ("Does this fit? [y/n] ", "y"),
         ("the sheet of that code? [y/N] ", "y"),
         (WORDS, scene.words.as_str()),
     ];
@@ -173,7 +175,7 @@ fn the_old_words_carry_their_keys_into_a_new_code() -> Result<()> {
     with_another_key(&scene)?;
     let (words, shown) = replaced(
         &scene.box_1,
-        &[("or draw a new one (n)?", "n"), ("Have you the sheet of that code? [y/N] ", "y"), (WORDS, &scene.words)],
+        &[("or draw a new one (n)?", "n"), ("Do you have the sheet of that code? [y/N] ", "y"), (WORDS, &scene.words)],
     )?;
     ensure!(shown.contains("destroy it"), "{}", *shown);
     let machine = scene.fresh("box2")?;

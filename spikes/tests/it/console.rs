@@ -316,7 +316,7 @@ fn s02_a_recovery_at_the_console_takes_ticket_words_and_a_search_for_the_slip() 
     customer.types("\r")?;
     customer.sees(&["Passt das?"])?;
     customer.types("y\r")?;
-    customer.sees(&["Geschafft: Diese Box ist wieder da."])?;
+    customer.sees(&["Geschafft: Diese Box ist wieder da, mit Daten"])?;
     // The report is longer than the screen.
     let mut turned = 0;
     until("the report has no end", || {

@@ -40,10 +40,12 @@ const FIELDS: [(&str, &str); 5] = [
 ];
 
 /// Options and arguments.
-const OPTIONS: [(&str, &str); 4] = [
+const OPTIONS: [(&str, &str); 6] = [
     ("tenwords-agent lost-words", "a command without arguments: what to do when they are lost"),
     ("tenwords-agent escrow create --keep-code", "a switch: the words are then asked for at the terminal"),
     ("tenwords-agent escrow create --new-code", "a switch"),
+    ("tenwords-agent drill --words", "a switch: which drill"),
+    ("tenwords-agent drill --code-fd", "as with recover"),
     ("tenwords-agent recover --code-fd", "takes a descriptor's number; a file on a disk is refused"),
 ];
 

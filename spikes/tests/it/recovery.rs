@@ -176,7 +176,7 @@ fn s01_s02_the_prompt_takes_any_spelling_and_names_an_impossible_word() -> Resul
     terminal.expect("Word 10 is not in the list.", SOON)?;
     // All of them once more, over what stands there.
     terminal.type_line(&format!("1 {spelled}"))?;
-    terminal.expect("Does this fit? [y/N] ", SOON)?;
+    terminal.expect("Does this fit? [y/n] ", SOON)?;
     terminal.type_line("y")?;
     let (code, shown) = terminal.end(SOON)?;
     ensure!(code == 0, "recover ended with {code}:\n{}", *shown);

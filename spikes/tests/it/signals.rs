@@ -74,7 +74,7 @@ fn a_restore_that_is_told_to_end_takes_its_client_along_and_is_begun_anew() -> R
     terminal.expect("The ten words: ", LONG)?;
     terminal.await_silence(LONG)?;
     terminal.type_line(&scene.words)?;
-    terminal.expect("Does this fit? [y/N] ", LONG)?;
+    terminal.expect("Does this fit? [y/n] ", LONG)?;
     terminal.type_line("y")?;
     terminal.expect("8 Restoring", LONG)?;
     let until = std::time::Instant::now() + LONG;

@@ -31,7 +31,7 @@ pub(super) static SENTENCES: Sentences = Sentences {
     which: "Please type a number and press Enter: ",
     no_such_choice: "Please type one of the numbers above.",
     go_back: "Press Enter to go back to the menu: ",
-    more: "More: press Enter: ",
+    more: "Press Enter for more: ",
     nobody: |socket| {
         format!(
             "The agent of this box does not answer. Please call your technician and say: \"The service \
@@ -48,19 +48,26 @@ pub(super) static SENTENCES: Sentences = Sentences {
                      your technician.",
     left_alone: "The console does not follow any longer. What was begun goes on by itself to where it can end safely; \
                  until then nothing else can be begun.",
-    ceremony_done: "Done: these ten words protect this box now. Keep the sheet in a safe place, and not beside the box.",
+    ceremony_done: "Done: these ten words protect this box now. Keep the sheet in a safe place, and not beside the box. \
+                    For a printed sheet ask whoever helps you, and copy the words by hand.",
     ceremony_void: "The ceremony did not come to its end. If ten words were shown just now: please destroy the sheet \
-                    that they were written on, it protects nothing. An older sheet is as good as before.",
-    recovered: "Done: this box is back.",
+                    that they were written on as soon as another ceremony has ended well; by itself it protects \
+                    nothing. An older sheet is as good as before.",
+    recovered: "Done: this box is back, with its data and settings. Whoever helps you now starts the machines.",
+    rehearsed: "Practised: the words open everything. Nothing was put in place; the living box is as it was.",
+    not_admitted: "The ticket is mistyped, was used on another machine, or its time is over, or the machine was refused. \
+                   Please call and ask for a new one.",
+    drilled: "Well done: these ten words open what is kept for this box.",
+    not_drilled: "The words open something, and not all is as it should be. What it is stands below.",
     partly_recovered: "Part of this box is back. What is missing, and what to do about it, stands below.",
-    told_off: "It was broken off before its end.",
+    told_off: "It was broken off before its end. You can begin again.",
     words_wrong: "These words do not open what is kept for this box. Nothing was changed. Please look for the sheet \
-                  with the right number and date.",
-    refused: "What came back did not prove that it is genuine, so it was not used.",
+                  with the right number and date. You may begin again as often as you like. No words? Choose 5.",
+    refused: "What came back did not prove that it is genuine, or you said that it does not fit; so it was not used.",
     unreachable: "The hub or the backup server cannot be reached. Please look at the network cable, and try again in \
                   a few minutes.",
     not_possible: "This is not possible now.",
-    details: "For whoever helps you (in English):",
+    details: "For whoever helps you (mostly in English):",
     call: |name, phone| match (name, phone) {
         (Some(name), Some(phone)) => format!("Whoever helps you: {name}, {phone}."),
         (Some(one), None) | (None, Some(one)) => format!("Whoever helps you: {one}."),

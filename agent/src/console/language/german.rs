@@ -49,19 +49,28 @@ pub(super) static SENTENCES: Sentences = Sentences {
     left_alone: "Die Konsole sieht nicht mehr zu. Was begonnen wurde, läuft von selbst weiter, bis es gefahrlos enden \
                  kann; bis dahin kann nichts anderes begonnen werden.",
     ceremony_done: "Geschafft: Diese zehn Wörter schützen die Box von nun an. Bewahren Sie das Blatt sicher auf, und \
-                    nicht bei der Box.",
+                    nicht bei der Box. Ein gedrucktes Blatt macht, wer Ihnen hilft; die Wörter schreiben Sie ab.",
     ceremony_void: "Die Zeremonie kam nicht an ihr Ende. Wenn eben zehn Wörter gezeigt wurden: Bitte vernichten Sie \
-                    das Blatt, auf dem sie stehen, es schützt nichts. Ein älteres Blatt gilt wie zuvor.",
-    recovered: "Geschafft: Diese Box ist wieder da.",
+                    das Blatt, auf dem sie stehen, sobald eine andere Zeremonie gut zu Ende ging; für sich schützt \
+                    es nichts. Ein älteres Blatt gilt wie zuvor.",
+    recovered: "Geschafft: Diese Box ist wieder da, mit Daten und Einstellungen. Wer Ihnen hilft, startet nun die \
+                Maschinen.",
+    rehearsed: "Geübt: Die Wörter öffnen alles. Es wurde nichts eingerichtet; die Box läuft wie zuvor.",
+    not_admitted: "Das Ticket stimmt nicht, wurde schon anderswo benutzt oder ist abgelaufen. Bitte rufen Sie an und \
+                   lassen sich ein neues geben.",
+    drilled: "Gut so: Diese zehn Wörter öffnen, was für diese Box aufbewahrt wird.",
+    not_drilled: "Die Wörter öffnen etwas, aber nicht alles ist, wie es sein soll. Was es ist, steht darunter.",
     partly_recovered: "Ein Teil dieser Box ist wieder da. Was fehlt, und was zu tun ist, steht darunter.",
-    told_off: "Es wurde vor dem Ende abgebrochen.",
+    told_off: "Es wurde vor dem Ende abgebrochen. Sie können neu beginnen.",
     words_wrong: "Diese Wörter öffnen nicht, was für diese Box aufbewahrt wird. Es wurde nichts geändert. Bitte suchen \
-                  Sie das Blatt mit der richtigen Nummer und dem richtigen Datum.",
-    refused: "Was zurückkam, hat sich nicht als echt erwiesen und wurde deshalb nicht verwendet.",
+                  Sie das Blatt mit der richtigen Nummer und dem richtigen Datum. Sie dürfen beliebig oft neu beginnen. \
+                  Keine Wörter? Wählen Sie 5.",
+    refused: "Was zurückkam, hat sich nicht als echt erwiesen, oder Sie sagten, dass es nicht passt; deshalb wurde es \
+              nicht verwendet.",
     unreachable: "Der Hub oder der Backup-Server ist nicht zu erreichen. Bitte sehen Sie nach dem Netzwerkkabel, und \
                   versuchen Sie es in einigen Minuten noch einmal.",
     not_possible: "Das ist jetzt nicht möglich.",
-    details: "Für den, der Ihnen hilft (auf Englisch):",
+    details: "Für den, der Ihnen hilft (meist auf Englisch):",
     call: |name, phone| match (name, phone) {
         (Some(name), Some(phone)) => format!("Wer Ihnen hilft: {name}, {phone}."),
         (Some(one), None) | (None, Some(one)) => format!("Wer Ihnen hilft: {one}."),

@@ -30,8 +30,8 @@ pub(crate) struct Talk {
     /// Asks whether the code that the box has is kept; the letters are those of [`Self::keep`] and
     /// [`Self::draw`].
     pub(crate) keep_or_draw: fn(u64, Timestamp) -> String,
-    pub(crate) keep: &'static str,
-    pub(crate) draw: &'static str,
+    pub(crate) keep: &'static [&'static str],
+    pub(crate) draw: &'static [&'static str],
     /// Neither letter was typed.
     pub(crate) one_of_both: &'static str,
     /// Above the entry of a code that is kept.
@@ -66,11 +66,75 @@ pub(crate) struct Talk {
     pub(crate) older_would_show: &'static str,
     pub(crate) does_it_fit: &'static str,
 
+    // === the steps of a recovery ===
+    pub(crate) step_look: &'static str,
+    pub(crate) step_claim: &'static str,
+    pub(crate) step_fetch: &'static str,
+    /// The box, and whether it only practises.
+    pub(crate) step_words: fn(&str, bool) -> String,
+    pub(crate) step_connect: &'static str,
+    pub(crate) step_plan: &'static str,
+    pub(crate) step_install: &'static str,
+    pub(crate) step_restore: &'static str,
+    pub(crate) step_close: &'static str,
+    /// A version of this number, where the hub keeps it.
+    pub(crate) at_hub: fn(u64) -> String,
+    /// The words are not those of this code.
+    pub(crate) not_of_code: fn(u64) -> String,
+    /// A code was kept: the sheet has an earlier date.
+    pub(crate) sheet_stays: &'static str,
+
     // === former codes ===
     /// A snapshot whose key lies under this code.
     pub(crate) needs_former: fn(&str, u64, Timestamp) -> String,
     pub(crate) have_former: &'static str,
     pub(crate) former_words: fn(u64) -> String,
+
+    // === drills ===
+    /// Above the entry of the words, with the box's name.
+    pub(crate) to_be_drilled: fn(&str) -> String,
+    /// A drill that was killed has left something, which is gone now.
+    pub(crate) drill_swept: &'static str,
+    /// The hub does not answer, and why.
+    pub(crate) own_copy: fn(&str) -> String,
+    pub(crate) own_copy_proves: &'static str,
+    pub(crate) drill_good: &'static str,
+    pub(crate) drill_not_good: &'static str,
+    pub(crate) drill_interrupted: &'static str,
+    /// The code, its escrow's day, its keys, and where it lay.
+    pub(crate) words_opened: fn(u64, Timestamp, usize, &str) -> String,
+    pub(crate) words_prove: fn(u64) -> String,
+    pub(crate) words_do_not_prove: &'static str,
+    /// The words are those of a code, and the newest is another.
+    pub(crate) not_newest_code: fn(u64, u64) -> String,
+    pub(crate) take_newest: &'static str,
+    /// The sequence that was opened, and the one that this box made last.
+    pub(crate) not_newest: fn(u64, u64) -> String,
+    pub(crate) ask_about_newest: &'static str,
+    /// A key, and whose it is.
+    pub(crate) key_lacking: fn(&str, &str) -> String,
+    pub(crate) source_lacking: fn(&str) -> String,
+    pub(crate) token_lacking: fn(&str) -> String,
+    pub(crate) hold_ceremony: &'static str,
+    pub(crate) came_back: fn(&CameBack<'_>) -> String,
+    /// The live tree, how much is the same, how much differs.
+    pub(crate) beside_live: fn(&str, u64, u64) -> String,
+    pub(crate) archive_proves: &'static str,
+    /// The same where the bytes could not be held against the signed entry.
+    pub(crate) archive_proves_less: &'static str,
+    pub(crate) archive_does_not_prove: &'static str,
+    /// A folder that could not be removed.
+    pub(crate) drill_left: fn(&str) -> String,
+    pub(crate) drill_reported: fn(Timestamp) -> String,
+    /// And why.
+    pub(crate) drill_not_reported: fn(&str) -> String,
+    pub(crate) drill_without_hub: &'static str,
+    /// It did not end well.
+    pub(crate) drill_not_to_report: &'static str,
+    /// Before a remedy.
+    pub(crate) what_to_do: &'static str,
+    /// Before a note.
+    pub(crate) note: &'static str,
 
     // === the words are lost ===
     pub(crate) lost_alive: &'static [&'static str],
@@ -85,6 +149,15 @@ pub(crate) struct Fresh<'a> {
     /// Where it lay.
     pub(crate) place: &'a str,
     pub(crate) check_line: &'a str,
+}
+
+/// An archive that a drill has brought back.
+pub(crate) struct CameBack<'a> {
+    pub(crate) archive: &'a str,
+    pub(crate) snapshot: &'a str,
+    pub(crate) source: &'a str,
+    pub(crate) files: u64,
+    pub(crate) size: &'a str,
 }
 
 /// What a ceremony has come to.
@@ -155,14 +228,89 @@ impl Talk {
             fresh,
             older_would_show,
             does_it_fit,
+            step_look,
+            step_claim,
+            step_fetch,
+            step_words,
+            step_connect,
+            step_plan,
+            step_install,
+            step_restore,
+            step_close,
+            at_hub,
+            not_of_code,
+            sheet_stays,
             needs_former,
             have_former,
             former_words,
+            to_be_drilled,
+            drill_swept,
+            own_copy,
+            own_copy_proves,
+            drill_good,
+            drill_not_good,
+            drill_interrupted,
+            words_opened,
+            words_prove,
+            words_do_not_prove,
+            not_newest_code,
+            take_newest,
+            not_newest,
+            ask_about_newest,
+            key_lacking,
+            source_lacking,
+            token_lacking,
+            hold_ceremony,
+            came_back,
+            beside_live,
+            archive_proves,
+            archive_proves_less,
+            archive_does_not_prove,
+            drill_left,
+            drill_reported,
+            drill_not_reported,
+            drill_without_hub,
+            drill_not_to_report,
+            what_to_do,
+            note,
             lost_alive,
             lost_dead,
         } = self;
-        let plain =
-            [looking, to_be_escrowed, warning, one_of_both, working, older_would_show, does_it_fit, have_former];
+        let plain = [
+            looking,
+            to_be_escrowed,
+            warning,
+            one_of_both,
+            working,
+            older_would_show,
+            does_it_fit,
+            have_former,
+            step_look,
+            step_claim,
+            step_fetch,
+            step_connect,
+            step_plan,
+            step_install,
+            step_restore,
+            step_close,
+            sheet_stays,
+            drill_swept,
+            own_copy_proves,
+            drill_good,
+            drill_not_good,
+            drill_interrupted,
+            words_do_not_prove,
+            take_newest,
+            ask_about_newest,
+            hold_ceremony,
+            archive_proves,
+            archive_proves_less,
+            archive_does_not_prove,
+            drill_without_hub,
+            drill_not_to_report,
+            what_to_do,
+            note,
+        ];
         let done = |kit| Protected { box_name: "mill", box_id: "3f2b", keys: 2, number: 7, kit };
         let made = [
             source("pbs", "pbs.example", "0e:ab"),
@@ -188,6 +336,32 @@ impl Talk {
             fresh(&Fresh { made_at: at, code: 2, sequence: 41, place: "x", check_line: "7K3M" }),
             needs_former("ct/101", 1, at),
             former_words(1),
+            step_words("mill", false),
+            step_words("mill", true),
+            at_hub(7),
+            not_of_code(2),
+            to_be_drilled("mill"),
+            own_copy("x"),
+            words_opened(2, at, 1, "x"),
+            words_opened(2, at, 3, "x"),
+            words_prove(2),
+            not_newest_code(1, 2),
+            not_newest(1, 2),
+            key_lacking("0e:ab", "pbs"),
+            source_lacking("pbs"),
+            token_lacking("pbs"),
+            came_back(&CameBack {
+                archive: "root.pxar",
+                snapshot: "ct/101",
+                source: "pbs",
+                files: 12,
+                size: "1.20 MiB",
+            }),
+            beside_live("/srv", 12, 0),
+            beside_live("/srv", 12, 3),
+            drill_left("/x"),
+            drill_reported(at),
+            drill_not_reported("x"),
         ];
         let pages = lost_alive.iter().chain(*lost_dead).filter(|line| !line.is_empty());
         plain.iter().map(|text| (**text).to_owned()).chain(made).chain(pages.map(|line| (*line).to_owned())).collect()

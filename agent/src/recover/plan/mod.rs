@@ -14,6 +14,7 @@ use pbs_driver::{Client, snapshot::SnapshotInfo};
 use tenwords_escrow::{gate::GatedSnapshot, root::Trust};
 use tenwords_protocol::{
     directive::{Directive, Item, Place, Target, Wanted},
+    fingerprint::Fingerprint,
     time::Timestamp,
 };
 
@@ -80,6 +81,12 @@ impl Plan<'_> {
     /// Bytes of all archives that go into folders, as their signed entries say.
     pub(crate) fn bytes(&self) -> u64 {
         self.work.iter().flat_map(|work| &work.archives).fold(0, |sum, piece| piece.bytes.saturating_add(sum))
+    }
+
+    /// The keys under which what is restored was signed.
+    pub(crate) fn keys(&self) -> BTreeSet<Fingerprint> {
+        let archives = self.work.iter().map(|work| work.snapshot.key().fingerprint());
+        archives.chain(self.guests.iter().map(|guest| guest.snapshot.key().fingerprint())).collect()
     }
 
     fn not(

@@ -9,7 +9,10 @@ use std::{
 use pbs_driver::{Access, Client, DriverError, Failure, Folder, restore, snapshot::SnapshotInfo};
 use pbs_format::datastore::SnapshotRef;
 use tenwords_escrow::gate::{GateError, GatedKey, GatedSnapshot};
-use tenwords_protocol::fingerprint::{Fingerprint, ShortFingerprint};
+use tenwords_protocol::{
+    fingerprint::{Fingerprint, ShortFingerprint},
+    time::Timestamp,
+};
 use thiserror::Error;
 
 use crate::{
@@ -23,6 +26,8 @@ pub(crate) struct Keyring<'a> {
     /// Holds the files; they go with it.
     _folder: Folder,
     files: BTreeMap<Fingerprint, PathBuf>,
+    /// These keys prove nothing that is newer.
+    until: BTreeMap<Fingerprint, Timestamp>,
 }
 
 impl<'a> Keyring<'a> {
@@ -36,7 +41,13 @@ impl<'a> Keyring<'a> {
             let path = folder.write(&name, &key.expose_key_file()).or_stop(Code::Preflight, cannot)?;
             files.insert(*fingerprint, path);
         }
-        Ok(Self { keys, _folder: folder, files })
+        Ok(Self { keys, _folder: folder, files, until: BTreeMap::new() })
+    }
+
+    /// The same where these keys prove nothing that was made after `moment`.
+    pub(crate) fn until(mut self, keys: impl Iterator<Item = Fingerprint>, moment: Timestamp) -> Self {
+        self.until.extend(keys.map(|key| (key, moment)));
+        self
     }
 
     pub(crate) fn key_file(&self, fingerprint: Fingerprint) -> Option<&Path> {
@@ -51,6 +62,9 @@ impl<'a> Keyring<'a> {
         info: &SnapshotInfo,
     ) -> Result<GatedSnapshot, Unproven> {
         let claimed = info.fingerprint.ok_or(Unproven::Plain)?;
+        if self.until.get(&claimed).is_some_and(|until| info.snapshot.time() > *until) {
+            return Err(Unproven::TooNew(claimed.shortened()));
+        }
         let key = self.keys.get(&claimed).ok_or(Unproven::KeyMissing(claimed.shortened()))?;
         let key_file = self.key_file(claimed).ok_or(Unproven::KeyMissing(claimed.shortened()))?;
         gate(client, access, &info.snapshot, key, key_file)
@@ -91,6 +105,9 @@ pub(crate) enum Unproven {
     /// It names a key that was not opened.
     #[error("it needs key {0}, which this escrow does not hold")]
     KeyMissing(ShortFingerprint),
+    /// It names a former code's key, and is newer than the code that came after.
+    #[error("it was made after its key {0} had been replaced with its code")]
+    TooNew(ShortFingerprint),
     /// It names no key.
     #[error("it is not encrypted, or unfinished")]
     Plain,

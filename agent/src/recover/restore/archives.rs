@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What came back and what did not. One failure does not stop the others.
-pub(super) fn run(
+pub(crate) fn run(
     client: &Client,
     keyring: &Keyring<'_>,
     plan: &Plan<'_>,

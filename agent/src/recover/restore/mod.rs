@@ -1,6 +1,6 @@
 //! Step 8: restores what the plan has, guests first, and looks at each manifest once more after.
 
-mod archives;
+pub(crate) mod archives;
 mod guests;
 
 use pbs_driver::{Client, pve::Node};

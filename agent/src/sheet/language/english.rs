@@ -39,7 +39,7 @@ pub(super) static SENTENCES: Sentences = Sentences {
             "Go to the screen of that machine yourself. It asks for the ten words.",
             "Type them from this sheet. The first letters of each word are enough.",
             "If a word is refused: the screen helps to find the slip. You can try as often as you like.",
-            "Compare date, code and check line on the screen with this sheet. If they differ, call again.",
+            "Code and check line on the screen must be those of this sheet, its date no earlier. Else call.",
             "Let it run. Your machines come back one by one. It may be interrupted and started again.",
             "Has anybody else seen the words? Then ask for a new code, and a new sheet, afterwards.",
         ],
@@ -56,7 +56,7 @@ pub(super) static SENTENCES: Sentences = Sentences {
             "Bring the kit there, and start as root: tenwords-agent recover --kit FILE",
             "Sit at the screen of that machine yourself. It asks for the ten words.",
             "Type them from this sheet. The first letters of each word are enough; a slip is looked for.",
-            "Compare date, code and check line on the screen with this sheet. If they differ: another kit?",
+            "Code and check line on the screen must be those of this sheet, its date no earlier. Another kit?",
             "Let it run. Your machines come back one by one. It may be interrupted and started again.",
             "Make a new kit afterwards. Has anybody else seen the words? Then draw a new code too.",
         ],
@@ -86,5 +86,9 @@ pub(super) static SENTENCES: Sentences = Sentences {
         "type its token, Enter",
         "",
     ],
-    print_it: |file| format!("The sheet is in {file}. Print it, without the words; then press Enter: "),
+    print_it: |file| {
+        format!(
+            "The sheet is in {file}. Print it, without the words (no printer? any paper will do); then press Enter: "
+        )
+    },
 };

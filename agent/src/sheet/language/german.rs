@@ -40,7 +40,7 @@ pub(super) static SENTENCES: Sentences = Sentences {
             "Gehen Sie selbst an den Bildschirm dieser Maschine. Er fragt nach den zehn Wörtern.",
             "Tippen Sie sie von diesem Blatt ab. Die ersten Buchstaben jedes Wortes genügen.",
             "Passt ein Wort nicht: Der Bildschirm hilft suchen. Sie dürfen es beliebig oft versuchen.",
-            "Vergleichen Sie Datum, Code und Prüfzeile mit diesem Blatt. Sind sie anders: noch einmal anrufen.",
+            "Am Bildschirm müssen Code und Prüfzeile wie hier sein, das Datum nicht älter. Sonst: anrufen.",
             "Lassen Sie es laufen. Ihre Maschinen kommen nacheinander zurück; nach einem Abbruch neu starten.",
             "Hat jemand die Wörter gesehen? Dann lassen Sie sich danach einen neuen Code geben.",
         ],
@@ -58,7 +58,7 @@ pub(super) static SENTENCES: Sentences = Sentences {
             "Das Kit kommt dorthin; dann als root starten: tenwords-agent recover --kit FILE",
             "Setzen Sie sich selbst an den Bildschirm dieser Maschine. Er fragt nach den zehn Wörtern.",
             "Tippen Sie sie von diesem Blatt ab. Die ersten Buchstaben genügen; ein Versehen wird gesucht.",
-            "Vergleichen Sie Datum, Code und Prüfzeile mit diesem Blatt. Sind sie anders: das falsche Kit?",
+            "Am Bildschirm müssen Code und Prüfzeile wie hier sein, das Datum nicht älter. Sonst: falsches Kit?",
             "Lassen Sie es laufen. Ihre Maschinen kommen nacheinander zurück; nach einem Abbruch neu starten.",
             "Machen Sie danach ein neues Kit. Hat jemand die Wörter gesehen? Dann auch einen neuen Code.",
         ],
@@ -88,5 +88,9 @@ pub(super) static SENTENCES: Sentences = Sentences {
         "ihr Token tippen, Enter",
         "",
     ],
-    print_it: |file| format!("Das Blatt liegt in {file}. Bitte drucken Sie es aus, ohne die Wörter; dann Enter: "),
+    print_it: |file| {
+        format!(
+            "Das Blatt liegt in {file}. Bitte drucken Sie es aus, ohne die Wörter (kein Drucker? Jedes Papier genügt); dann Enter: "
+        )
+    },
 };

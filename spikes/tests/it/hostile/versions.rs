@@ -301,7 +301,7 @@ fn an_older_version_served_as_the_newest_is_for_the_customer_to_see() -> Result<
     terminal.expect("The ten words: ", super::LONG)?;
     terminal.await_silence(super::LONG)?;
     terminal.type_line(&scene.words)?;
-    let shown = terminal.expect("Does this fit? [y/N] ", super::LONG)?;
+    let shown = terminal.expect("Does this fit? [y/n] ", super::LONG)?;
     let date = tenwords_escrow::select::date(older.header.facts().made_at);
     ensure!(shown.contains(&format!("Opened: escrow of {date}, code 1, sequence 1, ")), "{}", *shown);
     terminal.type_line("n")?;
