@@ -20,7 +20,7 @@ use tenwords_protocol::{
     directive::Directive,
     id::BoxId,
     part::PartName,
-    version::{Kind, StoredHeader},
+    version::{Kind, PartEntry, StoredHeader},
 };
 
 use crate::{
@@ -316,13 +316,18 @@ impl<'a> Candidates<'a> {
     }
 }
 
-/// Each kit by itself, the newest of all boxes first; the same root once.
+/// Each kit by itself, the newest of all boxes first; the same parts once. (The same root may lie beside
+/// another key part, which is refused then, and must not stand in the genuine one's place.)
 fn one_by_one(kits: &Kits, named: Option<NonZeroU64>) -> Vec<OfBox> {
     let mut versions: Vec<StoredHeader> = kits.boxes().into_iter().flat_map(|id| kits.versions(id)).collect();
     versions.sort_by_key(|stored| std::cmp::Reverse(stored.number));
-    let mut seen = BTreeSet::new();
+    let mut seen: Vec<Vec<PartEntry>> = Vec::new();
     versions.retain(|stored| named.is_none_or(|number| stored.number == number));
-    versions.retain(|stored| seen.insert(stored.header.facts().root_sha256.to_string()));
+    versions.retain(|stored| {
+        let is_new = seen.iter().all(|parts| parts != stored.header.parts());
+        seen.extend(is_new.then(|| stored.header.parts().to_vec()));
+        is_new
+    });
     let alone = |stored: StoredHeader| {
         let versions = vec![stored];
         let selection = Selection::choose(&versions, None).ok()?;

@@ -47,7 +47,7 @@ struct Screen {
 }
 
 impl Terminal {
-    /// Starts `program` on a terminal of 40 lines and 120 columns, with exactly this environment.
+    /// Starts `program` on a terminal of 40 lines and 400 columns, on which sentences are not broken, with exactly this environment.
     ///
     /// # Errors
     /// What the system said.
@@ -58,7 +58,7 @@ impl Terminal {
         folder: &Path,
     ) -> Result<Self> {
         let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let size = PtySize { rows: 40, cols: 120, pixel_width: 0, pixel_height: 0 };
+        let size = PtySize { rows: 40, cols: 400, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).map_err(|error| anyhow!("opening a terminal: {error}"))?;
         let mut command = CommandBuilder::new(program);
         command.env_clear();

@@ -17,7 +17,7 @@ const LONG: Duration = Duration::from_secs(120);
 fn begun(machine: &Machine, sheet: &str) -> Result<(Terminal, Zeroizing<String>)> {
     let mut terminal =
         machine.at_terminal(&["escrow", "create", "--new-code", "--sheet", sheet, "--language", "en"])?;
-    terminal.expect("Print it, without the words; then press Enter: ", LONG)?;
+    terminal.expect("then press Enter: ", LONG)?;
     ensure!(fs::metadata(sheet)?.len() > 1000, "it asks to print what is not there");
     terminal.type_line("")?;
     let screen = terminal.expect("Press Enter when they are written down", LONG)?;

@@ -220,4 +220,74 @@ fn of_several_boxes_the_words_open_their_own() -> Result<()> {
     Ok(())
 }
 
+/// Somebody who may write to the datastore puts more beside the second holder: nothing of it ends the
+/// recovery, and nothing of it is believed.
+#[test]
+fn what_somebody_plants_beside_the_second_holder_ends_nothing_and_is_not_believed() -> Result<()> {
+    let scene = protected()?;
+    let first = scene.world.write("first.kit", &fs::read(scene.box_1.state().join("escrow.bundle"))?)?;
+    let (code, shown) =
+        scene.box_1.conversation(&["escrow", "create", "--keep-code"], &[("The ten words: ", &scene.words)])?;
+    ensure!(code == 0, "a second ceremony under the same code: {code}:\n{}", *shown);
+    let genuine = Bundle::parse(&fs::read(scene.box_1.state().join("escrow.bundle"))?)?;
+    let id = genuine.header().facts().box_id.to_string();
+    let plant = |name: &str, group_id: &str, text: &[u8], time: u64| -> Result<()> {
+        let file = scene.world.write(name, text)?.display().to_string();
+        let group = format!("tenwords-{group_id}");
+        let time = time.to_string();
+        let spec = format!("kit.conf:{file}");
+        let arguments = ["backup", &spec, "--backup-type", "host", "--backup-id", &group, "--backup-time", &time];
+        scene.server.run(&[arguments.as_slice(), &["--crypt-mode", "none"]].concat())?.with_code(0)?;
+        Ok(())
+    };
+    let to_come = 4_000_000_000;
+    // The older kit once more, as the newest by its time.
+    plant("replayed", &id, &fs::read(&first)?, to_come)?;
+    // The genuine one in the group of a box that sorts before all others, and garbage in its own.
+    plant("moved", "00000000-0000-4000-8000-000000000000", &genuine.to_text()?, to_come)?;
+    plant("garbage", &id, b"nothing of the kind", to_come + 1)?;
+    // One key part changed, under a header that fits it, as the newest of all.
+    let mut parts = genuine.parts().clone();
+    let name = key_part(&parts)?;
+    let part = parts.get_mut(&name).context("a key part")?;
+    let at = String::from_utf8_lossy(part).find("\"data\":\"").context("data")? + 20;
+    part[at] = if part[at] == b'A' { b'B' } else { b'A' };
+    let changed = Bundle::new(genuine.header().facts().clone(), parts)?;
+    plant("changed", &id, &changed.to_text()?, to_come + 2)?;
+
+    let disk = scene.server.folder.as_ref().context("a folder")?.display().to_string();
+    let recovery = recovers(&scene, &scene.fresh("rescue")?, &["--datastore", &disk])?;
+    ensure!(recovery.shown.contains("sequence 2"), "the newer one is believed:\n{}", *recovery.shown);
+    // A ceremony finds what it has stored, although others are there with a time to come.
+    let (code, shown) =
+        scene.box_1.conversation(&["escrow", "create", "--keep-code"], &[("The ten words: ", &scene.words)])?;
+    ensure!(code == 0 && !shown.contains("is no second holder"), "{code}:\n{}", *shown);
+    Ok(())
+}
+
+#[test]
+fn a_machine_that_is_another_box_keeps_its_state() -> Result<()> {
+    let scene = protected()?;
+    let kit = kit_of(&scene)?;
+    let file = fs::read(scene.box_1.key_file())?;
+    let (_, ticket) = scene.hub.add_box("mill")?;
+    let mill = Machine::new(&scene.world, "mill", &scene.server.client)?.with_source(&scene.server, &file)?;
+    mill.enroll(&ticket)?;
+    mill.ceremony(as_shown)?;
+    let state = |name: &str| fs::read(mill.state().join(name));
+    let before = [state("escrow.json")?, state("escrow.bundle")?, state("box.key")?, state("operators.json")?];
+    let refused = mill.recover_without_hub(&["--kit", &kit], &[&scene.words])?;
+    ensure!(refused.code == 10 && refused.shown.contains("this machine is box mill"), "{}", *refused.shown);
+    // To practise is allowed anywhere, and changes nothing.
+    let into = scene.world.folder().join("practice").display().to_string();
+    let practised = mill.recover_without_hub(&["--kit", &kit, "--rehearsal", "--into", &into], &[&scene.words])?;
+    ensure!(practised.code == 0 && practised.shown.contains("Rehearsed: "), "{}", *practised.shown);
+    let after = [state("escrow.json")?, state("escrow.bundle")?, state("box.key")?, state("operators.json")?];
+    ensure!(before == after && mill.is_protected()?, "the mill's state has changed");
+    // With a ticket it is the operator who says so.
+    let flag = scene.box_1.agent(&["recover", "--ticket", "x", "--rehearsal"], "")?;
+    ensure!(flag.code == Some(2), "the flag would have been ignored");
+    Ok(())
+}
+
 const LONG: std::time::Duration = std::time::Duration::from_secs(300);
