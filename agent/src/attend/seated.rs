@@ -3,12 +3,12 @@
 
 use std::process::ExitCode;
 
-use tenwords_protocol::{ticket::Ticket, time::Timestamp};
+use tenwords_protocol::ticket::Ticket;
 
 use crate::{
     ceremony,
     cli::{Cli, Command, Escrow},
-    console::language::{self, Date, Sentences},
+    console::language::{self, Sentences},
     drill,
     exit::{Code, Outcome, Stop},
     language::Language,
@@ -16,6 +16,7 @@ use crate::{
     lost_words, recover,
     seat::{Remote, Seat},
     settings::Configuration,
+    sheet,
     status::{self, Status},
 };
 
@@ -58,7 +59,7 @@ pub(crate) fn run(cli: &Cli, protected: Outcome<()>) -> ExitCode {
 fn serve(cli: &Cli, configuration: &Configuration, sentences: &Sentences, seat: &mut Remote) -> Outcome<Said> {
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
     match &cli.command {
-        Command::Status => Ok(standing(&status::look(configuration)?, sentences)),
+        Command::Status => Ok(standing(&status::look(configuration)?, sentences, seat.language())),
         Command::Escrow(Escrow::Create(args)) => {
             let _lock = StateLock::take(configuration)?;
             let made = ceremony::run(configuration, args, seat)?;
@@ -94,11 +95,11 @@ fn serve(cli: &Cli, configuration: &Configuration, sentences: &Sentences, seat: 
 }
 
 /// How the box stands, in plain words.
-fn standing(status: &Status, sentences: &Sentences) -> Said {
+fn standing(status: &Status, sentences: &Sentences, language: Language) -> Said {
     let lines = status.lines();
     match &status.escrow {
         Some(escrow) if status.protected() => {
-            let day = (sentences.date)(date(escrow.made_at));
+            let day = sheet::day(escrow.made_at, language);
             let plain = vec![(sentences.protected)(escrow.code_number, &day), (sentences.compare)(&escrow.check_line)];
             Said { code: ExitCode::SUCCESS, plain, lines }
         }
@@ -157,14 +158,6 @@ fn call(configuration: &Configuration, sentences: &Sentences) -> String {
     (sentences.call)(operator.name.as_deref(), operator.phone.as_deref())
 }
 
-fn date(time: Timestamp) -> Date {
-    // 2026-03-03T12:00:00Z
-    let text = time.to_string();
-    let mut fields = text.split(['-', 'T']).map_while(|field| field.parse::<u32>().ok());
-    let mut next = || fields.next().unwrap_or_default();
-    Date { year: next(), month: next() as usize, day: next() }
-}
-
 /// The code as a number, which its type does not tell.
 fn number(code: ExitCode) -> u8 {
     (0..=u8::MAX).find(|number| ExitCode::from(*number) == code).unwrap_or(Code::Internal as u8)
@@ -175,12 +168,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_exit_code_and_a_date_are_what_they_were() {
+    fn an_exit_code_is_what_it_was() {
         for code in [Code::Unprotected, Code::PartlyRestored, Code::Interrupted] {
             assert_eq!(number(code.into()), code as u8);
         }
-        let time = "2026-03-09T23:59:59Z".parse::<Timestamp>().ok().map(date);
-        assert_eq!(time, Some(Date { year: 2026, month: 3, day: 9 }));
     }
 
     #[test]

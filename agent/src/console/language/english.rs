@@ -1,21 +1,6 @@
 //! English.
 
-use super::{Date, Sentences};
-
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
+use super::Sentences;
 
 pub(super) static SENTENCES: Sentences = Sentences {
     title: "The console of this box",
@@ -73,7 +58,6 @@ pub(super) static SENTENCES: Sentences = Sentences {
         (Some(one), None) | (None, Some(one)) => format!("Whoever helps you: {one}."),
         (None, None) => "Please call whoever looks after this box; the number stands on your sheet.".to_owned(),
     },
-    date: |Date { year, month, day }| format!("{day} {} {year}", MONTHS[month.saturating_sub(1) % 12]),
     protected: |code, date| format!("This box is protected: the ten words of code {code} ({date}) bring it back."),
     compare: |line| format!("The check line on their sheet is {line}."),
     not_protected: "This box is NOT protected.",

@@ -1,21 +1,6 @@
 //! German, as one speaks to a customer: Sie.
 
-use super::{Date, Sentences};
-
-const MONTHS: [&str; 12] = [
-    "Januar",
-    "Februar",
-    "März",
-    "April",
-    "Mai",
-    "Juni",
-    "Juli",
-    "August",
-    "September",
-    "Oktober",
-    "November",
-    "Dezember",
-];
+use super::Sentences;
 
 pub(super) static SENTENCES: Sentences = Sentences {
     title: "Die Konsole dieser Box",
@@ -76,7 +61,6 @@ pub(super) static SENTENCES: Sentences = Sentences {
         (Some(one), None) | (None, Some(one)) => format!("Wer Ihnen hilft: {one}."),
         (None, None) => "Bitte rufen Sie an, wer diese Box betreut; die Nummer steht auf Ihrem Blatt.".to_owned(),
     },
-    date: |Date { year, month, day }| format!("{day}. {} {year}", MONTHS[month.saturating_sub(1) % 12]),
     protected: |code, date| {
         format!("Diese Box ist geschützt: Die zehn Wörter von Code {code} ({date}) bringen sie zurück.")
     },
