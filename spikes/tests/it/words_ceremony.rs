@@ -54,6 +54,13 @@ fn the_words_are_shown_once_and_one_that_was_typed_wrong_is_typed_again_alone() 
         customer.types(format!("{}\r", list[2]))?;
         ensure!(customer.ends()? == 0, "the ceremony did not end well");
         let left = customer.keeps_none_drawn(&format!("{words} {other}"))?;
+        // What was to be escrowed stood there before: the source with its server and key, and each file.
+        let key = scene.key.fingerprint().short().to_string();
+        let flat = left.split_whitespace().collect::<Vec<_>>().join(" ");
+        for item in [if is_german { "Quelle pbs" } else { "source pbs" }, &key, "/etc/hosts", "agent.toml"] {
+            // A terminal without a second screen was wiped of it.
+            ensure!(!kind.alternate || flat.contains(item), "{item} is not named before:\n{left}");
+        }
         ensure!(left.contains(if is_german { "Geschützt: " } else { "Protected: " }), "{left}");
     }
     ensure!(scene.box_1.is_protected()?);
