@@ -1,8 +1,8 @@
 //! Recordings of what a customer sees and types at a terminal of 80 columns and 24 lines.
 //!
-//! Each is made from a world of its own ([`set`]) that is thrown away: the words in it protect
+//! Each is made from a world of its own (`set`) that is thrown away: the words in it protect
 //! nothing. What the agent sends is taken as it comes; the pauses are computed from what a person
-//! would take ([`hand`]), so that nobody waits for them while it is made. [`ALL`] is the list: one
+//! would take (`hand`), so that nobody waits for them while it is made. [`ALL`] is the list: one
 //! more recording is one more function and one more line there.
 
 pub mod cast;
