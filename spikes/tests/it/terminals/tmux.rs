@@ -67,12 +67,19 @@ impl Tmux {
     fn ends(&self) -> Result<String> {
         let until = Instant::now() + SOON;
         loop {
-            let ended = self.says(&["display-message", "-p", "-t", "it", "#{pane_dead} #{pane_dead_status}"])?;
-            if ended.trim() == "1 0" {
+            let ended = self.says(&[
+                "display-message",
+                "-p",
+                "-t",
+                "it",
+                "#{pane_dead} #{pane_dead_status}#{pane_dead_signal}",
+            ])?;
+            // Where tmux was not told of the child's end, it has neither status nor signal for good; what the pane
+            // shows is looked at by whoever waits.
+            if matches!(ended.trim(), "1 0" | "1") {
                 return self.says(&["capture-pane", "-p", "-J", "-t", "it", "-S", "-"]);
             }
-            // For a moment it is dead and has no status yet.
-            ensure!(!ended.starts_with('1') || ended.trim() == "1", "it ended with {ended}");
+            ensure!(!ended.starts_with('1'), "it ended with {ended}");
             ensure!(Instant::now() < until, "it does not end: {ended}");
             // Nothing of tmux's that could be waited for tells it in every version.
             thread::sleep(Duration::from_millis(20));
