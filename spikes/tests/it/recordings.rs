@@ -29,7 +29,7 @@ fn recordings_play_to_their_last_screen_and_end_without_a_word() -> Result<()> {
         let mut leaking = Take { cast: read, words: take.words };
         leaking.ends_without_words()?;
         if let Some(event) = leaking.cast.events.last_mut() {
-            event.text.push_str(&format!(" {}", leaking.words));
+            event.text.push_str(&format!(" {}", leaking.words.as_str()));
         }
         ensure!(leaking.ends_without_words().is_err(), "a word that is left is not found");
     }
