@@ -1,37 +1,75 @@
 //! The one door for durable writes: a file is either as it was or whole and on the disk.
 //!
-//! Every write has a name, so that a harness can find and count the steps (`TENWORDS_LOG=trace`).
+//! Every write has a name, and says when it begins and when it is on the disk, so that a harness can
+//! find and count the steps (`TENWORDS_LOG=trace`).
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write as _},
+    io::{self, Seek as _, SeekFrom, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
 
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use tempfile::NamedTempFile;
 
 /// Makes `path` hold `bytes` with `mode`: temporary file beside it, fsync, rename, fsync of the
 /// folder. What stood there before is replaced.
 pub(crate) fn replace(step: &str, path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
     beside(step, path, mode, bytes)?.persist(path).map_err(|error| error.error)?;
-    File::open(folder_of(path)?)?.sync_all()
+    File::open(folder_of(path)?)?.sync_all()?;
+    done(step, path);
+    Ok(())
 }
 
 /// Makes `path` hold `bytes` with `mode`, if nothing is there; never replaces.
 pub(crate) fn create(step: &str, path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
     beside(step, path, mode, bytes)?.persist_noclobber(path).map_err(|error| error.error)?;
-    File::open(folder_of(path)?)?.sync_all()
+    File::open(folder_of(path)?)?.sync_all()?;
+    done(step, path);
+    Ok(())
+}
+
+/// Adds `bytes` to the end of a file of `length` bytes. What cannot be written whole is taken back, so
+/// that a full disk leaves it as it was.
+pub(crate) fn append(step: &str, path: &Path, mut file: &File, length: u64, bytes: &[u8]) -> io::Result<()> {
+    begins(step, path);
+    let written =
+        file.seek(SeekFrom::Start(length)).and_then(|_| file.write_all(bytes)).and_then(|()| file.sync_data());
+    if let Err(error) = written {
+        file.set_len(length)?;
+        file.sync_data()?;
+        return Err(error);
+    }
+    done(step, path);
+    Ok(())
+}
+
+/// Moves what lies at `from` to `to`, where nothing may be: never replaces. Both are in one file system.
+pub(crate) fn place(step: &str, from: &Path, to: &Path) -> io::Result<()> {
+    begins(step, to);
+    renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE)?;
+    File::open(folder_of(to)?)?.sync_all()?;
+    done(step, to);
+    Ok(())
 }
 
 /// The whole file, on the disk, under a temporary name in the folder where it belongs.
 fn beside(step: &str, path: &Path, mode: u32, bytes: &[u8]) -> io::Result<NamedTempFile> {
-    tracing::trace!(step, path = %path.display(), "durable write");
+    begins(step, path);
     let mut temporary = tempfile::Builder::new().prefix(".tenwords-").tempfile_in(folder_of(path)?)?;
     temporary.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
     temporary.write_all(bytes)?;
     temporary.as_file().sync_all()?;
     Ok(temporary)
+}
+
+fn begins(step: &str, path: &Path) {
+    tracing::trace!(step, path = %path.display(), "durable write");
+}
+
+fn done(step: &str, path: &Path) {
+    tracing::trace!(step, path = %path.display(), "on the disk");
 }
 
 /// A folder of this mode, made with its parents if missing.
@@ -72,6 +110,35 @@ mod tests {
         assert_eq!(fs::read(&path)?, b"three");
         assert_eq!(fs::metadata(&path)?.permissions().mode() & 0o777, 0o640);
         assert_eq!(fs::read_dir(folder.path())?.count(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_placed_never_replaces() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        fs::create_dir(&from)?;
+        place("test", &from, &to)?;
+        assert!(to.is_dir() && !from.exists());
+        // Not even an empty folder, which a plain rename would take away.
+        fs::create_dir(&from)?;
+        assert_eq!(place("test", &from, &to).map_err(|e| e.kind()), Err(io::ErrorKind::AlreadyExists));
+        assert!(from.is_dir());
+        Ok(())
+    }
+
+    #[test]
+    fn what_cannot_be_added_whole_is_taken_back() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("file");
+        fs::write(&path, "one\ntorn")?;
+        let file = OpenOptions::new().write(true).open(&path)?;
+        append("test", &path, &file, 4, b"two\n")?;
+        assert_eq!(fs::read(&path)?, b"one\ntwo\n");
+        // A descriptor that cannot be written to: as a full disk, something fails.
+        let file = OpenOptions::new().read(true).open(&path)?;
+        assert!(append("test", &path, &file, 8, b"three\n").is_err());
+        assert_eq!(fs::read(&path)?, b"one\ntwo\n");
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
 //! Ids: lower-case version 4 UUIDs. A box id is made by the operator's command line, a node id by
-//! the hub, a code id by the agent.
+//! the hub, a code id and a recovery id by the agent.
 
 use std::{fmt, str::FromStr};
 
@@ -73,6 +73,10 @@ id! {
 id! {
     /// One recovery code's public id, unrelated to its words.
     CodeId
+}
+id! {
+    /// One recovery: what it makes carries it as its mark until it is whole.
+    RecoveryId
 }
 
 fn parse(text: &str) -> Result<Uuid, IdError> {

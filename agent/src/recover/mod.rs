@@ -6,8 +6,10 @@
 
 mod claim;
 pub(crate) mod connect;
+mod course;
 mod former;
 mod install;
+mod journal;
 mod origin;
 pub(crate) mod plan;
 pub(crate) mod preflight;

@@ -1,8 +1,14 @@
 //! What a recovery has done, for people and for machines.
 
-use std::{path::PathBuf, process::ExitCode, time::Instant};
+use std::{
+    fmt,
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
-use serde::Serialize;
+use pbs_driver::pve::guest_config::Kind;
+use serde::{Deserialize, Serialize};
 use tenwords_protocol::v1::V1;
 
 use crate::{
@@ -54,37 +60,48 @@ pub(crate) struct Escrow {
     pub(crate) opened_by_client: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Restored {
     pub(crate) source: String,
     pub(crate) snapshot: String,
     pub(crate) archive: String,
     pub(crate) target: PathBuf,
     pub(crate) bytes: u64,
-    pub(crate) milliseconds: u128,
+    pub(crate) milliseconds: u64,
     /// What the client said while it restored: what it could not set, above all.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) said: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct RestoredGuest {
     pub(crate) source: String,
     pub(crate) snapshot: String,
-    /// `ct` or `vm`.
-    pub(crate) kind: &'static str,
+    pub(crate) kind: GuestKind,
     pub(crate) vmid: u32,
     /// Where its volumes are; absent if its own configuration says so.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) storage: Option<String>,
     /// Its configuration on this node.
     pub(crate) config: PathBuf,
     /// Of its archives, as signed.
     pub(crate) bytes: u64,
-    pub(crate) milliseconds: u128,
+    pub(crate) milliseconds: u64,
     /// What PVE's programs said while they restored.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) said: Vec<String>,
+}
+
+/// A guest, as PBS names its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum GuestKind {
+    /// A container.
+    Ct,
+    /// A virtual machine.
+    Vm,
 }
 
 #[derive(Debug, Serialize)]
@@ -137,6 +154,37 @@ impl Stopwatch {
     pub(crate) fn into_phases(self) -> Vec<Phase> {
         self.phases
     }
+}
+
+impl GuestKind {
+    pub(crate) fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Container => Self::Ct,
+            Kind::Machine => Self::Vm,
+        }
+    }
+
+    /// PVE's own.
+    pub(crate) fn kind(self) -> Kind {
+        match self {
+            Self::Ct => Kind::Container,
+            Self::Vm => Kind::Machine,
+        }
+    }
+}
+
+impl fmt::Display for GuestKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ct => "ct",
+            Self::Vm => "vm",
+        })
+    }
+}
+
+/// A time as the report has it.
+pub(crate) fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Report {

@@ -9,7 +9,7 @@ use crate::{
     durable, interrupt,
     recover::{
         plan::{Keyring, Piece, Plan, Work, chain},
-        report::{Missing, Restored},
+        report::{Missing, Restored, milliseconds},
     },
     seat::{Moment, Seat},
 };
@@ -141,7 +141,7 @@ fn one(
         archive: name.clone(),
         target: target.clone(),
         bytes,
-        milliseconds: began.elapsed().as_millis(),
+        milliseconds: milliseconds(began.elapsed()),
         said: output.said,
     };
     Ok((restored, before))

@@ -24,7 +24,7 @@ use crate::{
     recover::{
         install::Installed,
         plan::{GuestWork, Keyring, chain},
-        report::{Missing, RestoredGuest},
+        report::{GuestKind, Missing, RestoredGuest, milliseconds},
     },
     seat::{Moment, Seat},
     show::harmless,
@@ -106,15 +106,12 @@ impl Workshop<'_> {
         Ok(RestoredGuest {
             source: work.source.id.to_string(),
             snapshot: work.snapshot.snapshot().to_string(),
-            kind: match work.kind {
-                Kind::Container => "ct",
-                Kind::Machine => "vm",
-            },
+            kind: GuestKind::of(work.kind),
             vmid: work.vmid,
             storage: work.storage.as_ref().map(ToString::to_string),
             config: output.config,
             bytes: work.bytes(),
-            milliseconds: began.elapsed().as_millis(),
+            milliseconds: milliseconds(began.elapsed()),
             said: output.said,
         })
     }
