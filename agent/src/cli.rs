@@ -1,6 +1,6 @@
 //! The command line, as a person reads it.
 
-use std::path::PathBuf;
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use tenwords_protocol::{
@@ -238,9 +238,34 @@ pub(crate) struct Recover {
     /// Restore archives into this folder, which must be missing or empty [default: recovered, in the state folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) into: Option<PathBuf>,
+    /// Restore so many guests and archives at once: more is faster while neither the backup server, the
+    /// line to it nor this machine's disks are at their limit; 1 goes strictly by the plan's order. At most
+    /// as many as this machine has cores
+    #[arg(long, value_name = "N", default_value_t = parallel::usual(), value_parser = parallel::parse)]
+    pub(crate) parallel: NonZeroUsize,
     /// Take the escrow's date as fitting without asking
     #[arg(long)]
     pub(crate) yes: bool,
+}
+
+/// How many things are restored at once.
+mod parallel {
+    use std::{num::NonZeroUsize, thread};
+
+    /// Two: one alone rarely fills the line, and more are for somebody to decide.
+    pub(super) fn usual() -> NonZeroUsize {
+        NonZeroUsize::MIN.saturating_add(1).min(cores())
+    }
+
+    pub(super) fn parse(text: &str) -> Result<NonZeroUsize, String> {
+        let most = cores();
+        let count = text.parse().ok().filter(|count| *count <= most);
+        count.ok_or_else(|| format!("a number from 1 to {most}, as many as this machine has cores"))
+    }
+
+    fn cores() -> NonZeroUsize {
+        thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+    }
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,6 @@
 //! Text from elsewhere, made harmless before a person sees it.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 /// Without control and bidirectional characters, and at most `limit` characters long.
 pub(crate) fn harmless(text: &str, limit: usize) -> String {
@@ -48,6 +48,12 @@ pub(crate) fn size(bytes: u64) -> String {
         unit += 1;
     }
     format!("{value:.2} {}", UNITS[unit])
+}
+
+/// A time as a clock shows it, 1:02:03; the same in every language.
+pub(crate) fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
+    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 /// How many columns a text takes: from Hangul Jamo on a character may take two.

@@ -8,6 +8,7 @@ use std::{
         unix::net::{SocketAddr, UnixStream},
     },
     path::Path,
+    time::Duration,
 };
 
 use nix::{
@@ -24,7 +25,9 @@ use tenwords_protocol::v1::V1;
 use super::{
     is_given_up,
     language::Sentences,
-    message::{self, Answer, Answered, Ended, HandOver, Kind, Message, MessageError, Op, Progress, Request, Text},
+    message::{
+        self, Answer, Answered, Ended, HandOver, Kind, Message, MessageError, Op, Progress, Request, Running, Text,
+    },
     paper,
 };
 use crate::{
@@ -32,7 +35,7 @@ use crate::{
     interrupt,
     language::Language,
     seat::Waiting,
-    show::{harmless, size},
+    show::{clock, harmless, size},
     terminal::{Hushed, Terminal},
     words,
 };
@@ -206,15 +209,12 @@ impl<'a> Flow<'a> {
     }
 
     fn progress(&mut self, message: &Message) -> Outcome<Result<(), MessageError>> {
-        let Progress { name, step, bytes, of } = match message.text(Kind::Progress) {
+        let progress = match message.text(Kind::Progress) {
             Ok(progress) => progress,
             Err(error) => return Ok(Err(error)),
         };
-        let step = step.map(|step| format!(": {step}")).unwrap_or_default();
-        // The numbers are what counts, where the line is short.
-        let line = format!("  {} / {}  {}", size(bytes.min(of)), size(of), harmless(&format!("{name}{step}"), 200));
         self.in_place = true;
-        self.terminal.say_in_place(&line).map(Ok)
+        self.terminal.say_in_place(&in_one_line(&progress)).map(Ok)
     }
 
     /// The line that is written over is empty then.
@@ -240,6 +240,24 @@ impl<'a> Flow<'a> {
         self.line_is_free()?;
         Ok(vec![String::new(), sentence.to_owned()])
     }
+}
+
+/// Without a word, and so in every language. The numbers of the whole come first: they are what counts,
+/// where the line is short.
+fn in_one_line(progress: &Progress) -> String {
+    let Progress { back, missing, count, bytes, of, seconds_left, running, more } = progress;
+    let left = seconds_left.map(|seconds| format!("  -{}", clock(Duration::from_secs(seconds)))).unwrap_or_default();
+    let missing = if *missing == 0 { String::new() } else { format!(" (!{missing})") };
+    let mut line = format!("  {} / {}{left}  {back} / {count}{missing}", size(*bytes.min(of)), size(*of));
+    for Running { name, step, bytes, of } in running {
+        let step = step.as_ref().map(|step| format!(": {step}")).unwrap_or_default();
+        let name = harmless(&format!("{name}{step}"), 60);
+        line.push_str(&format!("  | {name} {} / {}", size(*bytes.min(of)), size(*of)));
+    }
+    if *more > 0 {
+        line.push_str(&format!("  | +{more}"));
+    }
+    line
 }
 
 enum Unconnected {

@@ -21,12 +21,15 @@ use tenwords_protocol::{
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::language::Language;
+use crate::{language::Language, seat::Overview};
 
 const HEAD: usize = 17;
 const MAX_TEXT: usize = 64 << 10;
 const MAX_SECRET: usize = 1 << 10;
 const MAX_BLOB: usize = 1 << 20;
+/// Things that are named in one line of progress.
+const RUNNING: usize = 4;
+const NAME: usize = 400;
 /// How many blobs a frame has.
 pub(crate) const BLOBS: usize = 2;
 
@@ -117,14 +120,56 @@ pub(crate) struct HandOver {
     pub(crate) number: u64,
 }
 
+/// How far everything is, and some of what runs.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Progress {
+    pub(crate) back: usize,
+    pub(crate) missing: usize,
+    pub(crate) count: usize,
+    pub(crate) bytes: u64,
+    pub(crate) of: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) seconds_left: Option<u64>,
+    pub(crate) running: Vec<Running>,
+    /// How many run beside these.
+    pub(crate) more: usize,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Running {
     pub(crate) name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) step: Option<String>,
     pub(crate) bytes: u64,
     pub(crate) of: u64,
+}
+
+impl Progress {
+    pub(crate) fn of(overview: &Overview) -> Self {
+        let running = overview.running.iter().take(RUNNING).map(|moment| Running {
+            name: cut(&moment.name),
+            step: moment.step.as_deref().map(cut),
+            bytes: moment.bytes,
+            of: moment.of,
+        });
+        Self {
+            back: overview.back,
+            missing: overview.missing,
+            count: overview.count,
+            bytes: overview.bytes,
+            of: overview.of,
+            seconds_left: overview.left.map(|left| left.as_secs()),
+            running: running.collect(),
+            more: overview.running.len().saturating_sub(RUNNING),
+        }
+    }
+}
+
+/// As many bytes of a name as a line has room for.
+fn cut(name: &str) -> String {
+    name[..name.floor_char_boundary(NAME)].to_owned()
 }
 
 /// How it ended.

@@ -26,7 +26,7 @@ use crate::{
         plan::{Ground, Keyring, Piece, Plan, Planner, Work},
         preflight,
         report::Missing,
-        restore::archives,
+        restore,
     },
     seat::Seat as _,
     settings::Configuration,
@@ -103,7 +103,7 @@ pub(super) fn bring(
 
     let began = Instant::now();
     let plan = Plan { work: vec![with_target(work, &into)], ..Plan::default() };
-    let (restored, missing) = archives::run(client, &keyring, &plan, seat);
+    let (restored, missing) = restore::archives(client, &keyring, &plan, seat);
     seat.lap("restore");
     interrupt::check()?;
     let Some(restored) = restored.into_iter().next() else {

@@ -9,7 +9,7 @@ use crate::{
     exit::Outcome,
     language::Language,
     recover::report::Phase,
-    seat::{Moment, Seat},
+    seat::{Overview, Seat, Turn},
 };
 
 /// What is told of the time that somebody took to answer.
@@ -84,8 +84,12 @@ impl Seat for Timed<'_> {
         self.asking(|seat| seat.hand_over(box_name, number, code))
     }
 
-    fn progress(&mut self, moment: &Moment<'_>) {
-        self.seat.progress(moment);
+    fn turn(&mut self, turn: &Turn) {
+        self.seat.turn(turn);
+    }
+
+    fn progress(&mut self, overview: &Overview) {
+        self.seat.progress(overview);
     }
 
     fn progress_ends(&mut self) {

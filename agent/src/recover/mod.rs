@@ -232,7 +232,7 @@ pub(crate) fn run(
     watch.lap("install");
 
     seat.say(talk.step_restore);
-    let done = restore::run(&client, &keyring, node.as_ref(), &installed, &plan, seat);
+    let done = restore::run(&client, &keyring, node.as_ref(), &installed, &plan, args.parallel, seat);
     missing.extend(plan.missing);
     missing.extend(done.missing);
     notes.extend(plan.notes);

@@ -5,7 +5,7 @@ use std::io;
 use tenwords_escrow::{code::RecoveryCode, door::AgePart};
 use zeroize::Zeroizing;
 
-use super::{Moment, Seat, progress::Progress};
+use super::{Overview, Seat, Turn, progress::Progress};
 use crate::{
     exit::Outcome,
     language::{Charset, Language},
@@ -31,14 +31,14 @@ enum Talk {
 impl Local {
     /// A customer who sits at the terminal, and reads everything there.
     pub(crate) fn at_terminal() -> Self {
-        Self { talk: Talk::Terminal, terminal: None, progress: Progress::default() }
+        Self { talk: Talk::Terminal, terminal: None, progress: Progress::new(false) }
     }
 
     /// Somebody who started a command: what is said goes to standard error, if anywhere, and is asked for
-    /// at the terminal.
+    /// at the terminal. Where nothing is said, a program reads: how far it is, is told as JSON lines.
     pub(crate) fn of_command(is_silent: bool) -> Self {
         let talk = if is_silent { Talk::Nowhere } else { Talk::Stderr };
-        Self { talk, terminal: None, progress: Progress::default() }
+        Self { talk, terminal: None, progress: Progress::new(is_silent) }
     }
 
     fn terminal(&mut self) -> Outcome<&mut Terminal> {
@@ -83,10 +83,12 @@ impl Seat for Local {
         words::show_and_have_typed_back(self.terminal()?, box_name, number, code)
     }
 
-    fn progress(&mut self, moment: &Moment<'_>) {
-        if self.talk != Talk::Nowhere {
-            self.progress.at(moment);
-        }
+    fn turn(&mut self, turn: &Turn) {
+        self.progress.turn(turn);
+    }
+
+    fn progress(&mut self, overview: &Overview) {
+        self.progress.at(overview);
     }
 
     fn progress_ends(&mut self) {

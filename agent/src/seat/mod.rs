@@ -7,6 +7,9 @@ mod local;
 mod progress;
 mod remote;
 
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
 use tenwords_escrow::{code::RecoveryCode, door::AgePart};
 use zeroize::Zeroizing;
 
@@ -73,19 +76,84 @@ pub(crate) trait Seat {
     /// Shows a drawn code once, and has it typed back until it is the same.
     fn hand_over(&mut self, box_name: &str, number: u64, code: &RecoveryCode) -> Outcome<()>;
 
-    /// How far something is that takes its time.
-    fn progress(&mut self, moment: &Moment<'_>);
+    /// Something that takes its time has begun, or has ended.
+    fn turn(&mut self, turn: &Turn);
 
-    /// It has come to its end.
+    /// How far everything is that takes its time; told several times a second.
+    fn progress(&mut self, overview: &Overview);
+
+    /// All of it has come to its end.
     fn progress_ends(&mut self);
 }
 
-/// How far something is.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Moment<'a> {
-    pub(crate) name: &'a str,
-    /// What is being done of it.
-    pub(crate) step: Option<&'a str>,
+/// How far everything is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Overview {
+    /// Since it began.
+    #[serde(rename = "elapsed_seconds", serialize_with = "as_seconds")]
+    pub(crate) since: Duration,
+    /// How many things are back.
+    pub(crate) back: usize,
+    /// How many will not come back by this run.
+    pub(crate) missing: usize,
+    /// How many there are in all.
+    pub(crate) count: usize,
+    /// Bytes of what is back or coming.
     pub(crate) bytes: u64,
     pub(crate) of: u64,
+    /// Bytes a second, as soon as that can be said.
+    #[serde(rename = "bytes_per_second", skip_serializing_if = "Option::is_none")]
+    pub(crate) speed: Option<u64>,
+    #[serde(rename = "seconds_left", skip_serializing_if = "Option::is_none", serialize_with = "as_seconds_left")]
+    pub(crate) left: Option<Duration>,
+    pub(crate) running: Vec<Moment>,
+}
+
+/// How far one thing is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Moment {
+    /// In the plan, from 1.
+    #[serde(rename = "item")]
+    pub(crate) number: usize,
+    /// Harmless, and of bounded length.
+    pub(crate) name: String,
+    /// What is being done of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) step: Option<String>,
+    pub(crate) bytes: u64,
+    pub(crate) of: u64,
+    #[serde(rename = "bytes_per_second", skip_serializing_if = "Option::is_none")]
+    pub(crate) speed: Option<u64>,
+    #[serde(rename = "seconds_left", skip_serializing_if = "Option::is_none", serialize_with = "as_seconds_left")]
+    pub(crate) left: Option<Duration>,
+}
+
+/// One thing has begun or ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Turn {
+    /// In the plan, from 1.
+    #[serde(rename = "item")]
+    pub(crate) number: usize,
+    /// Harmless, and of bounded length.
+    pub(crate) name: String,
+    #[serde(flatten)]
+    pub(crate) event: Event,
+}
+
+/// What has happened with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub(crate) enum Event {
+    Begun { of: u64 },
+    Back { of: u64 },
+    Missing { why: String },
+}
+
+fn as_seconds<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u64(duration.as_secs())
+}
+
+#[expect(clippy::ref_option, reason = "serde passes a reference")]
+fn as_seconds_left<S: Serializer>(duration: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    duration.map(|duration| duration.as_secs()).serialize(to)
 }

@@ -15,7 +15,7 @@ use serde::Serialize;
 use tenwords_escrow::{code::RecoveryCode, door::AgePart};
 use zeroize::Zeroizing;
 
-use super::{Moment, Seat};
+use super::{Overview, Seat, Turn};
 use crate::{
     console::message::{self, Answer, Answered, BLOBS, Ended, HandOver, Kind, Message, MessageError, Progress, Text},
     exit::{Code, OrStop as _, Outcome, Stop},
@@ -160,14 +160,16 @@ impl Seat for Remote {
         self.question(Kind::HandOver, &what, words, &[], Answered::HandedOver).map(drop)
     }
 
-    fn progress(&mut self, moment: &Moment<'_>) {
+    fn turn(&mut self, _: &Turn) {
+        // What runs and how many are back stands in the progress, the rest in the report.
+    }
+
+    fn progress(&mut self, overview: &Overview) {
         if self.told.is_some_and(|told| told.elapsed() < OFTEN) {
             return;
         }
         self.told = Some(Instant::now());
-        let Moment { name, step, bytes, of } = *moment;
-        let (name, step) = (cut(name).to_owned(), step.map(|step| cut(step).to_owned()));
-        self.tell(Kind::Progress, &Progress { name, step, bytes, of });
+        self.tell(Kind::Progress, &Progress::of(overview));
     }
 
     fn progress_ends(&mut self) {
@@ -224,6 +226,7 @@ fn pieces(mut text: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seat::Moment;
 
     type Tested = Result<(), Box<dyn std::error::Error>>;
 
@@ -232,6 +235,23 @@ mod tests {
     fn seat() -> io::Result<(Remote, UnixStream)> {
         let (one, other) = UnixStream::pair()?;
         Ok((Remote::on(one)?, other))
+    }
+
+    /// A hundred things with long names run at once.
+    fn overview(bytes: u64) -> Overview {
+        let name = "ä\u{1}".repeat(10_000);
+        let moment = |number| Moment {
+            number,
+            name: name.clone(),
+            step: Some(name.clone()),
+            bytes,
+            of: 1000,
+            speed: Some(1),
+            left: Some(Duration::from_secs(1)),
+        };
+        let running = (1..=100).map(moment).collect();
+        let (speed, left) = (None, None);
+        Overview { since: Duration::ZERO, back: 1, missing: 2, count: 103, bytes, of: 1000, speed, left, running }
     }
 
     fn answer(console: &mut UnixStream, answered: Answered, secret: &[u8]) -> Result<(), MessageError> {
@@ -274,7 +294,7 @@ mod tests {
         drop(console);
         for _ in 0..3 {
             seat.say("1 Looking …");
-            seat.progress(&Moment { name: "ct/101", step: None, bytes: 1, of: 2 });
+            seat.progress(&overview(1));
             seat.progress_ends();
         }
         assert_eq!(seat.ask("?").err().map(|stop| stop.code), Some(Code::Interrupted));
@@ -295,10 +315,12 @@ mod tests {
     fn progress_is_told_at_most_twice_a_second_and_what_is_long_in_pieces() -> Tested {
         let (mut seat, mut console) = seat()?;
         for bytes in 0..1000 {
-            seat.progress(&Moment { name: "ct/101", step: Some("restoring"), bytes, of: 1000 });
+            seat.progress(&overview(bytes));
         }
         seat.progress_ends();
-        assert_eq!(message::read(&mut console)?.text::<Progress>(Kind::Progress)?.bytes, 0);
+        let told = message::read(&mut console)?.text::<Progress>(Kind::Progress)?;
+        assert_eq!((told.bytes, told.of, told.running.len(), told.more), (0, 1000, 4, 96));
+        assert!(told.running.iter().all(|running| running.name.len() <= 400));
         let mut kinds = Vec::new();
         while kinds.last() != Some(&Kind::ProgressEnds) {
             kinds.push(message::read(&mut console)?.kind());

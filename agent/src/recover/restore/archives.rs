@@ -1,57 +1,27 @@
 //! The plan's archives, through the client into files and folders.
 
-use std::{fs, io, ops::ControlFlow, path::Path, time::Instant};
+use std::{fs, io, path::Path, time::Instant};
 
 use pbs_driver::{Client, DriverError, Failure, restore};
 use pbs_format::{datastore::FileKind, pxar};
 
+use super::board::Watch;
 use crate::{
-    durable, interrupt,
+    durable,
     recover::{
-        plan::{Keyring, Piece, Plan, Work, chain},
+        plan::{Keyring, Piece, Work, chain},
         report::{Missing, Restored, milliseconds},
     },
-    seat::{Moment, Seat},
 };
 
-/// What came back and what did not. One failure does not stop the others.
-pub(crate) fn run(
+/// Restores one archive of a snapshot. What came counts only once the snapshot's list was looked at again.
+pub(super) fn restore(
     client: &Client,
     keyring: &Keyring<'_>,
-    plan: &Plan<'_>,
-    seat: &mut dyn Seat,
-) -> (Vec<Restored>, Vec<Missing>) {
-    let (mut restored, mut missing) = (Vec::new(), Vec::new());
-    for work in &plan.work {
-        let mut done = Vec::new();
-        for piece in &work.archives {
-            match one(client, keyring, work, piece, seat) {
-                Ok((item, before)) => done.push((item, before)),
-                Err(why) => missing.push(why.missing(work, piece)),
-            }
-        }
-        match keyring.unchanged(client, work.access, &work.snapshot) {
-            Ok(()) => restored.extend(done.into_iter().map(|(item, _)| item)),
-            // What was restored under a list that is another one now is not the plan's. Only what
-            // this very work has put in place is removed.
-            Err(why) => {
-                let mut why = format!("the snapshot could not be shown to be the same after the restore: {why}");
-                for (item, before) in &done {
-                    why.push_str(&removed(&item.target, *before));
-                }
-                missing.push(Missing {
-                    what: format!("{} {}", work.source.id, work.snapshot.snapshot()),
-                    why,
-                    remedy:
-                        "see that the backup server answers and who writes to it; then run the same command again, \
-                             with another --into"
-                            .to_owned(),
-                    waits_for_order: false,
-                });
-            }
-        }
-    }
-    (restored, missing)
+    (work, piece): (&Work<'_>, &Piece),
+    watch: &Watch<'_>,
+) -> Result<(Restored, Before), Missing> {
+    one(client, keyring, work, piece, watch).map_err(|why| why.missing(work, piece))
 }
 
 /// Why an archive is not there.
@@ -91,11 +61,8 @@ fn one(
     keyring: &Keyring<'_>,
     work: &Work<'_>,
     piece: &Piece,
-    seat: &mut dyn Seat,
+    watch: &Watch<'_>,
 ) -> Result<(Restored, Before), Why> {
-    if interrupt::is_ending() {
-        return Err(Why::Failed("interrupted before it began".to_owned()));
-    }
     let Piece { file: archive, name, bytes, target } = piece;
     let bytes = *bytes;
     let before = Before::look(target)?;
@@ -109,17 +76,13 @@ fn one(
     let entry = work.snapshot.archive(archive.as_str()).ok_or_else(gone)?;
     let signed = entry.entry();
     let request = restore::Request { access: work.access, snapshot: work.snapshot.snapshot(), signed, key_file, key };
-    let mut observe = |moment: restore::Progress| {
-        seat.progress(&Moment { name, step: None, bytes: moment.received, of: bytes });
-        if interrupt::is_ending() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
+    let mut observe = |moment: restore::Progress| watch.at(moment.received, None);
     let began = Instant::now();
     let result = if archive.kind() == FileKind::Dynamic {
         restore::tree(client, &request, target, &mut observe)
     } else {
         restore::file(client, &request, target, &mut observe)
     };
-    seat.progress_ends();
     // No plausible half is left behind.
     let failed = |why: String| Why::Failed(format!("{why}{}", removed(target, before)));
     // The driver has taken back what it had made, or says that it could not. What else lies there was
@@ -149,7 +112,7 @@ fn one(
 
 /// What lay at a target before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Before {
+pub(crate) enum Before {
     Nothing,
     /// A folder without anything in it, perhaps somebody's mount point: it stays.
     EmptyFolder,
@@ -170,7 +133,7 @@ impl Before {
 }
 
 /// Removes what this run has put at `target`, which was free before; says so if it cannot.
-fn removed(target: &Path, before: Before) -> String {
+pub(super) fn removed(target: &Path, before: Before) -> String {
     let result = match before {
         Before::Nothing => pxar::remove(target),
         Before::EmptyFolder => pxar::empty(target),

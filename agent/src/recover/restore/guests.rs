@@ -7,7 +7,7 @@
 //! that nobody has ordered. It is stopped (nothing here ever starts a guest), and it is named, with
 //! the command that removes it.
 
-use std::{ops::ControlFlow, time::Instant};
+use std::time::Instant;
 
 use pbs_driver::{
     Client,
@@ -19,14 +19,13 @@ use pbs_driver::{
     },
 };
 
+use super::{AGAIN, board::Watch};
 use crate::{
-    interrupt,
     recover::{
         install::Installed,
         plan::{GuestWork, Keyring, chain},
         report::{GuestKind, Missing, RestoredGuest, milliseconds},
     },
-    seat::{Moment, Seat},
     show::harmless,
 };
 
@@ -40,16 +39,13 @@ pub(super) struct Workshop<'w> {
 
 impl Workshop<'_> {
     /// One guest.
-    pub(super) fn restore(&self, work: &GuestWork<'_>, seat: &mut dyn Seat) -> Result<RestoredGuest, Missing> {
+    pub(super) fn restore(&self, work: &GuestWork<'_>, watch: &Watch<'_>) -> Result<RestoredGuest, Missing> {
         let missing = |why: String, remedy: String| Missing {
             what: format!("{} {} as {}", work.source.id, work.snapshot.snapshot(), work.target()),
             why,
             remedy,
             waits_for_order: false,
         };
-        if interrupt::is_ending() {
-            return Err(missing("interrupted before it began".into(), AGAIN.into()));
-        }
         if !self.installed.storages.contains(&work.source.id) {
             let why = format!("its storage {} could not be put in place", work.source.id);
             return Err(missing(why, format!("mend what is said of the storage; then {AGAIN}")));
@@ -69,17 +65,10 @@ impl Workshop<'_> {
             key: Some(key),
             limits: GuestLimits::default(),
         };
-        let (name, of) = (work.snapshot.snapshot().group().to_string(), work.bytes());
         let mut counted = Counted::default();
-        let mut observe = |moment: &GuestProgress| {
-            let step = step(&moment.step);
-            seat.progress(&Moment { name: &name, step: Some(&step), bytes: counted.bytes(moment), of });
-            if interrupt::is_ending() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
+        let mut observe = |moment: &GuestProgress| watch.at(counted.bytes(moment), Some(&step(&moment.step)));
         let began = Instant::now();
-        let result = restore(&request, &mut observe);
-        seat.progress_ends();
-        let output = result.map_err(|error| {
+        let output = restore(&request, &mut observe).map_err(|error| {
             let mut why = chain(&error);
             error.said.iter().take(TOLD).for_each(|line| why.push_str(&format!("; {}", harmless(line, 200))));
             missing(why, after_failure(&error))
@@ -157,7 +146,5 @@ fn step(step: &Step) -> String {
     }
 }
 
-/// What folders hold already is not touched by a second run.
-const AGAIN: &str = "run the same command again (with another --into, if archives were restored)";
 /// Lines of a program that stand beside the cause of a failure.
 const TOLD: usize = 5;

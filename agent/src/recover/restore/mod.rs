@@ -1,16 +1,34 @@
-//! Step 8: restores what the plan has, guests first, and looks at each manifest once more after.
+//! Step 8: restores what the plan has, guests first, a few things at once, and looks at each manifest
+//! once more after.
+//!
+//! Each thing is restored by a worker ([`pool`]), which tells a [`board`] how far it is. The calling
+//! thread alone speaks with the seat.
 
 pub(crate) mod archives;
+mod board;
 mod guests;
+pub(crate) mod item;
+mod pool;
+mod progress;
+mod snapshots;
+
+use std::num::NonZeroUsize;
 
 use pbs_driver::{Client, pve::Node};
 
+use self::{
+    board::{Board, Watch},
+    guests::Workshop,
+    item::{Back, Item, What, items},
+    pool::End,
+    snapshots::Snapshots,
+};
 use super::{
     install::Installed,
     plan::{Keyring, Plan},
     report::{Missing, Restored, RestoredGuest},
 };
-use crate::seat::Seat;
+use crate::{interrupt, seat::Seat};
 
 /// What came back and what did not. One failure does not stop the others.
 #[derive(Default)]
@@ -20,27 +38,117 @@ pub(super) struct Done {
     pub(super) missing: Vec<Missing>,
 }
 
-/// Restores.
+/// What the things of a plan are restored with.
+pub(crate) struct Bench<'b> {
+    client: &'b Client,
+    keyring: &'b Keyring<'b>,
+    /// Where guests are made, and what was put in place there; nothing where none can be.
+    node: Option<(&'b Node, &'b Installed)>,
+}
+
+/// Restores, `parallel` things at once.
 pub(super) fn run(
     client: &Client,
     keyring: &Keyring<'_>,
     node: Option<&Node>,
     installed: &Installed,
     plan: &Plan<'_>,
+    parallel: NonZeroUsize,
     seat: &mut dyn Seat,
 ) -> Done {
-    let mut done = Done::default();
-    if let Some(node) = node {
-        let workshop = guests::Workshop { client, keyring, node, installed };
-        for guest in &plan.guests {
-            match workshop.restore(guest, seat) {
-                Ok(guest) => done.guests.push(guest),
-                Err(missing) => done.missing.push(missing),
+    Bench { client, keyring, node: node.map(|node| (node, installed)) }.restore(plan, parallel, seat)
+}
+
+/// Restores a plan that has no guest, one archive after the other.
+pub(crate) fn archives(
+    client: &Client,
+    keyring: &Keyring<'_>,
+    plan: &Plan<'_>,
+    seat: &mut dyn Seat,
+) -> (Vec<Restored>, Vec<Missing>) {
+    let done = Bench { client, keyring, node: None }.restore(plan, NonZeroUsize::MIN, seat);
+    (done.archives, done.missing)
+}
+
+impl Bench<'_> {
+    fn restore(&self, plan: &Plan<'_>, parallel: NonZeroUsize, seat: &mut dyn Seat) -> Done {
+        let items = items(plan);
+        let board = Board::of(&items);
+        let snapshots = Snapshots::of(self.client, self.keyring, plan);
+        let work = |item: &Item<'_>| {
+            let watch = board.begins(item);
+            let result = self.restore_item(item, &watch);
+            let settled = settle(&snapshots, item, result);
+            board.ends(item, settled.as_ref().map(drop));
+            drop(watch);
+            settled
+        };
+        let ends = pool::run(&items, parallel, &interrupt::is_ending, &work, &mut || board.show(seat));
+        let mut done = Done::default();
+        let mut missing = Vec::new();
+        for (item, end) in items.iter().zip(ends) {
+            let result = match end {
+                End::Done(result) => result,
+                End::Panicked => settle(&snapshots, item, Err(item.broke_down())),
+                End::NotBegun => settle(&snapshots, item, Err(item.not_begun())),
+            };
+            match result {
+                Ok(guest) => done.guests.extend(guest),
+                Err(why) => missing.push((place(item), why)),
             }
         }
+        seat.progress_ends();
+        let (restored, changed) = snapshots.into_ends();
+        done.archives = restored.into_iter().map(|(_, restored)| restored).collect();
+        // What is said of a snapshot as a whole stands behind what is said of its archives.
+        missing.extend(changed.into_iter().map(|(index, why)| (Some(index), why)));
+        missing.sort_by_key(|(place, _)| *place);
+        done.missing = missing.into_iter().map(|(_, missing)| missing).collect();
+        done
     }
-    let (archives, missing) = archives::run(client, keyring, plan, seat);
-    done.archives = archives;
-    done.missing.extend(missing);
-    done
+
+    /// Restores one thing of the plan.
+    fn restore_item(&self, item: &Item<'_>, watch: &Watch<'_>) -> Result<Back, Missing> {
+        match &item.what {
+            What::Guest(work) => {
+                let workshop = self.node.map(|(node, installed)| Workshop {
+                    client: self.client,
+                    keyring: self.keyring,
+                    node,
+                    installed,
+                });
+                workshop.ok_or_else(|| item.not_here())?.restore(work, watch).map(Back::Guest)
+            }
+            What::Archive(_, work, piece) => archives::restore(self.client, self.keyring, (work, piece), watch)
+                .map(|(restored, before)| Back::Archive(restored, before)),
+        }
+    }
 }
+
+/// A guest is told as it is; an archive waits for the others of its snapshot.
+fn settle(
+    snapshots: &Snapshots<'_>,
+    item: &Item<'_>,
+    result: Result<Back, Missing>,
+) -> Result<Option<RestoredGuest>, Missing> {
+    let (back, result) = match result {
+        Ok(Back::Guest(guest)) => return Ok(Some(guest)),
+        Ok(Back::Archive(restored, before)) => (Some((item.number, restored, before)), Ok(None)),
+        Err(missing) => (None, Err(missing)),
+    };
+    if let What::Archive(index, ..) = item.what {
+        snapshots.ended(index, back);
+    }
+    result
+}
+
+/// Guests, then the archives of one snapshot after the other.
+fn place(item: &Item<'_>) -> Option<usize> {
+    match item.what {
+        What::Guest(_) => None,
+        What::Archive(index, ..) => Some(index),
+    }
+}
+
+/// What folders hold already is not touched by a second run.
+const AGAIN: &str = "run the same command again (with another --into, if archives were restored)";
