@@ -101,6 +101,9 @@ pub(crate) struct RecoveredFile {
     pub(crate) path: String,
     pub(crate) kept_at: PathBuf,
     pub(crate) on_this_machine: &'static str,
+    /// How it differs from this machine's, in a file for its owner alone: either may hold a secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) diff: Option<PathBuf>,
 }
 
 /// One line of the closure checklist.
@@ -212,7 +215,8 @@ impl Report {
             lines.push("\nSmall files of the lost box (nothing was written to their own paths):".to_owned());
         }
         for file in &self.recovered_files {
-            lines.push(format!("  {} -> {} ({})", file.path, file.kept_at.display(), file.on_this_machine));
+            let diff = file.diff.as_ref().map(|diff| format!(": see {}", diff.display())).unwrap_or_default();
+            lines.push(format!("  {} -> {} ({}{diff})", file.path, file.kept_at.display(), file.on_this_machine));
         }
         for note in &self.notes {
             lines.push(format!("\nNote: {note}"));

@@ -39,6 +39,8 @@ pub struct Disk {
     pub key: String,
     /// The volume or path; empty if it cannot be read.
     pub volume: String,
+    /// In bytes, as the configuration states it (`size=8G`).
+    pub size: Option<u64>,
     /// Why no backup holds it; `None` if they do.
     pub left_out: Option<LeftOut>,
 }
@@ -171,7 +173,8 @@ impl GuestConfig {
 }
 
 fn disk(key: &str, drive: &Drive<'_>, left_out: impl Fn(&Drive<'_>) -> Option<LeftOut>) -> Disk {
-    Disk { key: key.to_owned(), volume: drive.volume.unwrap_or_default().to_owned(), left_out: left_out(drive) }
+    let volume = drive.volume.unwrap_or_default().to_owned();
+    Disk { key: key.to_owned(), volume, size: drive.size, left_out: left_out(drive) }
 }
 
 fn mount_point(drive: &Drive<'_>) -> Option<LeftOut> {
@@ -201,6 +204,7 @@ fn unswitchable_disk(drive: &Drive<'_>) -> Option<LeftOut> {
 struct Drive<'a> {
     volume: Option<&'a str>,
     backup: Switch,
+    size: Option<u64>,
     is_cd: bool,
     /// Whether a mount point says where.
     is_mounted: bool,
@@ -216,7 +220,7 @@ enum Switch {
 
 impl<'a> Drive<'a> {
     fn parse(value: &'a str, volume_key: &str) -> Self {
-        let mut drive = Self { volume: None, backup: Switch::Absent, is_cd: false, is_mounted: false };
+        let mut drive = Self { volume: None, backup: Switch::Absent, size: None, is_cd: false, is_mounted: false };
         let mut broken = false;
         for part in value.split(',').filter(|part| !part.trim().is_empty()) {
             match part.split_once('=') {
@@ -229,6 +233,7 @@ impl<'a> Drive<'a> {
                     broken |= drive.backup != Switch::Absent;
                     drive.backup = Switch::read(word);
                 }
+                Some(("size", text)) => drive.size = bytes(text),
                 Some(("media", kind)) => drive.is_cd = kind == "cdrom",
                 Some(("mp", path)) => drive.is_mounted = !path.is_empty(),
                 Some(_) => {}
@@ -252,6 +257,21 @@ impl Switch {
             Self::Unreadable
         }
     }
+}
+
+/// A size as PVE writes it: bytes, or so many K, M, G or T.
+fn bytes(text: &str) -> Option<u64> {
+    let (number, unit) = match text.strip_suffix(['K', 'M', 'G', 'T']) {
+        Some(number) => (number, "KMGT".find(text.get(number.len()..)?).map(|at| 1024_u64 << (10 * at))?),
+        None => (text, 1),
+    };
+    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+    let whole = whole.parse::<u64>().ok()?.checked_mul(unit)?;
+    let mut scale = unit;
+    part.bytes().try_fold(whole, |sum, digit| {
+        scale /= 10;
+        digit.is_ascii_digit().then(|| sum.checked_add(u64::from(digit - b'0') * scale)).flatten()
+    })
 }
 
 /// The lines before the first section; of two with one key the later counts.
@@ -401,6 +421,31 @@ mod tests {
             let seen: Vec<_> = config.disks.iter().map(|disk| disk.left_out).collect();
             assert_eq!(seen, left_out.into_iter().collect::<Vec<_>>(), "{line}");
         }
+    }
+
+    #[test]
+    fn sizes_are_read_as_pve_writes_them() {
+        for (text, expected) in [
+            ("8G", Some(8 << 30)),
+            ("512M", Some(512 << 20)),
+            ("528K", Some(528 << 10)),
+            ("2T", Some(2 << 40)),
+            ("4194304", Some(4_194_304)),
+            ("1.5G", Some(1_610_612_736)),
+            ("", None),
+            ("G", None),
+            ("-1G", None),
+            ("8g", None),
+            ("1.xG", None),
+            ("99999999999999999999", None),
+            ("18446744073709551615T", None),
+        ] {
+            let seen = bytes(text);
+            let near = |wanted: u64| seen.is_some_and(|seen| seen.abs_diff(wanted) < 16);
+            assert!(expected.map_or(seen.is_none(), near), "{text}: {seen:?}");
+        }
+        let config = GuestConfig::of_container(b"rootfs: local-lvm:vm-101-disk-0,size=8G\n");
+        assert_eq!(config.disks[0].size, Some(8 << 30));
     }
 
     #[test]
