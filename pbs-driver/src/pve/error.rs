@@ -171,7 +171,9 @@ impl PveError {
             Self::DifferentStorage { .. } => {
                 "choose another name for the storage, or remove the one that is there if nobody needs it"
             }
-            Self::DifferentJob { .. } => "compare it with the recovered file; change the one that is there, if it should be",
+            Self::DifferentJob { .. } => {
+                "compare it with the recovered file; change the one that is there, if it should be"
+            }
             Self::DifferentKey { .. } => {
                 "keep the key that is there: backups may need it; replacing it takes an order, or another storage name"
             }

@@ -171,12 +171,7 @@ pub(crate) fn put_key_under(lock: &FileLock, node: &Node, id: &StorageId, text: 
     }
 }
 
-pub(crate) fn put_password_under(
-    lock: &FileLock,
-    node: &Node,
-    id: &StorageId,
-    secret: &str,
-) -> Result<Put, PveError> {
+pub(crate) fn put_password_under(lock: &FileLock, node: &Node, id: &StorageId, secret: &str) -> Result<Put, PveError> {
     match look_password(node, id, secret)? {
         Put::Same => Ok(Put::Same),
         Put::Written => {

@@ -116,6 +116,8 @@ impl Workshop<'_> {
             bytes: work.bytes(),
             milliseconds: began.elapsed().as_millis(),
             said: output.said,
+            differences: Vec::new(),
+            trial: None,
         })
     }
 }
