@@ -1,6 +1,6 @@
 //! The command line, as a person reads it.
 
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use tenwords_protocol::{
@@ -192,6 +192,11 @@ pub(crate) struct Enroll {
 }
 
 impl Recover {
+    /// How long the answer of a guest that is started for a moment is waited for; `None` if none is.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        self.start.then(|| Duration::from_secs(self.start_wait.into()))
+    }
+
     /// Whether the escrow comes from elsewhere than the hub.
     pub(crate) fn is_without_hub(&self) -> bool {
         self.kit.is_some() || self.second_holder.is_some() || self.datastore.is_some()
@@ -246,6 +251,19 @@ pub(crate) struct Recover {
     /// Take the escrow's date as fitting without asking
     #[arg(long)]
     pub(crate) yes: bool,
+    /// Start each restored guest for a moment, cut off from every network, wait for its answer, stop it again
+    /// and put its network back
+    #[arg(long)]
+    pub(crate) start: bool,
+    /// So many seconds its answer is waited for
+    #[arg(long, value_name = "SECONDS", default_value_t = 180, requires = "start")]
+    start_wait: u32,
+    /// Put the lost box's backup jobs in place without asking, as far as their storages and guests are back
+    #[arg(long, conflicts_with = "no_install_jobs")]
+    pub(crate) install_jobs: bool,
+    /// Put no backup job in place, and do not ask
+    #[arg(long)]
+    pub(crate) no_install_jobs: bool,
 }
 
 /// How many things are restored at once.
@@ -294,6 +312,7 @@ Configuration (every line has a default):
   [pve]                                       # where Proxmox VE is
   etc = \"/etc/pve\"
   pct = \"/usr/sbin/pct\"
+  qm = \"/usr/sbin/qm\"
   qmrestore = \"/usr/sbin/qmrestore\"
   pvesm = \"/usr/sbin/pvesm\"
   [[source]]                                  # a key outside storage.cfg

@@ -62,6 +62,7 @@ struct PveSettings {
     /// The cluster file system.
     etc: PathBuf,
     pct: PathBuf,
+    qm: PathBuf,
     qmrestore: PathBuf,
     pvesm: PathBuf,
 }
@@ -113,8 +114,8 @@ pub(crate) struct Configuration {
 
 impl Default for PveSettings {
     fn default() -> Self {
-        let pve::Paths { etc_pve: etc, pct, qmrestore, pvesm } = pve::Paths::default();
-        Self { etc, pct, qmrestore, pvesm }
+        let pve::Paths { etc_pve: etc, pct, qm, qmrestore, pvesm } = pve::Paths::default();
+        Self { etc, pct, qm, qmrestore, pvesm }
     }
 }
 
@@ -127,8 +128,8 @@ impl Default for ConsoleSettings {
 impl Settings {
     /// Where Proxmox VE's folder and programs are.
     pub(crate) fn pve_paths(&self) -> pve::Paths {
-        let PveSettings { etc, pct, qmrestore, pvesm } = self.pve.clone();
-        pve::Paths { etc_pve: etc, pct, qmrestore, pvesm }
+        let PveSettings { etc, pct, qm, qmrestore, pvesm } = self.pve.clone();
+        pve::Paths { etc_pve: etc, pct, qm, qmrestore, pvesm }
     }
 
     /// The small files to escrow, by the configuration or by default.
@@ -178,7 +179,7 @@ impl Configuration {
 
     fn check(&self) -> Outcome<()> {
         let settings = &self.settings;
-        let PveSettings { etc, pct, qmrestore, pvesm } = &settings.pve;
+        let PveSettings { etc, pct, qm, qmrestore, pvesm } = &settings.pve;
         let absolute = [
             ("state", &settings.state),
             ("runtime", &settings.runtime),
@@ -186,7 +187,7 @@ impl Configuration {
             ("pbs_local", &settings.pbs_local),
         ]
         .into_iter()
-        .chain([("etc", etc), ("pct", pct), ("qmrestore", qmrestore), ("pvesm", pvesm)])
+        .chain([("etc", etc), ("pct", pct), ("qm", qm), ("qmrestore", qmrestore), ("pvesm", pvesm)])
         .chain([("socket", &settings.console.socket)])
         .chain(settings.sources.iter().flat_map(|s| [("key_file", &s.key_file), ("token_file", &s.token_file)]))
         .find(|(_, path)| !path.is_absolute());
@@ -233,6 +234,7 @@ mod tests {
             ("[pve]\netcpve = \"/x\"", "unknown field"),
             ("[pve]\netc = \"etc/pve\"", "is not an absolute path"),
             ("[pve]\npvesm = \"pvesm\"", "is not an absolute path"),
+            ("[pve]\nqm = \"qm\"", "is not an absolute path"),
             ("[console]\nsocket = \"console.sock\"", "is not an absolute path"),
             ("[console]\nuser = true", "did not match"),
             ("[console]\ngroup = \"tenwords\"", "unknown field"),

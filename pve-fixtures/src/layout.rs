@@ -56,6 +56,7 @@ fn wrappers(folder: &Path, client: &Path, datastores: &Path) -> Result<(), Died>
     let below = |path: &Path| quote(path);
     for (place, program) in [
         ("usr/sbin/pct", "fixture-pct"),
+        ("usr/sbin/qm", "fixture-qm"),
         ("usr/sbin/qmrestore", "fixture-qmrestore"),
         ("usr/sbin/pvesm", "fixture-pvesm"),
     ] {

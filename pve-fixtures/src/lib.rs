@@ -1,4 +1,4 @@
-//! Fixtures: programs that stand in for Proxmox VE's `pct`, `qmrestore`, `pvesm` and for `pbs-restore`
+//! Fixtures: programs that stand in for Proxmox VE's `pct`, `qm`, `qmrestore`, `pvesm` and for `pbs-restore`
 //! where no Proxmox VE is. For tests and the demo only; no package contains them.
 //!
 //! # SYNOPSIS
@@ -6,6 +6,7 @@
 //! ```text
 //! fixture-node --fixture-root DIR --client PATH --datastores DIR [--node NAME]
 //! DIR/usr/sbin/pct restore VMID STORAGE:backup/ct/ID/TIME [--storage S] [--unique 1] [--force 1] ...
+//! DIR/usr/sbin/pct | qm config | set | start | status | shutdown | stop VMID ... ; qm agent VMID ping
 //! DIR/usr/sbin/qmrestore STORAGE:backup/vm/ID/TIME VMID [--storage S] [--unique 1] [--force 1]
 //! DIR/usr/sbin/pvesm status | list STORAGE [--vmid N] | add TYPE ID ... | set ID ... | remove ID
 //! DIR/usr/bin/pbs-restore --repository R [--ns N] SNAPSHOT ARCHIVE TARGET [--verbose] [--keyfile K] ...
@@ -34,7 +35,8 @@
 //!   mounts it; what belongs on a mount point of its own is moved there after the extraction.
 //! * The container of an unprivileged user is extracted without a user namespace: owners are those of
 //!   the archive.
-//! * No guest is ever started, `--start`, `--pool` and `--ha-managed` are not known.
+//! * No guest ever runs: what is started is a file that says so (`guest.rs`, which also says how one is made
+//!   to fail). Of a guest's configuration `set` changes network cards only. `--start`, `--pool` and `--ha-managed` are not known.
 //! * Options of the guest's configuration beside `--hostname`, `--rootfs` and mount points are not
 //!   known, and the latter are refused.
 //! * `pvesm add pbs …` asks the client for the datastore's status where PVE asks the server's API.
@@ -55,10 +57,12 @@
 mod arguments;
 mod client;
 mod config;
+mod guest;
 mod layout;
 mod pbs_restore;
 mod pct;
 mod pvesm;
+mod qm;
 mod qmrestore;
 mod root;
 mod storage;
@@ -79,6 +83,8 @@ pub enum Fixture {
     Pct,
     /// `pvesm`
     Pvesm,
+    /// `qm`
+    Qm,
     /// `qmrestore`
     Qmrestore,
 }
@@ -111,6 +117,7 @@ fn perform(fixture: Fixture, own: Own) -> Result<(), Died> {
         Fixture::PbsRestore => pbs_restore::run(&own),
         Fixture::Pct => pct::run(&own),
         Fixture::Pvesm => pvesm::run(&own),
+        Fixture::Qm => qm::run(&own),
         Fixture::Qmrestore => qmrestore::run(&own),
     }
 }
@@ -119,15 +126,16 @@ const HELP: &str = "\
 This is a FIXTURE: it stands in for a program of Proxmox VE in tests and demos. It is not Proxmox VE.
 
   fixture-node --fixture-root DIR --client PATH --datastores DIR [--node NAME]
-      lays out a node below DIR and writes the wrappers usr/sbin/{pct,qmrestore,pvesm} and
+      lays out a node below DIR and writes the wrappers usr/sbin/{pct,qm,qmrestore,pvesm} and
       usr/bin/pbs-restore, which call
   fixture-pct         --fixture-root DIR --client PATH restore VMID VOLID [--storage S] [--force 1]
                       [--unique 1] [--unprivileged 0|1] [--hostname N] [--ignore-unpack-errors 1]
+  fixture-pct | fixture-qm  ... config | set | start | status | shutdown | stop VMID; fixture-qm ... agent VMID ping
   fixture-qmrestore   --fixture-root DIR --client PATH VOLID VMID [--storage S] [--force 1] [--unique 1]
   fixture-pvesm       --fixture-root DIR --client PATH status | list STORAGE [--vmid N]
                       | add TYPE ID ... | set ID ... | remove ID
   fixture-pbs-restore --datastores DIR --repository R [--ns N] SNAPSHOT ARCHIVE TARGET [--verbose]
                       [--format raw] [--keyfile K] [--skip-zero]
 
-Volumes are folders and raw files on storages of kind dir below DIR. No guest is ever started.
+Volumes are folders and raw files on storages of kind dir below DIR. No guest ever runs.
 ";

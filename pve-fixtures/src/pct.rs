@@ -1,4 +1,5 @@
-//! `pct restore VMID VOLID`, in pve-container's order of work.
+//! `pct restore VMID VOLID`, in pve-container's order of work; what is done with a container that is there
+//! is `guest.rs`'s.
 
 use std::{fs, path::Path};
 
@@ -6,7 +7,7 @@ use crate::{
     Died,
     arguments::{Given, Own, Takes, read, vmid},
     client::Pbs,
-    config,
+    config, guest,
     root::{Kind, Root},
     storage::{self, Storage},
     worker::{Interrupt, Keep, Output, make_path, task},
@@ -24,6 +25,9 @@ const OPTIONS: &[(&str, Takes)] = &[
 
 pub(crate) fn run(own: &Own) -> Result<(), Died> {
     let (command, words) = own.rest.split_first().ok_or("ERROR: no command specified")?;
+    if guest::knows(Kind::Ct, command) {
+        return guest::run(&Root::open(own)?, Kind::Ct, command, words);
+    }
     if command != "restore" {
         return Err(format!("ERROR: unknown command 'pct {command}'"));
     }

@@ -4,6 +4,7 @@
 //! install, restore, closing ceremony with report. Until the words have opened something, nothing
 //! but the claim is kept. Nothing that exists is overwritten.
 
+mod after;
 mod claim;
 pub(crate) mod connect;
 mod course;
@@ -232,7 +233,8 @@ pub(crate) fn run(
     watch.lap("install");
 
     seat.say(talk.step_restore);
-    let done = restore::run(&client, &keyring, node.as_ref(), &installed, &plan, args.parallel, seat);
+    let mut done = restore::run(&client, &keyring, node.as_ref(), &installed, &plan, args.parallel, seat);
+    after::look(&client, &keyring, node.as_ref(), &plan, &mut done.guests, args.patience(), seat);
     missing.extend(plan.missing);
     missing.extend(done.missing);
     notes.extend(plan.notes);

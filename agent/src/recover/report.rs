@@ -92,6 +92,53 @@ pub(crate) struct RestoredGuest {
     /// What PVE's programs said while they restored.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) said: Vec<String>,
+    /// What is not as it was backed up: the guest is there, and to be looked at.
+    pub(crate) differences: Vec<String>,
+    /// How it came up, if it was started for a moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) trial: Option<Trial>,
+}
+
+/// A start for a moment, cut off from every network.
+#[derive(Debug, Serialize)]
+pub(crate) struct Trial {
+    /// `answered` (its agent), `running` (nobody in it can be asked), `no-agent` (it did not answer in time),
+    /// `not-started`.
+    pub(crate) state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) why: Option<String>,
+    /// What could not be put back afterwards, as commands.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) left: Vec<String>,
+}
+
+impl RestoredGuest {
+    /// Whether somebody has to look at it before it is used.
+    pub(crate) fn is_to_be_looked_at(&self) -> bool {
+        let trial = |trial: &Trial| trial.state == "not-started" || !trial.left.is_empty();
+        !self.differences.is_empty() || self.trial.as_ref().is_some_and(trial)
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let Self { source, snapshot, kind, vmid, bytes, said, differences, trial, .. } = self;
+        let left = trial.iter().flat_map(|trial| &trial.left);
+        let state = if left.clone().next().is_some() { "NOT as it was restored" } else { "stopped" };
+        let mut lines = vec![format!("  {source} {snapshot} -> {kind} {vmid}, {state} ({})", size(*bytes))];
+        lines.extend(differences.iter().map(|difference| format!("    TO BE LOOKED AT: {difference}")));
+        if let Some(Trial { state, why, .. }) = trial {
+            let how = match *state {
+                "answered" => "came up, and its agent answered",
+                "running" => "came up",
+                "no-agent" => "came up, and its agent did not answer in time",
+                _ => "DID NOT COME UP",
+            };
+            let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            lines.push(format!("    started for a moment without network: {how}{why}"));
+        }
+        lines.extend(left.map(|command| format!("    to be put back by hand: {command}")));
+        lines.extend(told(said));
+        lines
+    }
 }
 
 /// A guest, as PBS names its group.
@@ -118,6 +165,9 @@ pub(crate) struct RecoveredFile {
     pub(crate) path: String,
     pub(crate) kept_at: PathBuf,
     pub(crate) on_this_machine: &'static str,
+    /// How it differs from this machine's, in a file for its owner alone: either may hold a secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) diff: Option<PathBuf>,
 }
 
 /// One line of the closure checklist.
@@ -188,10 +238,13 @@ pub(crate) fn milliseconds(time: Duration) -> u64 {
 }
 
 impl Report {
-    /// 130 if a signal ended it, 0 if everything of the plan is back, 13 if all that is missing waits for an order, else 14.
+    /// 130 if a signal ended it, 0 if everything of the plan is back and as it should be, 13 if all that is
+    /// missing waits for an order, else 14.
     pub(crate) fn exit_code(&self) -> ExitCode {
         if self.interrupted {
             Code::Interrupted.into()
+        } else if self.is_to_be_looked_at() {
+            Code::PartlyRestored.into()
         } else if self.missing.is_empty() {
             ExitCode::SUCCESS
         } else if self.missing.iter().all(|missing| missing.waits_for_order) {
@@ -199,6 +252,10 @@ impl Report {
         } else {
             Code::PartlyRestored.into()
         }
+    }
+
+    fn is_to_be_looked_at(&self) -> bool {
+        self.guests.iter().any(RestoredGuest::is_to_be_looked_at)
     }
 
     /// For a person.
@@ -210,6 +267,7 @@ impl Report {
         let word = match (self.interrupted, self.missing.is_empty(), self.rehearsal) {
             (true, ..) => "INTERRUPTED",
             (false, false, _) => "NOT ALL is back",
+            (false, true, _) if self.is_to_be_looked_at() => "All is back, and NOT ALL as it should be",
             (false, true, true) => "Rehearsed",
             (false, true, false) => "Recovered",
         };
@@ -225,9 +283,7 @@ impl Report {
             size(bytes)
         ));
         for guest in &self.guests {
-            let RestoredGuest { source, snapshot, kind, vmid, bytes, said, .. } = guest;
-            lines.push(format!("  {source} {snapshot} -> {kind} {vmid}, stopped ({})", size(*bytes)));
-            lines.extend(told(said));
+            lines.extend(guest.lines());
         }
         if !self.guests.is_empty() {
             lines.push(
@@ -260,7 +316,8 @@ impl Report {
             lines.push("\nSmall files of the lost box (nothing was written to their own paths):".to_owned());
         }
         for file in &self.recovered_files {
-            lines.push(format!("  {} -> {} ({})", file.path, file.kept_at.display(), file.on_this_machine));
+            let diff = file.diff.as_ref().map(|diff| format!(": see {}", diff.display())).unwrap_or_default();
+            lines.push(format!("  {} -> {} ({}{diff})", file.path, file.kept_at.display(), file.on_this_machine));
         }
         for note in &self.notes {
             lines.push(format!("\nNote: {note}"));

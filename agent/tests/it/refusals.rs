@@ -101,8 +101,9 @@ fn json_says_the_same_to_machines() {
 #[test]
 fn an_inventory_of_a_machine_without_sources_says_so() {
     let no = "\"/nonexistent/pve\"";
-    let folder =
-        configured(&format!("runtime = \"/proc\"\n[pve]\netc = {no}\npct = {no}\nqmrestore = {no}\npvesm = {no}"));
+    let folder = configured(&format!(
+        "runtime = \"/proc\"\n[pve]\netc = {no}\npct = {no}\nqm = {no}\nqmrestore = {no}\npvesm = {no}"
+    ));
     let output = agent(folder.path(), &["inventory"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8_lossy(&output.stdout);

@@ -24,6 +24,12 @@ pub enum PveError {
         /// The value that was to be written.
         wanted: String,
     },
+    /// A job of this id is there, and is not the one that was to be put; it was not touched.
+    #[error("jobs.cfg has another job {id}")]
+    DifferentJob {
+        /// The job's id.
+        id: String,
+    },
     /// Another key is in the key file's place; it was not touched.
     #[error("{} holds key {there}, and key {given} was to be put there", .path.display())]
     DifferentKey {
@@ -164,6 +170,9 @@ impl PveError {
         match self {
             Self::DifferentStorage { .. } => {
                 "choose another name for the storage, or remove the one that is there if nobody needs it"
+            }
+            Self::DifferentJob { .. } => {
+                "compare it with the recovered file; change the one that is there, if it should be"
             }
             Self::DifferentKey { .. } => {
                 "keep the key that is there: backups may need it; replacing it takes an order, or another storage name"

@@ -39,6 +39,8 @@ pub struct Disk {
     pub key: String,
     /// The volume or path; empty if it cannot be read.
     pub volume: String,
+    /// In bytes, as the configuration states it (`size=8G`).
+    pub size: Option<u64>,
     /// Why no backup holds it; `None` if they do.
     pub left_out: Option<LeftOut>,
 }
@@ -170,8 +172,46 @@ impl GuestConfig {
     }
 }
 
+/// The network cards' lines, by number.
+pub(crate) fn nets(kind: Kind, text: &[u8]) -> Vec<(String, String)> {
+    let lines = current(text, section_of(kind));
+    lines.into_iter().filter(|(key, _)| matches!(numbered(key), Some(("net", Some(_))))).collect()
+}
+
+/// Whether a switch is on that a line has in front (`agent: 1`) or by name (`agent: enabled=1`).
+pub(crate) fn on(text: &[u8], key: &str, name: &str) -> bool {
+    let lines = current(text, is_machines_section);
+    let parts = lines.get(key).map(|value| value.split(',')).into_iter().flatten();
+    let mut words = parts.filter_map(|part| match part.split_once('=') {
+        None => Some(part),
+        Some((found, word)) => (found == name).then_some(word),
+    });
+    words.any(|word| Switch::read(word) == Switch::On)
+}
+
+/// Why a guest could reach a network without its cards, or have the node run something, if it could.
+pub(crate) fn reaches_out(kind: Kind, text: &[u8]) -> Option<&'static str> {
+    let (text, is_section) = (String::from_utf8_lossy(text), section_of(kind));
+    let lines = text.split('\n').take_while(|line| !(line.starts_with('[') && is_section(line.trim_end())));
+    let mut keys = lines.filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(':'));
+    keys.find_map(|(key, value)| match (kind, key) {
+        (_, "template") if Switch::read(value.trim()) == Switch::On => Some("it is a template, which does not run"),
+        (_, "lock") => Some("it is locked"),
+        (_, "hookscript") => Some("it has a program of the node run (hookscript)"),
+        (Kind::Machine, "args") => Some("it has options of its own for the emulator (args)"),
+        (Kind::Machine, key) if key.starts_with("hostpci") => Some("it has a device of the node (hostpci)"),
+        (Kind::Machine, key) if key.starts_with("usb") && !value.trim().starts_with("spice") => {
+            Some("it has a device of the node (usb)")
+        }
+        (Kind::Container, key) if key.starts_with("lxc.") => Some("it has options of its own for LXC (lxc.…)"),
+        (Kind::Container, key) if key.starts_with("dev") => Some("it has a device of the node (dev)"),
+        _ => None,
+    })
+}
+
 fn disk(key: &str, drive: &Drive<'_>, left_out: impl Fn(&Drive<'_>) -> Option<LeftOut>) -> Disk {
-    Disk { key: key.to_owned(), volume: drive.volume.unwrap_or_default().to_owned(), left_out: left_out(drive) }
+    let volume = drive.volume.unwrap_or_default().to_owned();
+    Disk { key: key.to_owned(), volume, size: drive.size, left_out: left_out(drive) }
 }
 
 fn mount_point(drive: &Drive<'_>) -> Option<LeftOut> {
@@ -201,6 +241,7 @@ fn unswitchable_disk(drive: &Drive<'_>) -> Option<LeftOut> {
 struct Drive<'a> {
     volume: Option<&'a str>,
     backup: Switch,
+    size: Option<u64>,
     is_cd: bool,
     /// Whether a mount point says where.
     is_mounted: bool,
@@ -216,7 +257,7 @@ enum Switch {
 
 impl<'a> Drive<'a> {
     fn parse(value: &'a str, volume_key: &str) -> Self {
-        let mut drive = Self { volume: None, backup: Switch::Absent, is_cd: false, is_mounted: false };
+        let mut drive = Self { volume: None, backup: Switch::Absent, size: None, is_cd: false, is_mounted: false };
         let mut broken = false;
         for part in value.split(',').filter(|part| !part.trim().is_empty()) {
             match part.split_once('=') {
@@ -229,6 +270,7 @@ impl<'a> Drive<'a> {
                     broken |= drive.backup != Switch::Absent;
                     drive.backup = Switch::read(word);
                 }
+                Some(("size", text)) => drive.size = bytes(text),
                 Some(("media", kind)) => drive.is_cd = kind == "cdrom",
                 Some(("mp", path)) => drive.is_mounted = !path.is_empty(),
                 Some(_) => {}
@@ -254,6 +296,21 @@ impl Switch {
     }
 }
 
+/// A size as PVE writes it: bytes, or so many K, M, G or T.
+fn bytes(text: &str) -> Option<u64> {
+    let (number, unit) = match text.strip_suffix(['K', 'M', 'G', 'T']) {
+        Some(number) => (number, "KMGT".find(text.get(number.len()..)?).map(|at| 1024_u64 << (10 * at))?),
+        None => (text, 1),
+    };
+    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+    let whole = whole.parse::<u64>().ok()?.checked_mul(unit)?;
+    let mut scale = unit;
+    part.bytes().try_fold(whole, |sum, digit| {
+        scale /= 10;
+        digit.is_ascii_digit().then(|| sum.checked_add(u64::from(digit - b'0') * scale)).flatten()
+    })
+}
+
 /// The lines before the first section; of two with one key the later counts.
 fn current(text: &[u8], is_section: fn(&str) -> bool) -> BTreeMap<String, String> {
     let text = String::from_utf8_lossy(text);
@@ -277,6 +334,13 @@ fn current(text: &[u8], is_section: fn(&str) -> bool) -> BTreeMap<String, String
 /// Any word in brackets: what PVE does not know begins a section that it skips.
 fn is_machines_section(line: &str) -> bool {
     line.strip_suffix(']').is_some_and(|inner| !inner.contains(']'))
+}
+
+fn section_of(kind: Kind) -> fn(&str) -> bool {
+    match kind {
+        Kind::Container => is_containers_section,
+        Kind::Machine => is_machines_section,
+    }
 }
 
 /// A snapshot's name, or the pending changes; any other line is one that PVE passes over.
@@ -401,6 +465,69 @@ mod tests {
             let seen: Vec<_> = config.disks.iter().map(|disk| disk.left_out).collect();
             assert_eq!(seen, left_out.into_iter().collect::<Vec<_>>(), "{line}");
         }
+    }
+
+    #[test]
+    fn what_reaches_past_the_network_cards_is_seen() {
+        for (kind, line, reaches) in [
+            (Kind::Machine, "net0: virtio=BC:24:11:00:00:01,bridge=vmbr0", false),
+            (Kind::Machine, "args: -netdev user,id=n0", true),
+            (Kind::Machine, "hostpci0: 0000:01:00", true),
+            (Kind::Machine, "hookscript: local:snippets/x.pl", true),
+            (Kind::Machine, "lock: backup", true),
+            (Kind::Machine, "template: 1", true),
+            (Kind::Machine, "template: 0", false),
+            (Kind::Machine, "#args: x", false),
+            (Kind::Machine, "[snap]\nargs: x", false),
+            (Kind::Container, "lxc.net.1.type: phys", true),
+            (Kind::Container, "lxc.mount.entry: /srv srv none bind 0 0", true),
+            (Kind::Container, "features: nesting=1", false),
+            (Kind::Container, "[snap]\nlxc.net.1.type: phys", false),
+            // PVE passes such a line over and goes on.
+            (Kind::Container, "[1]\nlxc.net.1.type: phys", true),
+            (Kind::Machine, "usb0: spice,usb3=1", false),
+            (Kind::Machine, "usb0: host=046d:c52b", true),
+        ] {
+            let text = format!("memory: 512\n{line}\n");
+            assert_eq!(reaches_out(kind, text.as_bytes()).is_some(), reaches, "{line}");
+        }
+        for (line, is_on) in [
+            ("agent: 1", true),
+            ("agent: enabled=1,fstrim_cloned_disks=1", true),
+            ("agent: 0", false),
+            ("agent: fstrim_cloned_disks=1", false),
+            ("agent: enabled=0", false),
+            ("", false),
+        ] {
+            assert_eq!(on(format!("{line}\nname: x\n").as_bytes(), "agent", "enabled"), is_on, "{line}");
+        }
+        let cards = nets(Kind::Machine, b"net1: b\nnet0: a\nnetx: c\n[s]\nnet2: d\n");
+        assert_eq!(cards, [("net0".to_owned(), "a".to_owned()), ("net1".to_owned(), "b".to_owned())]);
+    }
+
+    #[test]
+    fn sizes_are_read_as_pve_writes_them() {
+        for (text, expected) in [
+            ("8G", Some(8 << 30)),
+            ("512M", Some(512 << 20)),
+            ("528K", Some(528 << 10)),
+            ("2T", Some(2 << 40)),
+            ("4194304", Some(4_194_304)),
+            ("1.5G", Some(1_610_612_736)),
+            ("", None),
+            ("G", None),
+            ("-1G", None),
+            ("8g", None),
+            ("1.xG", None),
+            ("99999999999999999999", None),
+            ("18446744073709551615T", None),
+        ] {
+            let seen = bytes(text);
+            let near = |wanted: u64| seen.is_some_and(|seen| seen.abs_diff(wanted) < 16);
+            assert!(expected.map_or(seen.is_none(), near), "{text}: {seen:?}");
+        }
+        let config = GuestConfig::of_container(b"rootfs: local-lvm:vm-101-disk-0,size=8G\n");
+        assert_eq!(config.disks[0].size, Some(8 << 30));
     }
 
     #[test]

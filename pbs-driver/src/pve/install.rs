@@ -8,7 +8,7 @@
 
 use super::{
     error::PveError,
-    lock::StorageLock,
+    lock::FileLock,
     node::Node,
     secrets::{self, Put},
     storage::{PbsStorage, StorageCfg},
@@ -50,7 +50,7 @@ impl std::fmt::Debug for Wanted<'_> {
 /// [`PveError::Io`], [`PveError::Locked`]. After an error of the last two kinds some of the files may be
 /// in place, each of them whole; the same call goes on from there.
 pub fn place(node: &Node, wanted: &Wanted<'_>) -> Result<Placed, PveError> {
-    let lock = StorageLock::take(node)?;
+    let lock = FileLock::take(node)?;
     let id = &wanted.storage.id;
 
     let key = wanted.key.map(|text| secrets::look_key(node, id, text)).transpose()?;

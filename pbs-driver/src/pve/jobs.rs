@@ -14,7 +14,11 @@
 //! A job covers what it chooses when it is enabled and without a problem; that is stricter than the
 //! web interface's own list of guests without a backup, which counts jobs that are switched off.
 
+mod put;
+
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use put::{LostJob, Unfit, lost_jobs, put};
 
 use super::{
     error::PveError,

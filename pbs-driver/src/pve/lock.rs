@@ -1,6 +1,7 @@
-//! The lock that PVE's own programs take before they change `storage.cfg` or a storage's secrets.
+//! The locks that PVE's own programs take before they change a file of `/etc/pve`: one for `storage.cfg`
+//! and the storages' secrets, one for `jobs.cfg`.
 //!
-//! It is a folder, `priv/lock/file-storage_cfg`: who can make it, has it, on the whole cluster. A
+//! Each is a folder, `priv/lock/file-storage_cfg`: who can make it, has it, on the whole cluster. A
 //! holder that died leaves it behind; whoever waits asks for its end by setting its times to zero,
 //! which pmxcfs refuses for 120 s and then grants by removing it (seen: after 124 s). PVE's programs
 //! work for at most 60 s under it, and so do we.
@@ -23,18 +24,27 @@ use super::{error::PveError, node::Node};
 
 /// Held until it is dropped.
 #[derive(Debug)]
-pub(crate) struct StorageLock {
+pub(crate) struct FileLock {
     path: PathBuf,
     since: Instant,
 }
 
-impl StorageLock {
-    /// Waits for it, as long as the node's patience says.
+impl FileLock {
+    /// Waits for that of `storage.cfg`, as long as the node's patience says.
     pub(crate) fn take(node: &Node) -> Result<Self, PveError> {
+        Self::named(node, STORAGES)
+    }
+
+    /// The same for that of `jobs.cfg`.
+    pub(crate) fn of_jobs(node: &Node) -> Result<Self, PveError> {
+        Self::named(node, JOBS)
+    }
+
+    fn named(node: &Node, name: &str) -> Result<Self, PveError> {
         node.writable()?;
         folder(&node.file("priv"))?;
         folder(&node.file(FOLDER))?;
-        let path = node.file(FOLDER).join(NAME);
+        let path = node.file(FOLDER).join(name);
         let began = Instant::now();
         loop {
             match make(&path) {
@@ -57,7 +67,7 @@ impl StorageLock {
     }
 }
 
-impl Drop for StorageLock {
+impl Drop for FileLock {
     fn drop(&mut self) {
         if self.still_ours().is_ok() {
             // Nobody is left to tell; pmxcfs ends it for the next one who asks.
@@ -81,8 +91,9 @@ fn make(path: &Path) -> io::Result<()> {
 }
 
 const FOLDER: &str = "priv/lock";
-/// What PVE makes of the file's name.
-const NAME: &str = "file-storage_cfg";
+/// What PVE makes of each file's name.
+const STORAGES: &str = "file-storage_cfg";
+const JOBS: &str = "file-jobs_cfg";
 const LONG_AGO: TimeSpec = TimeSpec::new(0, 0);
 const ROUND: Duration = Duration::from_millis(200);
 const WORK: Duration = Duration::from_secs(60);

@@ -10,6 +10,9 @@
 //! | know which guest numbers are taken, and find a free one | [`guests`] |
 //! | restore a guest by `pct restore` or `qmrestore` | [`restore`], [`progress`], [`guest_failure`], [`leftover`] |
 //! | ask PVE itself which storages it sees, and how much room they have | [`pvesm`] |
+//! | see a guest's volumes with their sizes | [`disks`] |
+//! | see whether a restored guest comes up, cut off from every network | [`start`] |
+//! | know the backup jobs, and put a lost node's back | [`jobs`] |
 //!
 //! # What holds here
 //!
@@ -21,6 +24,7 @@
 //!
 //! What pmxcfs does with each call was tried on the real one: `docs/findings/pmxcfs.md`.
 
+pub mod disks;
 pub mod error;
 pub mod guest_config;
 pub mod guest_failure;
@@ -35,6 +39,7 @@ pub mod pvesm;
 pub mod restore;
 pub mod secrets;
 pub mod sections;
+pub mod start;
 pub mod storage;
 mod worker;
 mod write;

@@ -33,6 +33,8 @@ pub struct Paths {
     pub etc_pve: PathBuf,
     /// Containers.
     pub pct: PathBuf,
+    /// Virtual machines.
+    pub qm: PathBuf,
     /// Virtual machines from backups.
     pub qmrestore: PathBuf,
     /// Storages.
@@ -107,6 +109,7 @@ impl Default for Paths {
         Self {
             etc_pve: "/etc/pve".into(),
             pct: "/usr/sbin/pct".into(),
+            qm: "/usr/sbin/qm".into(),
             qmrestore: "/usr/sbin/qmrestore".into(),
             pvesm: "/usr/sbin/pvesm".into(),
         }
@@ -133,8 +136,9 @@ impl Node {
     /// # Errors
     /// [`PveError::Relative`].
     pub fn new(paths: Paths) -> Result<Self, PveError> {
-        let relative =
-            [&paths.etc_pve, &paths.pct, &paths.qmrestore, &paths.pvesm].into_iter().find(|p| !p.is_absolute());
+        let relative = [&paths.etc_pve, &paths.pct, &paths.qm, &paths.qmrestore, &paths.pvesm]
+            .into_iter()
+            .find(|p| !p.is_absolute());
         if let Some(path) = relative {
             return Err(PveError::Relative { path: path.clone() });
         }

@@ -48,23 +48,33 @@ pub enum Activity {
 /// # Errors
 /// As [`Node::readable`]; [`PveError::NoProgram`], [`PveError::Program`], [`PveError::Refused`].
 pub fn status(node: &Node, private: &PrivateDir, id: Option<&StorageId>) -> Result<Vec<StorageStatus>, PveError> {
+    let mut args: Vec<OsString> = vec!["status".into()];
+    args.extend(id.into_iter().flat_map(|id| ["--storage".into(), id.as_str().into()]));
+    let text = ask(node, private, args, COMMAND)?;
+    text.lines().skip(1).map(|line| row(line).ok_or_else(|| unreadable(line))).collect()
+}
+
+/// What it prints with these arguments, where it ends well.
+pub(super) fn ask(
+    node: &Node,
+    private: &PrivateDir,
+    args: Vec<OsString>,
+    command: &'static str,
+) -> Result<String, PveError> {
     node.readable()?;
     let program = &node.paths().pvesm;
     if !program.is_file() {
         return Err(PveError::NoProgram { program: program.clone() });
     }
-    let mut args: Vec<OsString> = vec!["status".into()];
-    args.extend(id.into_iter().flat_map(|id| ["--storage".into(), id.as_str().into()]));
     let folder = private.folder()?;
     let environment = Environment::offline(&folder)?;
     let job = Job { program, args: &args, environment: &environment, spawn: SPAWN, whole: WHOLE, stall: None };
     let finished = run(&job, Stdout::Keep(MAX_ANSWER), &mut |_| ControlFlow::Continue(()));
-    let finished = finished.map_err(|error| not_driven(node, error))?;
+    let finished = finished.map_err(|error| not_driven(node, command, error))?;
     if finished.exit != Exit::Code(0) {
-        return Err(PveError::Refused { command: COMMAND, said: scrub(&finished.stderr.text(), &[]) });
+        return Err(PveError::Refused { command, said: scrub(&finished.stderr.text(), &[]) });
     }
-    let text = String::from_utf8_lossy(&finished.stdout);
-    text.lines().skip(1).map(|line| row(line).ok_or_else(|| unreadable(line))).collect()
+    Ok(String::from_utf8_lossy(&finished.stdout).into_owned())
 }
 
 /// Blanks between the columns; `% ` at the end.
@@ -83,26 +93,28 @@ fn row(line: &str) -> Option<StorageStatus> {
 
 fn unreadable(line: &str) -> PveError {
     let why = format!("it printed a line that is not understood: {}", scrub(line.as_bytes(), &[]));
-    driver(DriverError::Client { command: COMMAND, failure: Failure::Unknown { text: why } })
+    driver(COMMAND, DriverError::Client { command: COMMAND, failure: Failure::Unknown { text: why } })
 }
 
-fn not_driven(node: &Node, error: RunError) -> PveError {
+fn not_driven(node: &Node, command: &'static str, error: RunError) -> PveError {
     let program = node.paths().pvesm.clone();
     let failure = match error {
         RunError::SpawnTimedOut => Failure::TimedOut { waiting_for: "its start" },
         RunError::TimedOut | RunError::Stalled => Failure::TimedOut { waiting_for: "its end" },
         RunError::TooMuch => Failure::Unknown { text: "far more than it should".to_owned() },
         RunError::Stopped => Failure::Interrupted,
-        RunError::Spawn(source) => return driver(DriverError::Io { doing: "starting", path: program, source }),
+        RunError::Spawn(source) => {
+            return driver(command, DriverError::Io { doing: "starting", path: program, source });
+        }
         RunError::Pipe(source) | RunError::Receiver(source) => {
-            return driver(DriverError::Io { doing: "talking to", path: program, source });
+            return driver(command, DriverError::Io { doing: "talking to", path: program, source });
         }
     };
-    driver(DriverError::Client { command: COMMAND, failure })
+    driver(command, DriverError::Client { command, failure })
 }
 
-fn driver(source: DriverError) -> PveError {
-    PveError::Program { command: COMMAND, source: Box::new(source) }
+fn driver(command: &'static str, source: DriverError) -> PveError {
+    PveError::Program { command, source: Box::new(source) }
 }
 
 const COMMAND: &str = "pvesm status";

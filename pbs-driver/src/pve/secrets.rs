@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{
     error::PveError,
-    lock::{StorageLock, folder},
+    lock::{FileLock, folder},
     node::Node,
     storage::{KeyMark, StorageId},
     write::{explained, read, replace},
@@ -114,7 +114,7 @@ pub fn master_key(node: &Node, id: &StorageId) -> Result<Option<Vec<u8>>, PveErr
 /// As [`Node::writable`]; [`PveError::DifferentKey`]; [`PveError::KeyFile`] for what is not an
 /// unprotected key file, there or given; [`PveError::Locked`]; [`PveError::Io`].
 pub fn put_key(node: &Node, id: &StorageId, text: &[u8]) -> Result<Put, PveError> {
-    let lock = StorageLock::take(node)?;
+    let lock = FileLock::take(node)?;
     put_key_under(&lock, node, id, text)
 }
 
@@ -124,7 +124,7 @@ pub fn put_key(node: &Node, id: &StorageId, text: &[u8]) -> Result<Put, PveError
 /// As [`Node::writable`]; [`PveError::DifferentSecret`], [`PveError::Secret`], [`PveError::Locked`],
 /// [`PveError::Io`].
 pub fn put_password(node: &Node, id: &StorageId, secret: &str) -> Result<Put, PveError> {
-    let lock = StorageLock::take(node)?;
+    let lock = FileLock::take(node)?;
     put_password_under(&lock, node, id, secret)
 }
 
@@ -133,7 +133,7 @@ pub fn put_password(node: &Node, id: &StorageId, secret: &str) -> Result<Put, Pv
 /// # Errors
 /// As [`Node::writable`]; [`PveError::DifferentSecret`], [`PveError::Locked`], [`PveError::Io`].
 pub fn put_master_key(node: &Node, id: &StorageId, pem: &[u8]) -> Result<Put, PveError> {
-    let lock = StorageLock::take(node)?;
+    let lock = FileLock::take(node)?;
     let path = place(node, id, MASTER);
     match read(&path)? {
         Some(there) if there.trim_ascii_end() == pem.trim_ascii_end() => Ok(Put::Same),
@@ -164,19 +164,14 @@ pub(crate) fn look_password(node: &Node, id: &StorageId, secret: &str) -> Result
     }
 }
 
-pub(crate) fn put_key_under(lock: &StorageLock, node: &Node, id: &StorageId, text: &[u8]) -> Result<Put, PveError> {
+pub(crate) fn put_key_under(lock: &FileLock, node: &Node, id: &StorageId, text: &[u8]) -> Result<Put, PveError> {
     match look_key(node, id, text)? {
         (Put::Same, _) => Ok(Put::Same),
         (Put::Written, _) => write(lock, node, &place(node, id, KeySlot::Current.ending()), text),
     }
 }
 
-pub(crate) fn put_password_under(
-    lock: &StorageLock,
-    node: &Node,
-    id: &StorageId,
-    secret: &str,
-) -> Result<Put, PveError> {
+pub(crate) fn put_password_under(lock: &FileLock, node: &Node, id: &StorageId, secret: &str) -> Result<Put, PveError> {
     match look_password(node, id, secret)? {
         Put::Same => Ok(Put::Same),
         Put::Written => {
@@ -186,7 +181,7 @@ pub(crate) fn put_password_under(
     }
 }
 
-fn write(lock: &StorageLock, node: &Node, path: &Path, bytes: &[u8]) -> Result<Put, PveError> {
+fn write(lock: &FileLock, node: &Node, path: &Path, bytes: &[u8]) -> Result<Put, PveError> {
     let written = folder(&node.file(FOLDER)).and_then(|()| replace(lock, path, MODE, bytes));
     explained(node, written)?;
     Ok(Put::Written)

@@ -7,7 +7,7 @@ use tenwords_protocol::fingerprint::Fingerprint;
 
 use super::{
     error::PveError,
-    lock::StorageLock,
+    lock::FileLock,
     node::Node,
     sections::{Section, Sections},
     write::{explained, replace},
@@ -109,12 +109,12 @@ impl StorageCfg {
     /// # Errors
     /// As [`Node::writable`], [`PveError::Locked`], [`PveError::Io`], and what `change` says.
     pub fn edit(node: &Node, change: impl FnOnce(&mut Self) -> Result<bool, PveError>) -> Result<bool, PveError> {
-        let lock = StorageLock::take(node)?;
+        let lock = FileLock::take(node)?;
         Self::edit_under(&lock, node, change)
     }
 
     pub(crate) fn edit_under(
-        lock: &StorageLock,
+        lock: &FileLock,
         node: &Node,
         change: impl FnOnce(&mut Self) -> Result<bool, PveError>,
     ) -> Result<bool, PveError> {

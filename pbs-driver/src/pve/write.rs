@@ -12,13 +12,13 @@ use std::{
 
 use super::{
     error::PveError,
-    lock::StorageLock,
+    lock::FileLock,
     node::{MAX_FILE, Node},
 };
 use crate::private::read_whole;
 
 /// Makes `path` hold `bytes`; what stood there is replaced. Reads it back.
-pub(crate) fn replace(lock: &StorageLock, path: &Path, mode: u32, bytes: &[u8]) -> Result<(), PveError> {
+pub(crate) fn replace(lock: &FileLock, path: &Path, mode: u32, bytes: &[u8]) -> Result<(), PveError> {
     if bytes.len() > MAX_FILE {
         return Err(PveError::TooLarge { path: path.to_owned(), max: MAX_FILE });
     }

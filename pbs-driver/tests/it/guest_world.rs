@@ -196,6 +196,7 @@ fn node_at(root: &Path) -> Node {
     Node::new(Paths {
         etc_pve: root.join("etc/pve"),
         pct: root.join("usr/sbin/pct"),
+        qm: root.join("usr/sbin/qm"),
         qmrestore: root.join("usr/sbin/qmrestore"),
         pvesm: root.join("usr/sbin/pvesm"),
     })

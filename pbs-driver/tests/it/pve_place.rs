@@ -111,6 +111,7 @@ pub(crate) fn node(programs: &Path, etc_pve: &Path) -> Node {
     let paths = Paths {
         etc_pve: etc_pve.to_owned(),
         pct: programs.join("pct"),
+        qm: programs.join("qm"),
         qmrestore: programs.join("qmrestore"),
         pvesm: programs.join("pvesm"),
     };

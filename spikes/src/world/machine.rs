@@ -45,7 +45,7 @@ impl Machine {
         let folder = world.make(name)?;
         let (state, runtime) = (folder.join("state"), world.private().join(name));
         // Whatever Proxmox VE the machine has on which this runs is not this machine's.
-        let programs = ["pct", "qmrestore", "pvesm"].map(|name| {
+        let programs = ["pct", "qm", "qmrestore", "pvesm"].map(|name| {
             let path = folder.join("usr/sbin").join(name);
             format!("{name} = {}\n", quoted(&path))
         });
@@ -253,10 +253,11 @@ impl Machine {
     /// # Errors
     /// It said neither yes nor no.
     pub fn is_protected(&self) -> Result<bool> {
-        let ended = self.agent(&["status"], "")?;
+        let ended = self.agent(&["--json", "status"], "")?;
         match ended.code {
             Some(0) => Ok(true),
-            Some(1) => Ok(false),
+            // One that is not enrolled is told as an error. Protected is not yet closed.
+            Some(1) => Ok(ended.json()?["protected"] == true),
             _ => bail!("status said neither yes nor no ({:?}):\n{}{}", ended.code, ended.wrote(), ended.said()),
         }
     }

@@ -41,7 +41,7 @@ impl Pve {
         if !text.contains("[pve]") {
             let etc = etc.display();
             text.push_str(&format!(
-                "[pve]\netc = \"{etc}\"\npct = \"{etc}/no\"\nqmrestore = \"{etc}/no\"\npvesm = \"{etc}/no\"\n"
+                "[pve]\netc = \"{etc}\"\npct = \"{etc}/no\"\nqm = \"{etc}/no\"\nqmrestore = \"{etc}/no\"\npvesm = \"{etc}/no\"\n"
             ));
             fs::write(machine.config(), text)?;
         }

@@ -7,7 +7,7 @@
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use pbs_driver::{
-    Access,
+    Access, Client,
     pve::{
         Node, StorageCfg,
         guest_config::{Disk, GuestConfig, Kind},
@@ -22,7 +22,7 @@ use tenwords_escrow::{
 use tenwords_protocol::directive::{AsGuest, Name, Wanted};
 
 use super::{
-    ASK_OPERATOR, Plan, Planner,
+    ASK_OPERATOR, Keyring, Plan, Planner,
     archives::{own_namespace, pieces},
     chain, groups, newest,
 };
@@ -59,6 +59,11 @@ impl GuestWork<'_> {
     /// Of all its archives but the catalog, as signed.
     pub(crate) fn bytes(&self) -> u64 {
         pieces(&self.snapshot).fold(0, |sum, (_, _, bytes)| bytes.saturating_add(sum))
+    }
+
+    /// Its configuration, as it is in its backup.
+    pub(crate) fn config(&self, client: &Client, keyring: &Keyring<'_>) -> Result<Vec<u8>, String> {
+        config(client, keyring, self.access, &self.snapshot, self.kind)
     }
 
     /// For a person.
@@ -246,22 +251,8 @@ impl Planner<'_> {
         if let Some(named) = named {
             return self.no_storage(named.as_str(), kind).map_or(Ok(Some(named)), Err);
         }
-        let file = match kind {
-            Kind::Container => "pct.conf",
-            Kind::Machine => "qemu-server.conf",
-        };
-        let unreadable = |why: String| format!("its configuration {file} cannot be read: {why}");
-        let entry = snapshot.archive(file).ok_or_else(|| unreadable("the backup has none".to_owned()))?;
-        let key = snapshot.key().fingerprint();
-        let key_file = self.keyring.key_file(key).ok_or_else(|| unreadable("its key is gone".to_owned()))?;
-        let request = restore::Request {
-            access: &source.access,
-            snapshot: snapshot.snapshot(),
-            signed: entry.entry(),
-            key_file,
-            key,
-        };
-        let text = restore::bytes(self.client, &request, MAX_CONFIG).map_err(|error| unreadable(chain(&error)))?;
+        let unreadable = |why: String| format!("its configuration cannot be read: {why}");
+        let text = config(self.client, self.keyring, &source.access, snapshot, kind).map_err(unreadable)?;
         let config = match kind {
             Kind::Container => GuestConfig::of_container(&text),
             Kind::Machine => GuestConfig::of_machine(&text),
@@ -309,6 +300,25 @@ impl Planner<'_> {
         let is_here = nodes.is_none_or(|nodes| nodes.split(',').any(|node| node.trim() == self.ground.name));
         (!is_here).then(|| format!("the storage {storage} is not for this node"))
     }
+}
+
+/// A guest's configuration, as it is in its backup.
+fn config(
+    client: &Client,
+    keyring: &Keyring<'_>,
+    access: &Access,
+    snapshot: &GatedSnapshot,
+    kind: Kind,
+) -> Result<Vec<u8>, String> {
+    let file = match kind {
+        Kind::Container => "pct.conf",
+        Kind::Machine => "qemu-server.conf",
+    };
+    let entry = snapshot.archive(file).ok_or_else(|| format!("the backup has no {file}"))?;
+    let key = snapshot.key().fingerprint();
+    let key_file = keyring.key_file(key).ok_or("its key is gone")?;
+    let request = restore::Request { access, snapshot: snapshot.snapshot(), signed: entry.entry(), key_file, key };
+    restore::bytes(client, &request, MAX_CONFIG).map_err(|error| format!("{file}: {}", chain(&error)))
 }
 
 /// `ct/101` and `vm/102` are guests; anything else is none.

@@ -102,6 +102,8 @@ impl Workshop<'_> {
             bytes: work.bytes(),
             milliseconds: milliseconds(began.elapsed()),
             said: output.said,
+            differences: Vec::new(),
+            trial: None,
         })
     }
 }

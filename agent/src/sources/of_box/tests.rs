@@ -46,8 +46,9 @@ impl Bench {
     fn sources(&self, settings: &str) -> Outcome<BoxSources> {
         let path = self.folder.path().join("agent.toml");
         let place = self.folder.path().display();
-        let text =
-            format!("[pve]\netc = \"{place}/pve\"\npct = \"/x\"\nqmrestore = \"/x\"\npvesm = \"/x\"\n{settings}");
+        let text = format!(
+            "[pve]\netc = \"{place}/pve\"\npct = \"/x\"\nqm = \"/x\"\nqmrestore = \"/x\"\npvesm = \"/x\"\n{settings}"
+        );
         fs::write(&path, text).or_stop(Code::Internal, || "writing".into())?;
         of_box(&Configuration::read(&path)?)
     }

@@ -1,0 +1,40 @@
+//! `--start`: whether a guest comes up, cut off from every network, for as long as that takes to see.
+//!
+//! It is stopped again, and its network put back: what is started in earnest, and when, is decided by
+//! somebody who knows that the original does not run any more.
+
+use std::{ops::ControlFlow, time::Duration};
+
+use pbs_driver::pve::start::{Answer, Request, Tried, start_for_a_moment};
+
+use super::Look;
+use crate::{
+    interrupt,
+    recover::{plan::GuestWork, report::Trial},
+    seat::{Moment, Seat},
+    show::harmless,
+};
+
+impl Look<'_> {
+    pub(super) fn trial(&self, work: &GuestWork<'_>, patience: Duration, seat: &mut dyn Seat) -> Trial {
+        let (name, of) = (work.target(), patience.as_secs());
+        let request =
+            Request { node: self.node, private: self.client.private(), kind: work.kind, vmid: work.vmid, patience };
+        seat.say(&format!("  {name}: started for a moment, cut off from every network"));
+        let mut observe = |waited: Duration| {
+            seat.progress(&Moment { name: &name, step: Some(WAITS), bytes: waited.as_secs().min(of), of });
+            if interrupt::is_ending() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let Tried { answer, left } = start_for_a_moment(&request, &mut observe);
+        seat.progress_ends();
+        let (state, why) = match answer {
+            Answer::Agent => ("answered", None),
+            Answer::NoAgent => ("no-agent", None),
+            Answer::Running => ("running", None),
+            Answer::NotStarted(why) => ("not-started", Some(harmless(&why, 400))),
+        };
+        Trial { state, why, left: left.iter().map(|command| harmless(command, 400)).collect() }
+    }
+}
+
+const WAITS: &str = "waits for its answer";

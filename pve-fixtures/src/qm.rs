@@ -1,0 +1,16 @@
+//! `qm`: what is done with a machine that is there.
+
+use crate::{
+    Died,
+    arguments::Own,
+    guest,
+    root::{Kind, Root},
+};
+
+pub(crate) fn run(own: &Own) -> Result<(), Died> {
+    let (command, words) = own.rest.split_first().ok_or("ERROR: no command specified")?;
+    if !guest::knows(Kind::Vm, command) {
+        return Err(format!("ERROR: unknown command 'qm {command}'"));
+    }
+    guest::run(&Root::open(own)?, Kind::Vm, command, words)
+}
