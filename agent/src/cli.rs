@@ -314,7 +314,9 @@ Configuration (every line has a default):
   pct = \"/usr/sbin/pct\"
   qm = \"/usr/sbin/qm\"
   qmrestore = \"/usr/sbin/qmrestore\"
+  pvesh = \"/usr/bin/pvesh\"
   pvesm = \"/usr/sbin/pvesm\"
+  locks = \"/run/lock\"                        # where PVE's programs lock a guest
   [[source]]                                  # a key outside storage.cfg
   id = \"pbs\"                                  # not the name of a storage
   repository = \"backup@pbs!box1@pbs.example:8007:store\"

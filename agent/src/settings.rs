@@ -64,7 +64,10 @@ struct PveSettings {
     pct: PathBuf,
     qm: PathBuf,
     qmrestore: PathBuf,
+    pvesh: PathBuf,
     pvesm: PathBuf,
+    /// Where PVE's programs lock a guest.
+    locks: PathBuf,
 }
 
 /// `[console]`: the socket at which the console is attended, and whose console it is.
@@ -114,8 +117,8 @@ pub(crate) struct Configuration {
 
 impl Default for PveSettings {
     fn default() -> Self {
-        let pve::Paths { etc_pve: etc, pct, qm, qmrestore, pvesm } = pve::Paths::default();
-        Self { etc, pct, qm, qmrestore, pvesm }
+        let pve::Paths { etc_pve: etc, pct, qm, qmrestore, pvesh, pvesm, locks } = pve::Paths::default();
+        Self { etc, pct, qm, qmrestore, pvesh, pvesm, locks }
     }
 }
 
@@ -128,8 +131,8 @@ impl Default for ConsoleSettings {
 impl Settings {
     /// Where Proxmox VE's folder and programs are.
     pub(crate) fn pve_paths(&self) -> pve::Paths {
-        let PveSettings { etc, pct, qm, qmrestore, pvesm } = self.pve.clone();
-        pve::Paths { etc_pve: etc, pct, qm, qmrestore, pvesm }
+        let PveSettings { etc, pct, qm, qmrestore, pvesh, pvesm, locks } = self.pve.clone();
+        pve::Paths { etc_pve: etc, pct, qm, qmrestore, pvesh, pvesm, locks }
     }
 
     /// The small files to escrow, by the configuration or by default.
@@ -179,7 +182,7 @@ impl Configuration {
 
     fn check(&self) -> Outcome<()> {
         let settings = &self.settings;
-        let PveSettings { etc, pct, qm, qmrestore, pvesm } = &settings.pve;
+        let PveSettings { etc, pct, qm, qmrestore, pvesh, pvesm, locks } = &settings.pve;
         let absolute = [
             ("state", &settings.state),
             ("runtime", &settings.runtime),
@@ -187,7 +190,15 @@ impl Configuration {
             ("pbs_local", &settings.pbs_local),
         ]
         .into_iter()
-        .chain([("etc", etc), ("pct", pct), ("qm", qm), ("qmrestore", qmrestore), ("pvesm", pvesm)])
+        .chain([
+            ("etc", etc),
+            ("pct", pct),
+            ("qm", qm),
+            ("qmrestore", qmrestore),
+            ("pvesh", pvesh),
+            ("pvesm", pvesm),
+            ("locks", locks),
+        ])
         .chain([("socket", &settings.console.socket)])
         .chain(settings.sources.iter().flat_map(|s| [("key_file", &s.key_file), ("token_file", &s.token_file)]))
         .find(|(_, path)| !path.is_absolute());

@@ -58,6 +58,7 @@ fn wrappers(folder: &Path, client: &Path, datastores: &Path) -> Result<(), Died>
         ("usr/sbin/pct", "fixture-pct"),
         ("usr/sbin/qm", "fixture-qm"),
         ("usr/sbin/qmrestore", "fixture-qmrestore"),
+        ("usr/bin/pvesh", "fixture-pvesh"),
         ("usr/sbin/pvesm", "fixture-pvesm"),
     ] {
         let text = format!(

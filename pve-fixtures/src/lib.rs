@@ -1,4 +1,4 @@
-//! Fixtures: programs that stand in for Proxmox VE's `pct`, `qm`, `qmrestore`, `pvesm` and for `pbs-restore`
+//! Fixtures: programs that stand in for Proxmox VE's `pct`, `qm`, `qmrestore`, `pvesh`, `pvesm` and for `pbs-restore`
 //! where no Proxmox VE is. For tests and the demo only; no package contains them.
 //!
 //! # SYNOPSIS
@@ -6,9 +6,10 @@
 //! ```text
 //! fixture-node --fixture-root DIR --client PATH --datastores DIR [--node NAME]
 //! DIR/usr/sbin/pct restore VMID STORAGE:backup/ct/ID/TIME [--storage S] [--unique 1] [--force 1] ...
-//! DIR/usr/sbin/pct | qm config | set | start | status | shutdown | stop VMID ... ; qm agent VMID ping
+//! DIR/usr/sbin/pct | qm config | set | start | status | shutdown | stop | unlock | destroy VMID ... ; qm agent VMID ping
+//! DIR/usr/bin/pvesh create /pools --poolid P | set /pools/P --vms N,... [--delete 1] | delete /pools/P
 //! DIR/usr/sbin/qmrestore STORAGE:backup/vm/ID/TIME VMID [--storage S] [--unique 1] [--force 1]
-//! DIR/usr/sbin/pvesm status | list STORAGE [--vmid N] | add TYPE ID ... | set ID ... | remove ID
+//! DIR/usr/sbin/pvesm status | list STORAGE [--vmid N] | free VOLID | add TYPE ID ... | set ID ... | remove ID
 //! DIR/usr/bin/pbs-restore --repository R [--ns N] SNAPSHOT ARCHIVE TARGET [--verbose] [--keyfile K] ...
 //! ```
 //!
@@ -36,7 +37,7 @@
 //! * The container of an unprivileged user is extracted without a user namespace: owners are those of
 //!   the archive.
 //! * No guest ever runs: what is started is a file that says so (`guest.rs`, which also says how one is made
-//!   to fail). Of a guest's configuration `set` changes network cards only. `--start`, `--pool` and `--ha-managed` are not known.
+//!   to fail). Of a guest's configuration `set` changes network cards only. `--start` and `--ha-managed` are not known.
 //! * Options of the guest's configuration beside `--hostname`, `--rootfs` and mount points are not
 //!   known, and the latter are refused.
 //! * `pvesm add pbs …` asks the client for the datastore's status where PVE asks the server's API.
@@ -61,9 +62,11 @@ mod guest;
 mod layout;
 mod pbs_restore;
 mod pct;
+mod pools;
 mod pvesm;
 mod qm;
 mod qmrestore;
+mod removal;
 mod root;
 mod storage;
 mod worker;
@@ -81,6 +84,8 @@ pub enum Fixture {
     PbsRestore,
     /// `pct`
     Pct,
+    /// `pvesh`
+    Pvesh,
     /// `pvesm`
     Pvesm,
     /// `qm`
@@ -116,6 +121,7 @@ fn perform(fixture: Fixture, own: Own) -> Result<(), Died> {
         Fixture::Node => layout::create(&own),
         Fixture::PbsRestore => pbs_restore::run(&own),
         Fixture::Pct => pct::run(&own),
+        Fixture::Pvesh => pools::run(&own),
         Fixture::Pvesm => pvesm::run(&own),
         Fixture::Qm => qm::run(&own),
         Fixture::Qmrestore => qmrestore::run(&own),

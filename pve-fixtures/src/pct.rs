@@ -7,7 +7,7 @@ use crate::{
     Died,
     arguments::{Given, Own, Takes, read, vmid},
     client::Pbs,
-    config, guest,
+    config, guest, pools, removal,
     root::{Kind, Root},
     storage::{self, Storage},
     worker::{Interrupt, Keep, Output, make_path, task},
@@ -17,6 +17,7 @@ const OPTIONS: &[(&str, Takes)] = &[
     ("bwlimit", Takes::Word),
     ("force", Takes::Flag),
     ("hostname", Takes::Word),
+    ("pool", Takes::Word),
     ("ignore-unpack-errors", Takes::Flag),
     ("storage", Takes::Word),
     ("unique", Takes::Flag),
@@ -25,6 +26,9 @@ const OPTIONS: &[(&str, Takes)] = &[
 
 pub(crate) fn run(own: &Own) -> Result<(), Died> {
     let (command, words) = own.rest.split_first().ok_or("ERROR: no command specified")?;
+    if removal::knows(command) {
+        return removal::run(&Root::open(own)?, Kind::Ct, command, words);
+    }
     if guest::knows(Kind::Ct, command) {
         return guest::run(&Root::open(own)?, Kind::Ct, command, words);
     }
@@ -80,6 +84,7 @@ impl Restore<'_> {
         } else {
             self.root.check_unused(vmid)?;
         }
+        pools::check(self.root, self.given.get("pool"))?;
         let (pbs, name) = storage::parse_volume_id(self.volid)?;
         storage::find(&self.storages, pbs)?;
         storage::parse_backup(name)?;
@@ -110,7 +115,9 @@ impl Restore<'_> {
         // A container that was there before has more in its configuration than the lock.
         let existed = config::entries(&old).count() > 1;
         let mut made = Made { changed: !existed, ..Made::default() };
-        let Err(why) = self.restore(interrupt, &old, existed, &mut made) else { return Ok(()) };
+        let Err(why) = self.restore(interrupt, &old, existed, &mut made) else {
+            return pools::add(self.root, self.given.get("pool"), self.vmid);
+        };
         for volid in &made.volumes {
             if let Err(error) = storage::free(self.root, &self.storages, volid) {
                 Output::tell_error(&format!("{error}\n"));

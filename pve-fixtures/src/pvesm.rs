@@ -48,11 +48,20 @@ pub(crate) fn run(own: &Own) -> Result<(), Died> {
     match command.as_str() {
         "status" => status(&root, given.get("storage")),
         "list" => list(&root, &given),
+        "free" => free(&root, &given),
         "add" => changing(&root, "create storage failed", || add(&root, &given)),
         "set" => changing(&root, "update storage failed", || set(&root, &given)),
         "remove" => changing(&root, "delete storage failed", || remove(&root, &given)),
         other => Err(format!("ERROR: unknown command 'pvesm {other}'")),
     }
+}
+
+fn free(root: &Root, given: &Given) -> Result<(), Died> {
+    let [volume] = given.positionals()?;
+    let storages = storage::read(root)?;
+    storage::free(root, &storages, volume)?;
+    Output::tell(&format!("Removed volume '{volume}'\n"));
+    Ok(())
 }
 
 /// Under the lock of `storage.cfg`.

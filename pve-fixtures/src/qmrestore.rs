@@ -9,14 +9,19 @@ use crate::{
     Died,
     arguments::{Given, Own, Takes, read, vmid},
     client::Pbs,
-    config,
+    config, pools,
     root::{Kind, Root},
     storage::{self, Storage},
     worker::{Interrupt, Keep, Output, make_path, task},
 };
 
-const OPTIONS: &[(&str, Takes)] =
-    &[("bwlimit", Takes::Word), ("force", Takes::Flag), ("storage", Takes::Word), ("unique", Takes::Flag)];
+const OPTIONS: &[(&str, Takes)] = &[
+    ("bwlimit", Takes::Word),
+    ("force", Takes::Flag),
+    ("pool", Takes::Word),
+    ("storage", Takes::Word),
+    ("unique", Takes::Flag),
+];
 
 pub(crate) fn run(own: &Own) -> Result<(), Died> {
     let given = read(&own.rest, OPTIONS)?;
@@ -51,6 +56,7 @@ type Volumes = BTreeMap<String, String>;
 impl Restore<'_> {
     fn prepare(&self) -> Result<(), Died> {
         self.root.check_quorum()?;
+        pools::check(self.root, self.given.get("pool"))?;
         let (pbs, name) = storage::parse_volume_id(self.volid)?;
         storage::find(&self.storages, pbs)?;
         storage::parse_backup(name)?;
@@ -71,7 +77,9 @@ impl Restore<'_> {
     }
 
     fn work(&self, interrupt: &Interrupt) -> Result<(), Died> {
-        let Err(why) = self.locked(interrupt) else { return Ok(()) };
+        let Err(why) = self.locked(interrupt) else {
+            return pools::add(self.root, self.given.get("pool"), self.vmid);
+        };
         if let Some(text) = self.root.read_config(Kind::Vm, self.vmid)? {
             let unlocked: String =
                 text.lines().filter(|line| *line != "lock: create").map(|line| format!("{line}\n")).collect();

@@ -9,6 +9,7 @@
 //! | bring a storage with its key and token onto a node | [`install`] |
 //! | know which guest numbers are taken, and find a free one | [`guests`] |
 //! | restore a guest by `pct restore` or `qmrestore` | [`restore`], [`progress`], [`guest_failure`], [`leftover`] |
+//! | know what a restore has left that nobody saw the end of, and take it away | [`torn`], [`pool`] |
 //! | ask PVE itself which storages it sees, and how much room they have | [`pvesm`] |
 //! | see a guest's volumes with their sizes | [`disks`] |
 //! | see whether a restored guest comes up, cut off from every network | [`start`] |
@@ -34,6 +35,7 @@ pub mod jobs;
 pub mod leftover;
 mod lock;
 pub mod node;
+pub mod pool;
 pub mod progress;
 pub mod pvesm;
 pub mod restore;
@@ -41,6 +43,7 @@ pub mod secrets;
 pub mod sections;
 pub mod start;
 pub mod storage;
+pub mod torn;
 mod worker;
 mod write;
 

@@ -37,8 +37,12 @@ pub struct Paths {
     pub qm: PathBuf,
     /// Virtual machines from backups.
     pub qmrestore: PathBuf,
+    /// PVE's API, for pools.
+    pub pvesh: PathBuf,
     /// Storages.
     pub pvesm: PathBuf,
+    /// Where PVE's programs lock a guest while they work on it.
+    pub locks: PathBuf,
 }
 
 /// One node's Proxmox VE.
@@ -111,7 +115,9 @@ impl Default for Paths {
             pct: "/usr/sbin/pct".into(),
             qm: "/usr/sbin/qm".into(),
             qmrestore: "/usr/sbin/qmrestore".into(),
+            pvesh: "/usr/bin/pvesh".into(),
             pvesm: "/usr/sbin/pvesm".into(),
+            locks: "/run/lock".into(),
         }
     }
 }
@@ -136,9 +142,10 @@ impl Node {
     /// # Errors
     /// [`PveError::Relative`].
     pub fn new(paths: Paths) -> Result<Self, PveError> {
-        let relative = [&paths.etc_pve, &paths.pct, &paths.qm, &paths.qmrestore, &paths.pvesm]
-            .into_iter()
-            .find(|p| !p.is_absolute());
+        let relative =
+            [&paths.etc_pve, &paths.pct, &paths.qm, &paths.qmrestore, &paths.pvesh, &paths.pvesm, &paths.locks]
+                .into_iter()
+                .find(|p| !p.is_absolute());
         if let Some(path) = relative {
             return Err(PveError::Relative { path: path.clone() });
         }

@@ -2,7 +2,7 @@
 //!
 //! Writing does not go through it; [`super::install`] says why.
 
-use std::{ffi::OsString, ops::ControlFlow, time::Duration};
+use std::{ffi::OsString, ops::ControlFlow, path::Path, time::Duration};
 
 use super::{error::PveError, node::Node, storage::StorageId};
 use crate::{
@@ -62,15 +62,24 @@ pub(super) fn ask(
     command: &'static str,
 ) -> Result<String, PveError> {
     node.readable()?;
-    let program = &node.paths().pvesm;
+    run_short(&node.paths().pvesm, private, args, command)
+}
+
+/// The same of any of PVE's programs that is done soon.
+pub(super) fn run_short(
+    program: &Path,
+    private: &PrivateDir,
+    args: Vec<OsString>,
+    command: &'static str,
+) -> Result<String, PveError> {
     if !program.is_file() {
-        return Err(PveError::NoProgram { program: program.clone() });
+        return Err(PveError::NoProgram { program: program.to_owned() });
     }
     let folder = private.folder()?;
     let environment = Environment::offline(&folder)?;
     let job = Job { program, args: &args, environment: &environment, spawn: SPAWN, whole: WHOLE, stall: None };
     let finished = run(&job, Stdout::Keep(MAX_ANSWER), &mut |_| ControlFlow::Continue(()));
-    let finished = finished.map_err(|error| not_driven(node, command, error))?;
+    let finished = finished.map_err(|error| not_driven(program, command, error))?;
     if finished.exit != Exit::Code(0) {
         return Err(PveError::Refused { command, said: scrub(&finished.stderr.text(), &[]) });
     }
@@ -96,8 +105,8 @@ fn unreadable(line: &str) -> PveError {
     driver(COMMAND, DriverError::Client { command: COMMAND, failure: Failure::Unknown { text: why } })
 }
 
-fn not_driven(node: &Node, command: &'static str, error: RunError) -> PveError {
-    let program = node.paths().pvesm.clone();
+fn not_driven(program: &Path, command: &'static str, error: RunError) -> PveError {
+    let program = program.to_owned();
     let failure = match error {
         RunError::SpawnTimedOut => Failure::TimedOut { waiting_for: "its start" },
         RunError::TimedOut | RunError::Stalled => Failure::TimedOut { waiting_for: "its end" },

@@ -26,6 +26,7 @@ use super::{
     guests::{FIRST, LAST, config_file, of_number},
     leftover::{self, Leftover},
     node::Node,
+    pool::PoolId,
     progress::{GuestProgress, Reader},
     secrets,
     storage::{StorageCfg, StorageId},
@@ -54,6 +55,8 @@ pub struct GuestRestore<'a> {
     /// The storage for the new volumes. `None`: for a virtual machine those named in its backup, for a
     /// container PVE's default, `local`, which usually takes none.
     pub target: Option<&'a str>,
+    /// The pool that PVE puts the guest into as the last thing, if any ([`super::pool`]).
+    pub pool: Option<&'a PoolId>,
     /// New network addresses, for a guest that may run beside its original.
     pub unique: bool,
     /// The key that the client inside must say it used; `None` for a backup in plain text.
@@ -251,6 +254,9 @@ fn arguments(request: &GuestRestore<'_>, kind: Kind) -> Vec<OsString> {
     };
     if let Some(target) = request.target {
         args.extend(["--storage".into(), target.into()]);
+    }
+    if let Some(pool) = request.pool {
+        args.extend(["--pool".into(), pool.as_str().into()]);
     }
     if request.unique {
         args.extend(["--unique".into(), "1".into()]);

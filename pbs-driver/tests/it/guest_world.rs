@@ -169,6 +169,7 @@ impl World {
             source: &self.source,
             snapshot: &snapshot,
             target,
+            pool: None,
             unique: false,
             key,
             limits,
@@ -198,7 +199,9 @@ fn node_at(root: &Path) -> Node {
         pct: root.join("usr/sbin/pct"),
         qm: root.join("usr/sbin/qm"),
         qmrestore: root.join("usr/sbin/qmrestore"),
+        pvesh: root.join("usr/bin/pvesh"),
         pvesm: root.join("usr/sbin/pvesm"),
+        locks: root.join("run/lock"),
     })
     .unwrap()
 }

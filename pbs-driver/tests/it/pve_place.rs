@@ -113,7 +113,9 @@ pub(crate) fn node(programs: &Path, etc_pve: &Path) -> Node {
         pct: programs.join("pct"),
         qm: programs.join("qm"),
         qmrestore: programs.join("qmrestore"),
+        pvesh: programs.join("pvesh"),
         pvesm: programs.join("pvesm"),
+        locks: programs.join("locks"),
     };
     Node::new(paths).unwrap().with_patience(Duration::ZERO)
 }

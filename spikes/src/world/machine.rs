@@ -45,10 +45,15 @@ impl Machine {
         let folder = world.make(name)?;
         let (state, runtime) = (folder.join("state"), world.private().join(name));
         // Whatever Proxmox VE the machine has on which this runs is not this machine's.
-        let programs = ["pct", "qm", "qmrestore", "pvesm"].map(|name| {
-            let path = folder.join("usr/sbin").join(name);
-            format!("{name} = {}\n", quoted(&path))
-        });
+        let programs = [
+            ("pct", "usr/sbin/pct"),
+            ("qm", "usr/sbin/qm"),
+            ("qmrestore", "usr/sbin/qmrestore"),
+            ("pvesh", "usr/bin/pvesh"),
+            ("pvesm", "usr/sbin/pvesm"),
+            ("locks", "run/lock"),
+        ];
+        let programs = programs.map(|(name, path)| format!("{name} = {}\n", quoted(&folder.join(path))));
         let text = format!(
             "state = {}\nruntime = {}\nclient = {}\npbs_local = {}\n[pve]\netc = {}\n{}",
             quoted(&state),

@@ -1,0 +1,173 @@
+//! Where an archive is restored before it gets its place: under a name that carries the recovery's mark.
+//!
+//! What lies at a stage is unfinished, and this recovery's own; what lies at a target is whole, or
+//! somebody else's. A target that does not exist gets its content by one rename. One that is an empty
+//! folder may be somebody's mount point, which cannot be renamed over: the stage is then inside it, what
+//! is in the stage moves up, and the folder becomes like the stage was.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use pbs_format::pxar;
+use tenwords_protocol::id::RecoveryId;
+
+use super::course::ItemId;
+use crate::durable;
+
+/// One item's stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stage {
+    pub(crate) path: PathBuf,
+    pub(crate) target: PathBuf,
+}
+
+impl Stage {
+    /// For a target that is not there, or is an empty folder.
+    pub(crate) fn of(recovery: RecoveryId, item: ItemId, target: &Path, is_folder: bool) -> Self {
+        let beside = target.parent().unwrap_or(Path::new("/"));
+        let path = if is_folder { target } else { beside }.join(name(recovery, item));
+        Self { path, target: target.to_owned() }
+    }
+
+    /// As a journal has it; nothing if the path is not one that this recovery would have chosen.
+    pub(crate) fn again(recovery: RecoveryId, item: ItemId, path: &Path, target: &Path) -> Option<Self> {
+        let known = [false, true].map(|is_folder| Self::of(recovery, item, target, is_folder));
+        known.into_iter().find(|stage| stage.path == path)
+    }
+
+    fn is_inside(&self) -> bool {
+        self.path.parent() == Some(&self.target)
+    }
+
+    /// The number by which what was staged is known again, wherever it lies.
+    pub(crate) fn inode(&self) -> io::Result<u64> {
+        fs::symlink_metadata(&self.path).map(|found| found.ino())
+    }
+
+    pub(crate) fn is_there(&self) -> io::Result<bool> {
+        exists(&self.path)
+    }
+
+    /// Gives what was staged its place. Called again after a crash, it goes on.
+    pub(crate) fn place(&self) -> io::Result<()> {
+        if !self.is_inside() {
+            return durable::place("archive-in-place", &self.path, &self.target);
+        }
+        for entry in fs::read_dir(&self.path)? {
+            let name = entry?.file_name();
+            durable::place("archive-moved-up", &self.path.join(&name), &self.target.join(&name))?;
+        }
+        pxar::like(&self.target, &self.path)?;
+        let times = fs::metadata(&self.path)?.modified()?;
+        fs::remove_dir(&self.path)?;
+        // Removing the stage has touched its time again.
+        let folder = fs::File::open(&self.target)?;
+        folder.set_modified(times)?;
+        folder.sync_all()
+    }
+
+    /// Whether what was staged has got its place already.
+    pub(crate) fn is_placed(&self, inode: u64) -> io::Result<bool> {
+        if self.is_there()? {
+            return Ok(false);
+        }
+        if self.is_inside() {
+            // The stage goes last.
+            return Ok(fs::metadata(&self.target)?.is_dir());
+        }
+        match fs::symlink_metadata(&self.target) {
+            Ok(found) => Ok(found.ino() == inode),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes away what lies at the stage; what lies at the target is not touched.
+    pub(crate) fn clear(&self) -> io::Result<()> {
+        if self.is_there()? { pxar::remove(&self.path) } else { Ok(()) }
+    }
+}
+
+fn exists(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn name(recovery: RecoveryId, item: ItemId) -> OsString {
+    format!(".tenwords-{recovery}-{item}").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Tested = Result<(), Box<dyn std::error::Error>>;
+
+    fn recovery() -> Result<RecoveryId, tenwords_protocol::id::IdError> {
+        "3f2b8a52-7c1d-4e7a-9b60-0d1f2a3b4c5d".parse()
+    }
+
+    #[test]
+    fn what_is_staged_gets_its_place_and_is_known_there() -> Tested {
+        let base = tempfile::tempdir()?;
+        let target = base.path().join("root.pxar");
+        let stage = Stage::of(recovery()?, ItemId(1), &target, false);
+        fs::create_dir(&stage.path)?;
+        fs::write(stage.path.join("file"), "x")?;
+        let inode = stage.inode()?;
+        assert!(!stage.is_placed(inode)?);
+        stage.place()?;
+        assert!(stage.is_placed(inode)? && target.join("file").exists() && !stage.is_there()?);
+        // Somebody else's is not taken for it, and not replaced.
+        assert!(!stage.is_placed(inode + 1)?);
+        fs::create_dir(&stage.path)?;
+        assert!(stage.place().is_err());
+        assert!(target.join("file").exists());
+        Ok(())
+    }
+
+    #[test]
+    fn an_empty_folder_stays_the_same_folder_wherever_the_move_was_cut() -> Tested {
+        for moved in 0..3 {
+            let base = tempfile::tempdir()?;
+            let target = base.path().join("data");
+            fs::create_dir(&target)?;
+            let before = fs::metadata(&target)?.ino();
+            let stage = Stage::of(recovery()?, ItemId(2), &target, true);
+            fs::create_dir(&stage.path)?;
+            for name in ["one", "two"] {
+                fs::write(stage.path.join(name), name)?;
+            }
+            let inode = stage.inode()?;
+            for name in ["one", "two"].iter().take(moved) {
+                fs::rename(stage.path.join(name), target.join(name))?;
+            }
+            assert!(!stage.is_placed(inode)?);
+            stage.place()?;
+            assert!(stage.is_placed(inode)? && fs::metadata(&target)?.ino() == before);
+            let mut names: Vec<_> = fs::read_dir(&target)?.map(|e| e.map(|e| e.file_name())).collect::<Result<_, _>>()?;
+            names.sort();
+            assert_eq!(names, ["one", "two"]);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_path_that_is_not_the_recoverys_own_is_no_stage() -> Tested {
+        let (recovery, target) = (recovery()?, Path::new("/srv/data"));
+        let own = Stage::of(recovery, ItemId(3), target, false);
+        assert_eq!(Stage::again(recovery, ItemId(3), &own.path, target), Some(own.clone()));
+        for path in ["/srv/other", "/srv/data", "/", "/srv/.tenwords-x-3"] {
+            assert_eq!(Stage::again(recovery, ItemId(3), Path::new(path), target), None, "{path}");
+        }
+        assert_eq!(Stage::again(recovery, ItemId(4), &own.path, target), None);
+        Ok(())
+    }
+}

@@ -1,0 +1,179 @@
+//! What lies at a guest's number after a restore that nobody saw the end of (the machine lost power, the
+//! agent was killed), and taking it away again.
+//!
+//! From PVE's source: while a guest is restored its configuration says `lock: create`, and a lock of the
+//! node is held by whoever works on it. The work of one who was killed leaves the configuration with that
+//! line, volumes that nothing names, and for a container file systems that are still mounted. Who comes
+//! to the end puts the guest into the pool it was told ([`super::pool`]), last of all.
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    fs::{self, OpenOptions},
+    io,
+    path::Path,
+};
+
+use nix::{
+    fcntl::{Flock, FlockArg},
+    mount::{MntFlags, umount2},
+};
+use tenwords_protocol::hash::Sha256;
+
+use super::{
+    disks,
+    error::PveError,
+    guest_config::Kind,
+    guests::{config_file, of_number},
+    node::Node,
+    pool::{PoolId, members},
+    pvesm,
+    storage::{StorageCfg, StorageId},
+};
+use crate::private::PrivateDir;
+
+/// What lies at a number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// No guest of this kind on this node, and no other in the cluster.
+    Nothing,
+    /// Somebody works on it right now.
+    AtWork,
+    /// A creation or restore that did not come to its end: nothing in it is whole.
+    Unfinished,
+    /// It is in the pool: the restore that was told so came to its end.
+    InPool,
+    /// Some guest, of whom nothing shows that the recovery has made it.
+    Other {
+        /// Its configuration's.
+        config_sha256: Sha256,
+    },
+    /// The number is taken by a guest of another kind or node.
+    Elsewhere,
+}
+
+/// Looks at what lies there. Nothing is changed.
+///
+/// # Errors
+/// As [`Node::readable`] and [`Node::read`]; [`PveError::Io`] for a lock that cannot be asked.
+pub fn look(node: &Node, kind: Kind, vmid: u32, pool: &PoolId) -> Result<Found, PveError> {
+    if is_locked(node, kind, vmid)? {
+        return Ok(Found::AtWork);
+    }
+    let Some(text) = node.read(&config_file(&node.name()?, kind, vmid))? else {
+        return Ok(if of_number(node, vmid)?.is_some() { Found::Elsewhere } else { Found::Nothing });
+    };
+    let locks = String::from_utf8_lossy(&text);
+    let mut locks = locks.lines().take_while(|line| !line.starts_with('['));
+    if locks.any(|line| line.split_whitespace().eq(["lock:", "create"])) {
+        return Ok(Found::Unfinished);
+    }
+    let is_in = members(node, pool)?.is_some_and(|guests| guests.contains(&vmid));
+    Ok(if is_in { Found::InPool } else { Found::Other { config_sha256: Sha256::of(&text) } })
+}
+
+/// The volumes of this number on every storage of this node that takes any.
+///
+/// # Errors
+/// As [`Node::readable`]; [`PveError::NoProgram`], [`PveError::Program`], [`PveError::Refused`].
+pub fn volumes(node: &Node, private: &PrivateDir, vmid: u32) -> Result<BTreeSet<String>, PveError> {
+    let storages = StorageCfg::read(node)?;
+    let active = pvesm::status(node, private, None)?;
+    let takes_some = |storage: &&pvesm::StorageStatus| {
+        let content = storages.sections().find(&storage.id).and_then(|section| section.get("content").flatten());
+        // A storage without the property has its kind's default, which only PVE knows.
+        let takes = content.is_none_or(|content| content.split([',', ' ']).any(|c| c == "images" || c == "rootdir"));
+        takes && storage.kind != "pbs" && storage.activity == pvesm::Activity::Active
+    };
+    let mut all = BTreeSet::new();
+    for storage in active.iter().filter(takes_some) {
+        let Ok(id) = storage.id.parse::<StorageId>() else { continue };
+        all.extend(disks::volumes(node, private, &id, vmid)?.into_iter().map(|volume| volume.id));
+    }
+    Ok(all)
+}
+
+/// Removes the guest and the volumes of its number that are not among `before`. Only for what was found
+/// to be this recovery's own: nothing here asks again.
+///
+/// # Errors
+/// As [`volumes`]; what could be removed until then is gone.
+pub fn clear(
+    node: &Node,
+    private: &PrivateDir,
+    kind: Kind,
+    vmid: u32,
+    before: &BTreeSet<String>,
+) -> Result<(), PveError> {
+    node.writable()?;
+    if kind == Kind::Container {
+        unmount(Path::new(&format!("/var/lib/lxc/{vmid}/rootfs")))?;
+    }
+    let made: BTreeSet<String> = volumes(node, private, vmid)?.difference(before).cloned().collect();
+    let config = config_file(&node.name()?, kind, vmid);
+    if let Some(text) = node.read(&config)? {
+        let text = String::from_utf8_lossy(&text).into_owned();
+        if let Some(theirs) = before.iter().find(|volume| text.contains(volume.as_str())) {
+            // PVE's removal would take it along.
+            return Err(PveError::Refused {
+                command: "destroy",
+                said: format!("it names the volume {theirs}, which was there before"),
+            });
+        }
+        let (program, command) = match kind {
+            Kind::Container => (&node.paths().pct, "pct"),
+            Kind::Machine => (&node.paths().qm, "qm"),
+        };
+        let number = vmid.to_string();
+        if text.lines().any(|line| line.starts_with("lock:")) {
+            short(program, private, &["unlock", &number], command)?;
+        }
+        short(program, private, &["destroy", &number, "--destroy-unreferenced-disks", "0"], command)?;
+    }
+    let left = volumes(node, private, vmid)?;
+    for volume in made.intersection(&left) {
+        short(&node.paths().pvesm, private, &["free", volume], "pvesm free")?;
+    }
+    Ok(())
+}
+
+fn short(program: &Path, private: &PrivateDir, args: &[&str], command: &'static str) -> Result<(), PveError> {
+    let args = args.iter().map(OsString::from).collect();
+    pvesm::run_short(program, private, args, command).map(drop)
+}
+
+/// Whether one of PVE's programs holds the guest's lock. Asking takes it for a moment at most.
+fn is_locked(node: &Node, kind: Kind, vmid: u32) -> Result<bool, PveError> {
+    let name = match kind {
+        Kind::Container => format!("lxc/pve-config-{vmid}.lock"),
+        Kind::Machine => format!("qemu-server/lock-{vmid}.conf"),
+    };
+    let path = node.paths().locks.join(name);
+    let cannot = |source: io::Error| PveError::Io { doing: "asking for the lock", path: path.clone(), source };
+    let file = match OpenOptions::new().append(true).open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(cannot(error)),
+    };
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(_released_at_once) => Ok(false),
+        Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(true),
+        Err((_, errno)) => Err(cannot(errno.into())),
+    }
+}
+
+/// Everything that is mounted there or below, the last first.
+fn unmount(place: &Path) -> Result<(), PveError> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let below =
+        mounts.lines().filter_map(|line| line.split(' ').nth(1)).filter(|path| Path::new(path).starts_with(place));
+    let all: Vec<&str> = below.collect();
+    for path in all.into_iter().rev() {
+        umount2(path, MntFlags::UMOUNT_NOFOLLOW).map_err(|errno| PveError::Io {
+            doing: "unmounting",
+            path: path.into(),
+            source: errno.into(),
+        })?;
+    }
+    Ok(())
+}
