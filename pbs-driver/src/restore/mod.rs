@@ -273,7 +273,8 @@ fn kind(archive: &FileName) -> Kind {
 
 /// The name that the client takes in every version: without the server's ending where the client
 /// puts the same one back, whole otherwise (`formats.md` §6.1).
-fn given_name(archive: &FileName) -> OsString {
+#[must_use]
+pub fn given_name(archive: &FileName) -> OsString {
     let short = archive.archive();
     if let (FileKind::Dynamic, Some(name)) = (archive.kind(), short.strip_suffix(".mpxar")) {
         // The clients that know split archives find both halves by this (`formats.md` §8.8).

@@ -56,7 +56,7 @@ pub(crate) fn burnt(change: impl FnOnce(&World, &BackupServer, &Pve, &Path) -> R
 }
 
 /// As vzdump leaves one on the server.
-fn back_up_container(world: &World, server: &BackupServer, vmid: u32, key: &Path) -> Result<Tree> {
+pub(crate) fn back_up_container(world: &World, server: &BackupServer, vmid: u32, key: &Path) -> Result<Tree> {
     let folder = container(world, &format!("ct-{vmid}"), format!("the books of {vmid}").as_bytes())?;
     let tree = Tree::read(&folder)?;
     let config = format!(
@@ -69,7 +69,7 @@ fn back_up_container(world: &World, server: &BackupServer, vmid: u32, key: &Path
 }
 
 /// The same of a virtual machine with one disk.
-fn back_up_machine(world: &World, server: &BackupServer, vmid: u32, key: &Path) -> Result<Vec<u8>> {
+pub(crate) fn back_up_machine(world: &World, server: &BackupServer, vmid: u32, key: &Path) -> Result<Vec<u8>> {
     let disk: Vec<u8> = (0_u32..5 << 18).flat_map(|n| (n / 7 * vmid).to_le_bytes()).collect();
     let image = world.write(&format!("vm-{vmid}.raw"), &disk)?;
     let config = format!(

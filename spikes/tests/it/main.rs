@@ -13,6 +13,7 @@ mod hub;
 mod inventory;
 mod manners;
 mod never_asked;
+mod parallel;
 mod preflight;
 mod recordings;
 mod recovery;

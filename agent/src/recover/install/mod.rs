@@ -9,7 +9,7 @@ mod files;
 mod settings;
 mod storage;
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use pbs_driver::pve::{Node, StorageCfg};
 use tenwords_escrow::{
@@ -34,6 +34,9 @@ pub(crate) struct Installed {
     pub(crate) notes: Vec<String>,
     /// The storages of PVE that are now the root's own, key and token included.
     pub(crate) storages: Vec<Name>,
+    /// Where each source's own key lies now, and its token.
+    pub(crate) keys: BTreeMap<Name, PathBuf>,
+    pub(crate) tokens: BTreeMap<Name, PathBuf>,
 }
 
 /// One source with what belongs to it.
@@ -41,7 +44,7 @@ pub(crate) struct ToInstall<'a> {
     pub(crate) source: &'a Source,
     pub(crate) key: &'a GatedKey,
     pub(crate) token: Option<&'a TokenSecret>,
-    pub(crate) restore_paths: std::collections::BTreeMap<String, PathBuf>,
+    pub(crate) restore_paths: BTreeMap<String, PathBuf>,
 }
 
 /// Installs every source. What cannot go in is reported, and the others go on: a restore of archives

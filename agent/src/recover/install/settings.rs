@@ -75,7 +75,10 @@ pub(super) fn put(installed: &mut Installed, configuration: &Configuration, sour
 
 fn put_key(installed: &mut Installed, id: &Name, file: &KeyFile, wanted: Fingerprint, path: &Path) -> Outcome<()> {
     match found_key(path, wanted) {
-        Found::TheSame => installed.notes.push(format!("{} holds the right key already", path.display())),
+        Found::TheSame => {
+            installed.notes.push(format!("{} holds the right key already", path.display()));
+            installed.keys.insert(id.clone(), path.to_owned());
+        }
         Found::Another(what) => installed.missing.push(Missing {
             what: format!("key of source {id} at {}", path.display()),
             why: format!("{what} is there; the escrow's key is {}", wanted.short()),
@@ -93,6 +96,7 @@ fn put_key(installed: &mut Installed, id: &Name, file: &KeyFile, wanted: Fingerp
             }
             durable::create("key-file", path, 0o600, &file.to_json()).or_stop(Code::Internal, cannot)?;
             installed.paths.push(path.to_owned());
+            installed.keys.insert(id.clone(), path.to_owned());
         }
     }
     Ok(())
@@ -116,7 +120,9 @@ fn put_token(installed: &mut Installed, id: &Name, token: &TokenSecret, path: &P
     line.push_str(token.expose_text());
     line.push('\n');
     match durable::read_limited(path, LIMIT).map(Zeroizing::new) {
-        Ok(bytes) if bytes.trim_ascii_end() == line.trim_ascii_end().as_bytes() => {}
+        Ok(bytes) if bytes.trim_ascii_end() == line.trim_ascii_end().as_bytes() => {
+            installed.tokens.insert(id.clone(), path.to_owned());
+        }
         Ok(_) => installed
             .notes
             .push(format!("{} holds another token secret than the escrow; it was left as it is", path.display())),
@@ -127,6 +133,7 @@ fn put_token(installed: &mut Installed, id: &Name, token: &TokenSecret, path: &P
             }
             durable::create("token-file", path, 0o600, line.as_bytes()).or_stop(Code::Internal, cannot)?;
             installed.paths.push(path.to_owned());
+            installed.tokens.insert(id.clone(), path.to_owned());
         }
         Err(error) => {
             return Err(Stop::new(Code::Internal, format!("cannot look at {}", path.display())).because(error));

@@ -53,6 +53,8 @@ pub(super) fn put(installed: &mut Installed, node: &Node, lost: &StorageCfg, ite
             if done.stanza == Put::Written {
                 installed.notes.extend(left_out(lost, id.as_str()));
             }
+            installed.keys.insert(id.clone(), node.file(&format!("priv/storage/{id}.enc")));
+            installed.tokens.insert(id.clone(), node.file(&format!("priv/storage/{id}.pw")));
             installed.storages.push(id.clone());
         }
         Err(error) => installed.missing.push(Missing {

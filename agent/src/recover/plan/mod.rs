@@ -141,12 +141,41 @@ impl Planner<'_> {
                     .map(|group| (source, group)),
             );
         }
-        for (source, group) in as_archives {
+        for (source, group) in self.each_once(plan, as_archives) {
             let what = format!("{} {group}", source.source.id);
             if let Some(snapshot) = self.choose(plan, source, &group, Wanted::Newest) {
                 self.archives(plan, source, snapshot, None, &what);
             }
         }
+    }
+
+    /// A group that two sources have of one datastore is one group: it comes from the source that lists the
+    /// newer snapshot, else from the one whose key that needs, else from the first.
+    fn each_once<'a>(
+        &self,
+        plan: &mut Plan<'a>,
+        groups: Vec<(&'a Connected<'a>, String)>,
+    ) -> Vec<(&'a Connected<'a>, String)> {
+        let mut chosen: Vec<(&'a Connected<'a>, String)> = Vec::new();
+        for (source, group) in groups {
+            let rank = |source: &Connected<'_>| {
+                let newest = newest(source, &group, self.lost_at);
+                let key = newest.and_then(|info| info.fingerprint);
+                (newest.map(|info| info.snapshot.time()), key == Some(source.source.key_fingerprint))
+            };
+            let Some((other, _)) =
+                chosen.iter_mut().find(|(other, name)| *name == group && is_one_place(other, source))
+            else {
+                chosen.push((source, group));
+                continue;
+            };
+            let left = if rank(source) > rank(other) { std::mem::replace(other, source) } else { source };
+            plan.note_once(format!(
+                "{} {group}: source {} has the same group of the same datastore; it comes from there, once",
+                left.source.id, other.source.id
+            ));
+        }
+        chosen
     }
 
     fn item<'a>(&self, plan: &mut Plan<'a>, connected: &'a [Connected<'a>], item: &Item) {
@@ -248,6 +277,15 @@ impl Planner<'_> {
         plan.not(what, format!("no snapshot proved itself: {}", refused.join("; ")), remedy, orderable);
         None
     }
+}
+
+/// Whether two sources are the same namespace of one datastore, perhaps by two tokens.
+fn is_one_place(one: &Connected<'_>, other: &Connected<'_>) -> bool {
+    let [one, other] = [one, other].map(|source| {
+        let repository = source.access.repository();
+        (repository.host(), repository.port(), repository.datastore(), source.access.namespace())
+    });
+    one == other
 }
 
 /// The groups of a source, each once.

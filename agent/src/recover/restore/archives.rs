@@ -5,7 +5,7 @@ use std::{fs, io, path::Path, time::Instant};
 use pbs_driver::{Client, DriverError, Failure, restore};
 use pbs_format::{datastore::FileKind, pxar};
 
-use super::board::Watch;
+use super::{board::Watch, command};
 use crate::{
     durable,
     recover::{
@@ -15,13 +15,15 @@ use crate::{
 };
 
 /// Restores one archive of a snapshot. What came counts only once the snapshot's list was looked at again.
+/// `by_hand` is the command that restores it alone.
 pub(super) fn restore(
     client: &Client,
     keyring: &Keyring<'_>,
     (work, piece): (&Work<'_>, &Piece),
+    by_hand: Option<String>,
     watch: &Watch<'_>,
 ) -> Result<(Restored, Before), Missing> {
-    one(client, keyring, work, piece, watch).map_err(|why| why.missing(work, piece))
+    one(client, keyring, work, piece, watch).map_err(|why| why.missing(work, piece, by_hand))
 }
 
 /// Why an archive is not there.
@@ -30,10 +32,12 @@ enum Why {
     Occupied,
     /// The restore did not succeed; what it left was removed.
     Failed(String),
+    /// What came is not what was signed: nothing that a person should do without our looking on.
+    Untrue(String),
 }
 
 impl Why {
-    fn missing(self, work: &Work<'_>, piece: &Piece) -> Missing {
+    fn missing(self, work: &Work<'_>, piece: &Piece, by_hand: Option<String>) -> Missing {
         let what = format!("{} {} {}", work.source.id, work.snapshot.snapshot(), piece.name);
         let target = &piece.target;
         match self {
@@ -46,12 +50,10 @@ impl Why {
                 ),
                 waits_for_order: true,
             },
-            Self::Failed(why) => Missing {
-                what,
-                why,
-                remedy: "mend what the cause names; then run the same command again, with another --into".to_owned(),
-                waits_for_order: false,
-            },
+            Self::Failed(why) => {
+                Missing { what, why, remedy: format!("{MEND}{}", command::alone(by_hand)), waits_for_order: false }
+            }
+            Self::Untrue(why) => Missing { what, why, remedy: MEND.to_owned(), waits_for_order: false },
         }
     }
 }
@@ -89,6 +91,7 @@ fn one(
     // put there by somebody meanwhile, and is not this run's to remove.
     let output = result.map_err(|error| match error {
         DriverError::Client { failure: Failure::TargetExists, .. } => Why::Occupied,
+        error @ (DriverError::NotSigned { .. } | DriverError::NotUnderOurKey { .. }) => Why::Untrue(chain(&error)),
         error => Why::Failed(chain(&error)),
     })?;
     if archive.kind() == FileKind::Fixed {
@@ -109,6 +112,8 @@ fn one(
     };
     Ok((restored, before))
 }
+
+const MEND: &str = "mend what the cause names; then run the same command again, with another --into";
 
 /// What lay at a target before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

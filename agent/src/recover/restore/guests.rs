@@ -14,12 +14,13 @@ use pbs_driver::{
     pve::{
         Node, StorageId,
         guest_config::Kind,
+        guest_failure::GuestFailure,
         progress::{GuestProgress, Step},
         restore::{GuestError, GuestLimits, GuestRestore, restore},
     },
 };
 
-use super::{AGAIN, board::Watch};
+use super::{AGAIN, board::Watch, command};
 use crate::{
     recover::{
         install::Installed,
@@ -71,7 +72,7 @@ impl Workshop<'_> {
         let output = restore(&request, &mut observe).map_err(|error| {
             let mut why = chain(&error);
             error.said.iter().take(TOLD).for_each(|line| why.push_str(&format!("; {}", harmless(line, 200))));
-            missing(why, after_failure(&error))
+            missing(why, after_failure(&error, || command::of_guest(self.node, work)))
         })?;
         if let Err(why) = self.keyring.unchanged(self.client, work.access, &work.snapshot) {
             return Err(missing(
@@ -131,11 +132,16 @@ impl Counted {
 }
 
 /// What to do now, what is left behind included.
-fn after_failure(error: &GuestError) -> String {
+fn after_failure(error: &GuestError, by_hand: impl FnOnce() -> Option<String>) -> String {
     let left = error.remedy();
     let remove =
         if left.is_empty() { String::new() } else { format!("; remove what it has left (`{}`)", left.join(" && ")) };
-    format!("{}{remove}; then {AGAIN}", error.next_step())
+    let alone = match *error.failure {
+        // It would be refused again, or be what was refused.
+        GuestFailure::Exists { .. } | GuestFailure::NotUnderOurKey { .. } => None,
+        _ => by_hand(),
+    };
+    format!("{}{remove}; then {AGAIN}{}", error.next_step(), command::alone(alone))
 }
 
 fn step(step: &Step) -> String {

@@ -6,6 +6,7 @@
 
 pub(crate) mod archives;
 mod board;
+mod command;
 mod guests;
 pub(crate) mod item;
 mod pool;
@@ -42,8 +43,10 @@ pub(super) struct Done {
 pub(crate) struct Bench<'b> {
     client: &'b Client,
     keyring: &'b Keyring<'b>,
-    /// Where guests are made, and what was put in place there; nothing where none can be.
-    node: Option<(&'b Node, &'b Installed)>,
+    /// Where guests are made; nothing where none can be.
+    node: Option<&'b Node>,
+    /// What was put in place on this machine, if anything was to be.
+    installed: Option<&'b Installed>,
 }
 
 /// Restores, `parallel` things at once.
@@ -56,7 +59,7 @@ pub(super) fn run(
     parallel: NonZeroUsize,
     seat: &mut dyn Seat,
 ) -> Done {
-    Bench { client, keyring, node: node.map(|node| (node, installed)) }.restore(plan, parallel, seat)
+    Bench { client, keyring, node, installed: Some(installed) }.restore(plan, parallel, seat)
 }
 
 /// Restores a plan that has no guest, one archive after the other.
@@ -66,7 +69,7 @@ pub(crate) fn archives(
     plan: &Plan<'_>,
     seat: &mut dyn Seat,
 ) -> (Vec<Restored>, Vec<Missing>) {
-    let done = Bench { client, keyring, node: None }.restore(plan, NonZeroUsize::MIN, seat);
+    let done = Bench { client, keyring, node: None, installed: None }.restore(plan, NonZeroUsize::MIN, seat);
     (done.archives, done.missing)
 }
 
@@ -111,7 +114,8 @@ impl Bench<'_> {
     fn restore_item(&self, item: &Item<'_>, watch: &Watch<'_>) -> Result<Back, Missing> {
         match &item.what {
             What::Guest(work) => {
-                let workshop = self.node.map(|(node, installed)| Workshop {
+                let ground = self.node.zip(self.installed);
+                let workshop = ground.map(|(node, installed)| Workshop {
                     client: self.client,
                     keyring: self.keyring,
                     node,
@@ -119,8 +123,12 @@ impl Bench<'_> {
                 });
                 workshop.ok_or_else(|| item.not_here())?.restore(work, watch).map(Back::Guest)
             }
-            What::Archive(_, work, piece) => archives::restore(self.client, self.keyring, (work, piece), watch)
-                .map(|(restored, before)| Back::Archive(restored, before)),
+            What::Archive(_, work, piece) => {
+                let by_hand =
+                    self.installed.and_then(|installed| command::of_archive(self.client, installed, work, piece));
+                archives::restore(self.client, self.keyring, (work, piece), by_hand, watch)
+                    .map(|(restored, before)| Back::Archive(restored, before))
+            }
         }
     }
 }
