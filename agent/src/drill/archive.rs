@@ -23,7 +23,7 @@ use crate::{
     opening::OpenedEscrow,
     recover::{
         connect::{self, Answers, Connected},
-        plan::{Ground, Keyring, Piece, Plan, Planner, Work},
+        plan::{Earlier, Ground, Keyring, Piece, Plan, Planner, Work},
         preflight,
         report::Missing,
         restore,
@@ -88,7 +88,7 @@ pub(super) fn bring(
     let keyring = Keyring::new(client, opened.escrow.keys())?;
     let ground = Ground { why_not: NO_GUESTS, ..Ground::default() };
     let into = scratch.archive();
-    let planner = Planner { client, keyring: &keyring, trust, ground: &ground, into: &into, lost_at: None };
+    let planner = Planner { client, keyring: &keyring, trust, ground: &ground, into: &into, lost_at: None, earlier: &Earlier::default() };
     let plan = planner.plan(&connected, None);
     notes.extend(plan.notes.into_iter().filter(|note| !note.starts_with(NO_GUESTS)));
     let (work, chosen) = choose(plan.work, plan.missing, args, notes)?;

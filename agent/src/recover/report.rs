@@ -95,27 +95,39 @@ pub(crate) struct RestoredGuest {
     /// What is not as it was backed up: the guest is there, and to be looked at.
     pub(crate) differences: Vec<String>,
     /// How it came up, if it was started for a moment.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) trial: Option<Trial>,
 }
 
 /// A start for a moment, cut off from every network.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Trial {
-    /// `answered` (its agent), `running` (nobody in it can be asked), `no-agent` (it did not answer in time),
-    /// `not-started`.
-    pub(crate) state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) state: TrialState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) why: Option<String>,
     /// What could not be put back afterwards, as commands.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) left: Vec<String>,
+}
+
+/// How it came up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum TrialState {
+    /// Its agent answered.
+    Answered,
+    /// It runs; nobody in it can be asked.
+    Running,
+    /// It runs, and its agent did not answer in time.
+    NoAgent,
+    NotStarted,
 }
 
 impl RestoredGuest {
     /// Whether somebody has to look at it before it is used.
     pub(crate) fn is_to_be_looked_at(&self) -> bool {
-        let trial = |trial: &Trial| trial.state == "not-started" || !trial.left.is_empty();
+        let trial = |trial: &Trial| trial.state == TrialState::NotStarted || !trial.left.is_empty();
         !self.differences.is_empty() || self.trial.as_ref().is_some_and(trial)
     }
 
@@ -126,11 +138,11 @@ impl RestoredGuest {
         let mut lines = vec![format!("  {source} {snapshot} -> {kind} {vmid}, {state} ({})", size(*bytes))];
         lines.extend(differences.iter().map(|difference| format!("    TO BE LOOKED AT: {difference}")));
         if let Some(Trial { state, why, .. }) = trial {
-            let how = match *state {
-                "answered" => "came up, and its agent answered",
-                "running" => "came up",
-                "no-agent" => "came up, and its agent did not answer in time",
-                _ => "DID NOT COME UP",
+            let how = match state {
+                TrialState::Answered => "came up, and its agent answered",
+                TrialState::Running => "came up",
+                TrialState::NoAgent => "came up, and its agent did not answer in time",
+                TrialState::NotStarted => "DID NOT COME UP",
             };
             let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
             lines.push(format!("    started for a moment without network: {how}{why}"));

@@ -63,13 +63,20 @@ pub fn look(node: &Node, kind: Kind, vmid: u32, pool: &PoolId) -> Result<Found, 
     let Some(text) = node.read(&config_file(&node.name()?, kind, vmid))? else {
         return Ok(if of_number(node, vmid)?.is_some() { Found::Elsewhere } else { Found::Nothing });
     };
-    let locks = String::from_utf8_lossy(&text);
-    let mut locks = locks.lines().take_while(|line| !line.starts_with('['));
-    if locks.any(|line| line.split_whitespace().eq(["lock:", "create"])) {
+    if is_unfinished(&text) {
         return Ok(Found::Unfinished);
     }
     let is_in = members(node, pool)?.is_some_and(|guests| guests.contains(&vmid));
     Ok(if is_in { Found::InPool } else { Found::Other { config_sha256: Sha256::of(&text) } })
+}
+
+/// The hash of a guest's configuration as it is now, unless it says that it is unfinished.
+///
+/// # Errors
+/// As [`Node::readable`] and [`Node::read`].
+pub fn config_sha256(node: &Node, kind: Kind, vmid: u32) -> Result<Option<Sha256>, PveError> {
+    let text = node.read(&config_file(&node.name()?, kind, vmid))?;
+    Ok(text.filter(|text| !is_unfinished(text)).map(|text| Sha256::of(&text)))
 }
 
 /// The volumes of this number on every storage of this node that takes any.
@@ -140,6 +147,13 @@ pub fn clear(
 fn short(program: &Path, private: &PrivateDir, args: &[&str], command: &'static str) -> Result<(), PveError> {
     let args = args.iter().map(OsString::from).collect();
     pvesm::run_short(program, private, args, command).map(drop)
+}
+
+/// What PVE writes into the configuration of a guest that it is making.
+fn is_unfinished(config: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(config);
+    let mut lines = text.lines().take_while(|line| !line.starts_with('['));
+    lines.any(|line| line.split_whitespace().eq(["lock:", "create"]))
 }
 
 /// Whether one of PVE's programs holds the guest's lock. Asking takes it for a moment at most.

@@ -6,7 +6,7 @@
 mod disks;
 mod trial;
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use pbs_driver::{Client, pve::Node};
 
@@ -23,8 +23,19 @@ struct Look<'l> {
     keyring: &'l Keyring<'l>,
 }
 
-/// Looks at every guest that was restored, and starts each that is as it should be, if `patience` says how
-/// long its answer is waited for.
+/// What of a guest that was restored is not as it was backed up.
+pub(super) fn differences(
+    node: &Node,
+    client: &Client,
+    keyring: &Keyring<'_>,
+    work: &GuestWork<'_>,
+    config: &Path,
+) -> Vec<String> {
+    Look { node, client, keyring }.differences(work, config)
+}
+
+/// Starts every guest that this run has restored and that is as it should be, if `patience` says how long
+/// its answer is waited for.
 pub(super) fn look(
     client: &Client,
     keyring: &Keyring<'_>,
@@ -34,15 +45,13 @@ pub(super) fn look(
     patience: Option<Duration>,
     seat: &mut dyn Seat,
 ) {
-    let Some(node) = node else { return };
+    let (Some(node), Some(patience)) = (node, patience) else { return };
     let look = Look { node, client, keyring };
-    for guest in guests {
+    for guest in guests.iter_mut().filter(|guest| guest.differences.is_empty()) {
         let is_it = |work: &&GuestWork<'_>| work.vmid == guest.vmid;
-        // What is of no plan of this run was looked at by the run that restored it.
+        // One that an earlier run has restored may be in use already.
         let Some(work) = plan.guests.iter().find(is_it) else { continue };
-        guest.differences = look.differences(work, &guest.config);
-        let Some(patience) = patience else { continue };
-        if guest.differences.is_empty() && !interrupt::is_ending() {
+        if !interrupt::is_ending() {
             guest.trial = Some(look.trial(work, patience, seat));
         }
     }

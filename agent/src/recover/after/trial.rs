@@ -10,7 +10,7 @@ use pbs_driver::pve::start::{Answer, Request, Tried, start_for_a_moment};
 use super::Look;
 use crate::{
     interrupt,
-    recover::{plan::GuestWork, report::Trial},
+    recover::{plan::GuestWork, report::{Trial, TrialState}},
     seat::{Moment, Seat},
     show::harmless,
 };
@@ -28,10 +28,10 @@ impl Look<'_> {
         let Tried { answer, left } = start_for_a_moment(&request, &mut observe);
         seat.progress_ends();
         let (state, why) = match answer {
-            Answer::Agent => ("answered", None),
-            Answer::NoAgent => ("no-agent", None),
-            Answer::Running => ("running", None),
-            Answer::NotStarted(why) => ("not-started", Some(harmless(&why, 400))),
+            Answer::Agent => (TrialState::Answered, None),
+            Answer::NoAgent => (TrialState::NoAgent, None),
+            Answer::Running => (TrialState::Running, None),
+            Answer::NotStarted(why) => (TrialState::NotStarted, Some(harmless(&why, 400))),
         };
         Trial { state, why, left: left.iter().map(|command| harmless(command, 400)).collect() }
     }

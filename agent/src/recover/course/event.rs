@@ -13,7 +13,7 @@ use tenwords_protocol::{
 use crate::recover::report::{GuestKind, Restored, RestoredGuest};
 
 /// One thing of the plan, by its number in it. A number is never used for another thing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct ItemId(pub(crate) u32);
 
 impl fmt::Display for ItemId {

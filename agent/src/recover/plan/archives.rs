@@ -10,8 +10,8 @@ use tenwords_escrow::{
     root::Source,
 };
 
-use super::{ASK_OPERATOR, Plan, Planner};
-use crate::recover::connect::Connected;
+use super::{ASK_OPERATOR, Plan, Planner, again::Thing};
+use crate::recover::{connect::Connected, course::ItemId};
 
 /// One gated snapshot with its archives and their targets.
 pub(crate) struct Work<'a> {
@@ -23,6 +23,7 @@ pub(crate) struct Work<'a> {
 
 /// One archive, and where it goes.
 pub(crate) struct Piece {
+    pub(crate) id: ItemId,
     /// The signed file by its name on the server.
     pub(crate) file: FileName,
     /// As a person says it, `root.pxar`.
@@ -54,7 +55,13 @@ impl Planner<'_> {
             folder.extend(source.access.namespace().components().map(|name| format!("ns-{name}")));
         }
         let folder = folder.join(format!("{}-{}", group.backup_type(), group.id()));
+        let namespace = source.access.namespace().to_string();
+        let is_there = |file: &str| {
+            let source = source.source.id.as_str();
+            self.earlier.has(&Thing::archive(source, &namespace, snapshot.snapshot(), file))
+        };
         let mut archives: Vec<Piece> = Vec::new();
+        let mut all_there = false;
         let mut names = BTreeSet::new();
         for (archive, name, bytes) in pieces(&snapshot) {
             let (target, chosen) = match &only {
@@ -67,7 +74,9 @@ impl Planner<'_> {
             let free = if names.insert(name.clone()) { name.as_str() } else { archive.server_name() };
             let target = target.unwrap_or_else(|| folder.join(free));
             let mut taken = plan.work.iter().flat_map(|work| &work.archives);
-            if chosen && taken.any(|piece| piece.target == target) {
+            if chosen && is_there(archive.server_name()) {
+                all_there = true;
+            } else if chosen && taken.any(|piece| piece.target == target) {
                 plan.not(
                     format!("{what} {name}"),
                     format!("{} is already the target of another snapshot of this plan", target.display()),
@@ -75,11 +84,18 @@ impl Planner<'_> {
                     false,
                 );
             } else if chosen {
-                archives.push(Piece { file: archive.entry().filename.clone(), name, bytes, target });
+                archives.push(Piece {
+                    id: ItemId::default(),
+                    file: archive.entry().filename.clone(),
+                    name,
+                    bytes,
+                    target,
+                });
             }
         }
         if let Some(only) = &only
             && archives.is_empty()
+            && !all_there
         {
             plan.not(what, format!("the snapshot has no free archive {}", only.name), ASK_OPERATOR, false);
         }

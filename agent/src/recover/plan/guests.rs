@@ -22,11 +22,12 @@ use tenwords_escrow::{
 use tenwords_protocol::directive::{AsGuest, Name, Wanted};
 
 use super::{
+    again::Thing,
     ASK_OPERATOR, Keyring, Plan, Planner,
     archives::{own_namespace, pieces},
     chain, groups, newest,
 };
-use crate::recover::connect::Connected;
+use crate::recover::{connect::Connected, course::ItemId, report::GuestKind};
 
 /// What guests could be restored onto.
 #[derive(Default)]
@@ -45,6 +46,7 @@ pub(crate) struct Ground<'n> {
 pub(crate) struct GuestWork<'a> {
     pub(crate) source: &'a Source,
     pub(crate) access: &'a Access,
+    pub(crate) id: ItemId,
     pub(crate) snapshot: GatedSnapshot,
     pub(crate) kind: Kind,
     pub(crate) vmid: u32,
@@ -119,6 +121,9 @@ impl Planner<'_> {
         }
         let mut as_archives = Vec::new();
         for (number, mut places) in guests {
+            if self.is_there(number) {
+                continue;
+            }
             // The newest first; of two storages on one datastore the one that has the key.
             places.sort_by_key(|(source, group)| {
                 let newest = newest(source, group, self.lost_at);
@@ -165,6 +170,11 @@ impl Planner<'_> {
         as_archives
     }
 
+    /// Whether an earlier run has restored it.
+    fn is_there(&self, (kind, own): Number) -> bool {
+        self.earlier.has(&Thing::Guest(GuestKind::of(kind), own.to_string()))
+    }
+
     /// What a directive asks for as a guest.
     pub(super) fn as_guest<'a>(
         &self,
@@ -180,6 +190,9 @@ impl Planner<'_> {
         };
         if let Some(why) = self.impossible(source) {
             return plan.not(what, format!("it cannot become a guest here: {why}"), TO_FOLDERS, false);
+        }
+        if self.is_there(number) {
+            return;
         }
         let Some(snapshot) = self.choose(plan, source, group, wanted) else { return };
         if let Some(why) = self.other_key(source, &snapshot) {
@@ -235,7 +248,8 @@ impl Planner<'_> {
         if vmid != own {
             plan.notes.push(format!("{what} becomes {vmid} instead of {own}, as the directive says"));
         }
-        plan.guests.push(GuestWork { source: source.source, access: &source.access, snapshot, kind, vmid, storage });
+        let id = ItemId::default();
+        plan.guests.push(GuestWork { source: source.source, access: &source.access, id, snapshot, kind, vmid, storage });
     }
 
     /// Where the volumes go: to the storage that was named, else to where they were. PVE takes one

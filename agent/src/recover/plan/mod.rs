@@ -4,7 +4,9 @@
 //! manifest is fetched through the client and proves itself under one of the escrow's keys. What of
 //! it goes where is said by [`archives`] and [`guests`].
 
+mod again;
 mod archives;
+mod document;
 mod guests;
 mod proof;
 
@@ -20,7 +22,9 @@ use tenwords_protocol::{
 
 use self::{archives::Only, proof::Unproven};
 pub(crate) use self::{
+    again::Earlier,
     archives::{Piece, Work},
+    document::{Around, Document, Row, RowTarget},
     guests::{Ground, GuestWork},
     proof::{Keyring, chain},
 };
@@ -53,6 +57,8 @@ pub(crate) struct Planner<'p> {
     pub(crate) into: &'p Path,
     /// What is newer is not chosen.
     pub(crate) lost_at: Option<Timestamp>,
+    /// What earlier runs of the same recovery have planned and done.
+    pub(crate) earlier: &'p Earlier,
 }
 
 // === impl Plan ===
@@ -239,6 +245,13 @@ impl Planner<'_> {
         if candidates.is_empty() {
             plan.not(what, format!("no snapshot ({wanted}) is there"), ASK_OPERATOR, false);
             return None;
+        }
+        // What was planned stands, whatever has come since.
+        let namespace = source.access.namespace().to_string();
+        let planned = self.earlier.planned(source.source.id.as_str(), &namespace, group);
+        if let Some(place) = candidates.iter().position(|info| Some(info.snapshot.time()) == planned) {
+            let planned = candidates.remove(place);
+            candidates.insert(0, planned);
         }
         let mut refused = Vec::new();
         let mut orderable = true;

@@ -2,28 +2,28 @@
 
 use std::{fs, io, path::Path, time::Instant};
 
-use pbs_driver::{Client, DriverError, Failure, restore};
-use pbs_format::{datastore::FileKind, pxar};
+use pbs_driver::{DriverError, restore};
+use pbs_format::datastore::FileKind;
 
-use super::{board::Watch, command};
+use super::{Bench, board::Watch, command};
 use crate::{
     durable,
     recover::{
-        plan::{Keyring, Piece, Work, chain},
+        plan::{Piece, Work, chain},
         report::{Missing, Restored, milliseconds},
+        stage::Stage,
     },
 };
 
 /// Restores one archive of a snapshot. What came counts only once the snapshot's list was looked at again.
 /// `by_hand` is the command that restores it alone.
 pub(super) fn restore(
-    client: &Client,
-    keyring: &Keyring<'_>,
+    bench: &Bench<'_>,
     (work, piece): (&Work<'_>, &Piece),
     by_hand: Option<String>,
     watch: &Watch<'_>,
-) -> Result<(Restored, Before), Missing> {
-    one(client, keyring, work, piece, watch).map_err(|why| why.missing(work, piece, by_hand))
+) -> Result<(Restored, Stage), Missing> {
+    one(bench, work, piece, watch).map_err(|why| why.missing(work, piece, by_hand))
 }
 
 /// Why an archive is not there.
@@ -37,19 +37,18 @@ enum Why {
 }
 
 impl Why {
+    fn text(&self) -> &str {
+        match self {
+            Self::Occupied => "something lies in its place",
+            Self::Failed(why) | Self::Untrue(why) => why,
+        }
+    }
+
     fn missing(self, work: &Work<'_>, piece: &Piece, by_hand: Option<String>) -> Missing {
         let what = format!("{} {} {}", work.source.id, work.snapshot.snapshot(), piece.name);
         let target = &piece.target;
         match self {
-            Self::Occupied => Missing {
-                what,
-                why: format!("something lies at {}", target.display()),
-                remedy: format!(
-                    "move {} aside, or have the operator order its replacement; then run the same command again",
-                    target.display()
-                ),
-                waits_for_order: true,
-            },
+            Self::Occupied => occupied(what, target),
             Self::Failed(why) => {
                 Missing { what, why, remedy: format!("{MEND}{}", command::alone(by_hand)), waits_for_order: false }
             }
@@ -58,15 +57,22 @@ impl Why {
     }
 }
 
-fn one(
-    client: &Client,
-    keyring: &Keyring<'_>,
-    work: &Work<'_>,
-    piece: &Piece,
-    watch: &Watch<'_>,
-) -> Result<(Restored, Before), Why> {
-    let Piece { file: archive, name, bytes, target } = piece;
-    let bytes = *bytes;
+/// Something lies in its place that is not this recovery's.
+pub(super) fn occupied(what: String, target: &Path) -> Missing {
+    Missing {
+        what,
+        why: format!("something lies at {}", target.display()),
+        remedy: format!(
+            "move {} aside, or have the operator order its replacement; then run the same command again",
+            target.display()
+        ),
+        waits_for_order: true,
+    }
+}
+
+fn one(bench: &Bench<'_>, work: &Work<'_>, piece: &Piece, watch: &Watch<'_>) -> Result<(Restored, Stage), Why> {
+    let Piece { id, file: archive, name, bytes, target } = piece;
+    let (bytes, keyring) = (*bytes, bench.keyring);
     let before = Before::look(target)?;
     if let Some(parent) = target.parent() {
         durable::folder(parent, 0o700)
@@ -78,27 +84,37 @@ fn one(
     let entry = work.snapshot.archive(archive.as_str()).ok_or_else(gone)?;
     let signed = entry.entry();
     let request = restore::Request { access: work.access, snapshot: work.snapshot.snapshot(), signed, key_file, key };
+    let stage = bench
+        .ledger
+        .begins_archive(*id, target, before == Before::EmptyFolder)
+        .map_err(|stop| Why::Failed(stop.in_one_line()))?;
     let mut observe = |moment: restore::Progress| watch.at(moment.received, None);
     let began = Instant::now();
     let result = if archive.kind() == FileKind::Dynamic {
-        restore::tree(client, &request, target, &mut observe)
+        restore::tree(bench.client, &request, &stage.path, &mut observe)
     } else {
-        restore::file(client, &request, target, &mut observe)
+        restore::file(bench.client, &request, &stage.path, &mut observe)
     };
-    // No plausible half is left behind.
-    let failed = |why: String| Why::Failed(format!("{why}{}", removed(target, before)));
-    // The driver has taken back what it had made, or says that it could not. What else lies there was
-    // put there by somebody meanwhile, and is not this run's to remove.
-    let output = result.map_err(|error| match error {
-        DriverError::Client { failure: Failure::TargetExists, .. } => Why::Occupied,
-        error @ (DriverError::NotSigned { .. } | DriverError::NotUnderOurKey { .. }) => Why::Untrue(chain(&error)),
-        error => Why::Failed(chain(&error)),
+    // What failed is taken away by the driver, which says if it could not.
+    let failed = |why: Why| {
+        bench.ledger.archive_failed(*id, &stage, why.text());
+        why
+    };
+    let output = result.map_err(|error| {
+        failed(match error {
+            error @ (DriverError::NotSigned { .. } | DriverError::NotUnderOurKey { .. }) => Why::Untrue(chain(&error)),
+            error => Why::Failed(chain(&error)),
+        })
     })?;
     if archive.kind() == FileKind::Fixed {
         // An image says its length in the signed entry: the client was not handed another one.
-        let found = fs::metadata(target).map(|found| found.len()).unwrap_or_default();
+        let found = fs::metadata(&stage.path).map(|found| found.len()).unwrap_or_default();
         if found != bytes {
-            return Err(failed(format!("the image has {found} bytes, {bytes} were signed")));
+            let mut why = format!("the image has {found} bytes, {bytes} were signed");
+            if let Err(error) = stage.clear() {
+                why.push_str(&format!("; {} could not be removed: {error}", stage.path.display()));
+            }
+            return Err(failed(Why::Untrue(why)));
         }
     }
     let restored = Restored {
@@ -110,14 +126,14 @@ fn one(
         milliseconds: milliseconds(began.elapsed()),
         said: output.said,
     };
-    Ok((restored, before))
+    Ok((restored, stage))
 }
 
-const MEND: &str = "mend what the cause names; then run the same command again, with another --into";
+const MEND: &str = "mend what the cause names; then run the same command again";
 
 /// What lay at a target before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Before {
+enum Before {
     Nothing,
     /// A folder without anything in it, perhaps somebody's mount point: it stays.
     EmptyFolder,
@@ -137,24 +153,12 @@ impl Before {
     }
 }
 
-/// Removes what this run has put at `target`, which was free before; says so if it cannot.
-pub(super) fn removed(target: &Path, before: Before) -> String {
-    let result = match before {
-        Before::Nothing => pxar::remove(target),
-        Before::EmptyFolder => pxar::empty(target),
-    };
-    match result {
-        Ok(()) => String::new(),
-        Err(error) => format!("; what it left at {} could NOT be removed ({error}), do not use it", target.display()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_was_there_before_is_never_removed() -> io::Result<()> {
+    fn what_is_there_is_seen() -> io::Result<()> {
         let folder = tempfile::tempdir()?;
         let (full, empty, absent) =
             (folder.path().join("full"), folder.path().join("empty"), folder.path().join("absent"));
@@ -164,13 +168,8 @@ mod tests {
         assert!(matches!(Before::look(&full), Err(Why::Occupied)));
         assert!(matches!(Before::look(&full.join("theirs")), Err(Why::Occupied)));
         assert!(matches!(Before::look(&full.join("theirs/x")), Err(Why::Failed(_))));
-        for (path, before) in [(&empty, Before::EmptyFolder), (&absent, Before::Nothing)] {
-            assert!(Before::look(path).is_ok_and(|found| found == before));
-            fs::create_dir_all(path.join("ours"))?;
-            assert_eq!(removed(path, before), "");
-            assert_eq!(path.exists(), before == Before::EmptyFolder);
-        }
-        assert_eq!(fs::read_dir(&empty)?.count(), 0);
+        assert!(Before::look(&empty).is_ok_and(|found| found == Before::EmptyFolder));
+        assert!(Before::look(&absent).is_ok_and(|found| found == Before::Nothing));
         Ok(())
     }
 }

@@ -17,12 +17,15 @@ use pbs_driver::{
         guest_failure::GuestFailure,
         progress::{GuestProgress, Step},
         restore::{GuestError, GuestLimits, GuestRestore, restore},
+        torn,
     },
 };
 
-use super::{AGAIN, board::Watch, command};
+use super::{AGAIN, board::Watch, command, ledger::Ledger};
 use crate::{
+    exit::Outcome,
     recover::{
+        after,
         install::Installed,
         plan::{GuestWork, Keyring, chain},
         report::{GuestKind, Missing, RestoredGuest, milliseconds},
@@ -36,6 +39,7 @@ pub(super) struct Workshop<'w> {
     pub(super) keyring: &'w Keyring<'w>,
     pub(super) node: &'w Node,
     pub(super) installed: &'w Installed,
+    pub(super) ledger: &'w Ledger<'w>,
 }
 
 impl Workshop<'_> {
@@ -55,6 +59,13 @@ impl Workshop<'_> {
             missing(chain(&error), "rename the storage with the next ceremony; restore it by hand now".into())
         })?;
         let key = work.snapshot.key().fingerprint();
+        let (kind, pool) = (GuestKind::of(work.kind), self.ledger.pool());
+        // What is there before is nobody's to take away.
+        let volumes = torn::volumes(self.node, self.client.private(), work.vmid).map_err(|error| {
+            missing(format!("its number's volumes cannot be listed: {}", chain(&error)), format!("{}; then {AGAIN}", error.next_step()))
+        })?;
+        let kept = |result: Outcome<()>| result.map_err(|stop| missing(stop.in_one_line(), AGAIN.to_owned()));
+        kept(self.ledger.begins_guest(work.id, kind, work.vmid, volumes))?;
         let request = GuestRestore {
             node: self.node,
             private: self.client.private(),
@@ -62,6 +73,7 @@ impl Workshop<'_> {
             source: &source,
             snapshot: work.snapshot.snapshot(),
             target: work.storage.as_ref().map(|storage| storage.as_str()),
+            pool: pool.as_ref(),
             unique: false,
             key: Some(key),
             limits: GuestLimits::default(),
@@ -71,10 +83,12 @@ impl Workshop<'_> {
         let began = Instant::now();
         let output = restore(&request, &mut observe).map_err(|error| {
             let mut why = chain(&error);
+            self.left(work, error.left.is_nothing(), &why);
             error.said.iter().take(TOLD).for_each(|line| why.push_str(&format!("; {}", harmless(line, 200))));
             missing(why, after_failure(&error, || command::of_guest(self.node, work)))
         })?;
         if let Err(why) = self.keyring.unchanged(self.client, work.access, &work.snapshot) {
+            self.left(work, false, &why);
             return Err(missing(
                 format!(
                     "{} is there, and is NOT to be trusted: its backup could not be shown to be the same after the \
@@ -93,7 +107,8 @@ impl Workshop<'_> {
                 ),
             ));
         }
-        Ok(RestoredGuest {
+        let differences = after::differences(self.node, self.client, self.keyring, work, &output.config);
+        let guest = RestoredGuest {
             source: work.source.id.to_string(),
             snapshot: work.snapshot.snapshot().to_string(),
             kind: GuestKind::of(work.kind),
@@ -103,9 +118,22 @@ impl Workshop<'_> {
             bytes: work.bytes(),
             milliseconds: milliseconds(began.elapsed()),
             said: output.said,
-            differences: Vec::new(),
+            differences,
             trial: None,
-        })
+        };
+        kept(self.ledger.guest_restored(work.id, &guest))?;
+        Ok(guest)
+    }
+
+    /// Notes that it did not come well, and how what is left is known again.
+    fn left(&self, work: &GuestWork<'_>, is_nothing: bool, why: &str) {
+        if is_nothing {
+            return self.ledger.failed(work.id, why);
+        }
+        // What still carries PVE's own lock of a creation is known by that.
+        if let Ok(Some(config_sha256)) = torn::config_sha256(self.node, work.kind, work.vmid) {
+            self.ledger.guest_left(work.id, config_sha256);
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! What of a plan is restored by itself: one guest, or one archive.
 
 use super::super::{
+    course::ItemId,
     plan::{GuestWork, Piece, Plan, Work},
     report::{Missing, Restored, RestoredGuest},
+    stage::Stage,
 };
 
 /// One thing of the plan, with its number in it: guests first, each thing counted from 1.
@@ -21,7 +23,7 @@ pub(crate) enum What<'p> {
 /// What came back. An archive counts only once its snapshot was looked at again.
 pub(crate) enum Back {
     Guest(RestoredGuest),
-    Archive(Restored, super::archives::Before),
+    Archive(ItemId, Restored, Stage),
 }
 
 /// Everything of a plan, in its order.
@@ -82,14 +84,10 @@ impl Item<'_> {
 
     /// This program itself broke down while it restored it.
     pub(super) fn broke_down(&self) -> Missing {
-        let left = match &self.what {
-            What::Guest(work) => format!("see whether something of {} is left, and remove it", work.target()),
-            What::Archive(_, _, piece) => format!("see whether something is left at {}", piece.target.display()),
-        };
         Missing {
             what: self.full_name(),
             why: "this program broke down while it restored it, and says why on standard error".to_owned(),
-            remedy: format!("{left}; then {}; and have this error reported", super::AGAIN),
+            remedy: format!("{}: it takes away what is left of it; and have this error reported", super::AGAIN),
             waits_for_order: false,
         }
     }

@@ -9,6 +9,7 @@ mod board;
 mod command;
 mod guests;
 pub(crate) mod item;
+mod ledger;
 mod pool;
 mod progress;
 mod snapshots;
@@ -21,11 +22,13 @@ use self::{
     board::{Board, Watch},
     guests::Workshop,
     item::{Back, Item, What, items},
+    ledger::Ledger,
     pool::End,
-    snapshots::Snapshots,
+    snapshots::{Snapshots, Staged},
 };
 use super::{
     install::Installed,
+    log::Log,
     plan::{Keyring, Plan},
     report::{Missing, Restored, RestoredGuest},
 };
@@ -47,6 +50,7 @@ pub(crate) struct Bench<'b> {
     node: Option<&'b Node>,
     /// What was put in place on this machine, if anything was to be.
     installed: Option<&'b Installed>,
+    ledger: Ledger<'b>,
 }
 
 /// Restores, `parallel` things at once.
@@ -55,11 +59,13 @@ pub(super) fn run(
     keyring: &Keyring<'_>,
     node: Option<&Node>,
     installed: &Installed,
+    log: &Log,
     plan: &Plan<'_>,
     parallel: NonZeroUsize,
     seat: &mut dyn Seat,
 ) -> Done {
-    Bench { client, keyring, node, installed: Some(installed) }.restore(plan, parallel, seat)
+    let ledger = Ledger::of(log);
+    Bench { client, keyring, node, installed: Some(installed), ledger }.restore(plan, parallel, seat)
 }
 
 /// Restores a plan that has no guest, one archive after the other.
@@ -69,7 +75,8 @@ pub(crate) fn archives(
     plan: &Plan<'_>,
     seat: &mut dyn Seat,
 ) -> (Vec<Restored>, Vec<Missing>) {
-    let done = Bench { client, keyring, node: None, installed: None }.restore(plan, NonZeroUsize::MIN, seat);
+    let bench = Bench { client, keyring, node: None, installed: None, ledger: Ledger::nowhere() };
+    let done = bench.restore(plan, NonZeroUsize::MIN, seat);
     (done.archives, done.missing)
 }
 
@@ -77,7 +84,7 @@ impl Bench<'_> {
     fn restore(&self, plan: &Plan<'_>, parallel: NonZeroUsize, seat: &mut dyn Seat) -> Done {
         let items = items(plan);
         let board = Board::of(&items);
-        let snapshots = Snapshots::of(self.client, self.keyring, plan);
+        let snapshots = Snapshots::of(self.client, self.keyring, &self.ledger, plan);
         let work = |item: &Item<'_>| {
             let watch = board.begins(item);
             let result = self.restore_item(item, &watch);
@@ -120,14 +127,15 @@ impl Bench<'_> {
                     keyring: self.keyring,
                     node,
                     installed,
+                    ledger: &self.ledger,
                 });
                 workshop.ok_or_else(|| item.not_here())?.restore(work, watch).map(Back::Guest)
             }
             What::Archive(_, work, piece) => {
                 let by_hand =
                     self.installed.and_then(|installed| command::of_archive(self.client, installed, work, piece));
-                archives::restore(self.client, self.keyring, (work, piece), by_hand, watch)
-                    .map(|(restored, before)| Back::Archive(restored, before))
+                archives::restore(self, (work, piece), by_hand, watch)
+                    .map(|(restored, stage)| Back::Archive(piece.id, restored, stage))
             }
         }
     }
@@ -141,7 +149,9 @@ fn settle(
 ) -> Result<Option<RestoredGuest>, Missing> {
     let (back, result) = match result {
         Ok(Back::Guest(guest)) => return Ok(Some(guest)),
-        Ok(Back::Archive(restored, before)) => (Some((item.number, restored, before)), Ok(None)),
+        Ok(Back::Archive(id, restored, stage)) => {
+            (Some(Staged { number: item.number, id, restored, stage }), Ok(None))
+        }
         Err(missing) => (None, Err(missing)),
     };
     if let What::Archive(index, ..) = item.what {
@@ -158,5 +168,5 @@ fn place(item: &Item<'_>) -> Option<usize> {
     }
 }
 
-/// What folders hold already is not touched by a second run.
-const AGAIN: &str = "run the same command again (with another --into, if archives were restored)";
+/// It goes on with what is missing.
+const AGAIN: &str = "run the same command again";

@@ -7,38 +7,55 @@ use pbs_driver::Client;
 
 use super::{
     super::{
+        course::ItemId,
         plan::{Keyring, Plan, Work},
         report::{Missing, Restored},
+        stage::Stage,
     },
-    archives::{Before, removed},
+    archives::occupied,
+    ledger::{Ledger, Unplaced},
 };
 
 /// The snapshots of a plan from which archives are restored.
 pub(super) struct Snapshots<'p> {
     client: &'p Client,
     keyring: &'p Keyring<'p>,
+    ledger: &'p Ledger<'p>,
     all: Vec<(&'p Work<'p>, Mutex<State>)>,
+}
+
+/// An archive that has come, and is at its stage.
+pub(super) struct Staged {
+    /// In the plan.
+    pub(super) number: usize,
+    pub(super) id: ItemId,
+    pub(super) restored: Restored,
+    pub(super) stage: Stage,
 }
 
 /// What is known of one of them.
 struct State {
     /// Archives that have not ended yet.
     left: usize,
-    /// By their numbers in the plan.
-    back: Vec<(usize, Restored, Before)>,
-    /// The list is another one, or nobody knows.
-    changed: Option<Missing>,
+    back: Vec<Staged>,
+    /// The list is another one, or nobody knows; or what has come did not get its place.
+    missing: Vec<Missing>,
 }
 
 impl<'p> Snapshots<'p> {
-    pub(super) fn of(client: &'p Client, keyring: &'p Keyring<'p>, plan: &'p Plan<'p>) -> Self {
-        let state = |work: &Work<'_>| State { left: work.archives.len(), back: Vec::new(), changed: None };
-        Self { client, keyring, all: plan.work.iter().map(|work| (work, Mutex::new(state(work)))).collect() }
+    pub(super) fn of(
+        client: &'p Client,
+        keyring: &'p Keyring<'p>,
+        ledger: &'p Ledger<'p>,
+        plan: &'p Plan<'p>,
+    ) -> Self {
+        let state = |work: &Work<'_>| State { left: work.archives.len(), back: Vec::new(), missing: Vec::new() };
+        Self { client, keyring, ledger, all: plan.work.iter().map(|work| (work, Mutex::new(state(work)))).collect() }
     }
 
     /// One archive of the work with this index has ended, and is back if it has come. After the last one
     /// the list is looked at, by this very thread.
-    pub(super) fn ended(&self, index: usize, back: Option<(usize, Restored, Before)>) {
+    pub(super) fn ended(&self, index: usize, back: Option<Staged>) {
         let Some((work, state)) = self.all.get(index) else { return };
         let back = {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,11 +68,13 @@ impl<'p> Snapshots<'p> {
         };
         // Not under the lock: it takes as long as the server takes to answer.
         let looked = self.keyring.unchanged(self.client, work.access, &work.snapshot);
+        let (placed, missing) = match looked {
+            Ok(()) => self.place(work, back),
+            Err(why) => (Vec::new(), vec![self.changed(work, &why, &back)]),
+        };
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        match looked {
-            Ok(()) => state.back = back,
-            Err(why) => state.changed = Some(changed(work, &why, &back)),
-        }
+        state.back = placed;
+        state.missing = missing;
     }
 
     /// What counts as restored, by its number, and what does not, after so many things of the plan.
@@ -63,28 +82,44 @@ impl<'p> Snapshots<'p> {
         let (mut restored, mut missing) = (Vec::new(), Vec::new());
         for (index, (_, state)) in self.all.into_iter().enumerate() {
             let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
-            restored.extend(state.back.into_iter().map(|(number, item, _)| (number, item)));
-            missing.extend(state.changed.map(|changed| (index, changed)));
+            restored.extend(state.back.into_iter().map(|staged| (staged.number, staged.restored)));
+            missing.extend(state.missing.into_iter().map(|missing| (index, missing)));
         }
         restored.sort_by_key(|(number, _)| *number);
         (restored, missing)
     }
-}
 
-/// What was restored under a list that is another one now is not the plan's. Only what this very work
-/// has put in place is removed.
-fn changed(work: &Work<'_>, why: &str, back: &[(usize, Restored, Before)]) -> Missing {
-    let mut why = format!("the snapshot could not be shown to be the same after the restore: {why}");
-    for (_, item, before) in back {
-        why.push_str(&removed(&item.target, *before));
+    /// Each gets its place, or is missing.
+    fn place(&self, work: &Work<'_>, back: Vec<Staged>) -> (Vec<Staged>, Vec<Missing>) {
+        let (mut placed, mut missing) = (Vec::new(), Vec::new());
+        for staged in back {
+            let what = format!("{} {} {}", work.source.id, work.snapshot.snapshot(), staged.restored.archive);
+            match self.ledger.place(staged.id, &staged.restored, &staged.stage) {
+                Ok(()) => placed.push(staged),
+                Err(Unplaced::Occupied) => missing.push(occupied(what, &staged.stage.target)),
+                Err(Unplaced::Failed(why)) => {
+                    let remedy = "mend what the cause names; then run the same command again".to_owned();
+                    missing.push(Missing { what, why, remedy, waits_for_order: false });
+                }
+            }
+        }
+        (placed, missing)
     }
-    Missing {
-        what: format!("{} {}", work.source.id, work.snapshot.snapshot()),
-        why,
-        remedy:
-            "see that the backup server answers and who writes to it; then run the same command again, with another \
-                 --into"
-                .to_owned(),
-        waits_for_order: false,
+
+    /// What was restored under a list that is another one now is not the plan's: it is taken away.
+    fn changed(&self, work: &Work<'_>, why: &str, back: &[Staged]) -> Missing {
+        let mut why = format!("the snapshot could not be shown to be the same after the restore: {why}");
+        for Staged { id, stage, .. } in back {
+            if let Err(error) = stage.clear() {
+                why.push_str(&format!("; what is left at {} could not be removed: {error}", stage.path.display()));
+            }
+            self.ledger.archive_failed(*id, stage, &why);
+        }
+        Missing {
+            what: format!("{} {}", work.source.id, work.snapshot.snapshot()),
+            why,
+            remedy: "see that the backup server answers and who writes to it; then run the same command again".to_owned(),
+            waits_for_order: false,
+        }
     }
 }

@@ -1,0 +1,116 @@
+//! What begins and what comes of it, noted as it happens: in the recovery's journal, or, where nothing
+//! is to be gone on with (a drill), nowhere.
+
+use std::{collections::BTreeSet, io, path::Path};
+
+use pbs_driver::pve::pool::PoolId;
+use rand::{rand_core::UnwrapErr, rngs::SysRng};
+use tenwords_protocol::{hash::Sha256, id::RecoveryId, time::Timestamp};
+
+use super::super::{
+    course::{Event, ItemId, Mark, What},
+    log::Log,
+    report::{GuestKind, Restored, RestoredGuest},
+    stage::Stage,
+};
+use crate::exit::Outcome;
+
+/// Where it is noted, and the mark of what is unfinished.
+pub(crate) struct Ledger<'l> {
+    log: Option<&'l Log>,
+    recovery: RecoveryId,
+}
+
+/// Why what was staged did not get its place.
+pub(super) enum Unplaced {
+    /// Somebody has put something there meanwhile; the stage is taken away.
+    Occupied,
+    Failed(String),
+}
+
+impl<'l> Ledger<'l> {
+    pub(crate) fn of(log: &'l Log) -> Self {
+        Self { log: Some(log), recovery: log.recovery() }
+    }
+
+    pub(crate) fn nowhere() -> Self {
+        Self { log: None, recovery: RecoveryId::random(&mut UnwrapErr(SysRng)) }
+    }
+
+    /// The pool that guests are put into.
+    pub(super) fn pool(&self) -> Option<PoolId> {
+        self.log.and_then(Log::pool)
+    }
+
+    /// An archive is begun at a stage of its own.
+    pub(super) fn begins_archive(&self, item: ItemId, target: &Path, is_folder: bool) -> Outcome<Stage> {
+        let stage = Stage::of(self.recovery, item, target, is_folder);
+        let mark = Mark::Stage { stage: stage.path.clone(), target: stage.target.clone() };
+        self.note(Event::Started { at: Timestamp::now(), item, mark })?;
+        Ok(stage)
+    }
+
+    /// A guest is begun under a free number.
+    pub(super) fn begins_guest(
+        &self,
+        item: ItemId,
+        guest: GuestKind,
+        vmid: u32,
+        volumes_before: BTreeSet<String>,
+    ) -> Outcome<()> {
+        let volumes_before = volumes_before.into_iter().collect();
+        self.note(Event::Started { at: Timestamp::now(), item, mark: Mark::Guest { guest, vmid, volumes_before } })
+    }
+
+    /// An archive did not come. If nothing lies at its stage any more, that is the end of it; what does is
+    /// for the next run to clear.
+    pub(super) fn archive_failed(&self, item: ItemId, stage: &Stage, why: &str) {
+        if matches!(stage.is_there(), Ok(false)) {
+            self.failed(item, why);
+        }
+    }
+
+    /// Nothing of it is left.
+    pub(super) fn failed(&self, item: ItemId, why: &str) {
+        self.note_softly(Event::Failed { at: Timestamp::now(), item, why: crate::show::harmless(why, 400) });
+    }
+
+    /// A guest did not come well, and this is what its configuration is now.
+    pub(super) fn guest_left(&self, item: ItemId, config_sha256: Sha256) {
+        self.note_softly(Event::Left { at: Timestamp::now(), item, config_sha256 });
+    }
+
+    /// A staged archive is whole, and of the signed snapshot: it gets its place.
+    pub(super) fn place(&self, item: ItemId, restored: &Restored, stage: &Stage) -> Result<(), Unplaced> {
+        let failed = |error: io::Error| Unplaced::Failed(format!("it could not be put in its place: {error}"));
+        let noted = |event| self.note(event).map_err(|stop| Unplaced::Failed(stop.in_one_line()));
+        let inode = stage.inode().map_err(failed)?;
+        let what = What::Archive(restored.clone());
+        noted(Event::Staged { at: Timestamp::now(), item, inode, what: what.clone() })?;
+        match stage.place() {
+            Ok(()) => noted(Event::Restored { at: Timestamp::now(), item, what }),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                stage.clear().map_err(failed)?;
+                self.failed(item, "something lies in its place");
+                Err(Unplaced::Occupied)
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// A guest is there, whole and judged.
+    pub(super) fn guest_restored(&self, item: ItemId, guest: &RestoredGuest) -> Outcome<()> {
+        self.note(Event::Restored { at: Timestamp::now(), item, what: What::Guest(guest.clone()) })
+    }
+
+    fn note(&self, event: Event) -> Outcome<()> {
+        self.log.map_or(Ok(()), |log| log.note(event))
+    }
+
+    /// What cannot be kept here is found out by the next run, which looks.
+    fn note_softly(&self, event: Event) {
+        if let Err(stop) = self.note(event) {
+            tracing::warn!(why = %stop.in_one_line(), "the journal");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What an earlier run has left unfinished: brought to its end, taken away, or left alone because it is
+//! not this recovery's.
+
+use std::{collections::BTreeSet, io};
+
+use pbs_driver::{
+    Client,
+    pve::{Node, torn},
+};
+use tenwords_protocol::time::Timestamp;
+
+use super::{
+    course::{Event, ItemId, Mark, Standing},
+    log::Log,
+    plan::chain,
+    report::GuestKind,
+    stage::Stage,
+};
+use crate::exit::{Code, OrStop as _, Outcome, Stop};
+
+/// What came of it, for a person.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// It had come as far as its end, and is there.
+    Finished,
+    /// It is taken away, and begun anew.
+    Cleared,
+    /// Somebody else's lies there now; why that is known.
+    NotOurs(String),
+}
+
+/// Settles one. An error leaves it as it is, for another run.
+pub(crate) fn settle(log: &Log, node: Option<&Node>, client: &Client, item: ItemId) -> Outcome<Settled> {
+    let standing = log.tell(|course| course.standing(item).clone());
+    let settled = match standing.mark() {
+        Some(Mark::Stage { stage, target }) => match Stage::again(log.recovery(), item, stage, target) {
+            Some(stage) => archive(&standing, &stage)?,
+            None => Settled::NotOurs(format!("{} is no name that this recovery gives", stage.display())),
+        },
+        Some(Mark::Guest { guest, vmid, volumes_before }) => {
+            let node = node.ok_or_else(|| {
+                Stop::new(Code::Preflight, format!("{guest} {vmid} was begun, and there is no Proxmox VE here now"))
+                    .remedy("run the command on the node where it was begun")
+            })?;
+            let before = volumes_before.iter().cloned().collect();
+            self::guest(log, node, client, (*guest, *vmid), &standing, &before)?
+        }
+        None => return Ok(Settled::Cleared),
+    };
+    let at = Timestamp::now();
+    log.note(match (&settled, standing) {
+        (Settled::Finished, Standing::Staged { what, .. }) => Event::Restored { at, item, what: *what },
+        (Settled::NotOurs(why), _) => Event::NotOurs { at, item, why: why.clone() },
+        _ => Event::Cleared { at, item },
+    })?;
+    Ok(settled)
+}
+
+fn archive(standing: &Standing, stage: &Stage) -> Outcome<Settled> {
+    let cannot = || format!("what an interrupted run has left at {} cannot be settled", stage.path.display());
+    if let Standing::Staged { inode, .. } = standing {
+        // Whole, and judged: what was missing is its place at most.
+        if stage.is_placed(*inode).or_stop(Code::Preflight, cannot)? {
+            return Ok(Settled::Finished);
+        }
+        if stage.inode().is_ok_and(|found| found == *inode) {
+            match stage.place() {
+                Ok(()) => return Ok(Settled::Finished),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    stage.clear().or_stop(Code::Preflight, cannot)?;
+                    return Ok(Settled::NotOurs(format!("something lies at {}", stage.target.display())));
+                }
+                Err(error) => return Err(Stop::new(Code::Preflight, cannot()).because(error)),
+            }
+        }
+    }
+    stage.clear().or_stop(Code::Preflight, cannot)?;
+    Ok(Settled::Cleared)
+}
+
+fn guest(
+    log: &Log,
+    node: &Node,
+    client: &Client,
+    (guest, vmid): (GuestKind, u32),
+    standing: &Standing,
+    before: &BTreeSet<String>,
+) -> Outcome<Settled> {
+    let cannot = || format!("what an interrupted run has left of {guest} {vmid} cannot be settled");
+    let stop = |why: String, remedy: &str| Err(Stop::new(Code::Preflight, format!("{}: {why}", cannot())).remedy(remedy));
+    let Some(pool) = log.pool() else { return stop("it has no mark".to_owned(), "tell the operator") };
+    let found = torn::look(node, guest.kind(), vmid, &pool).or_stop(Code::Preflight, cannot)?;
+    match found {
+        torn::Found::AtWork => {
+            return stop(
+                "Proxmox VE is still at work on it".to_owned(),
+                "wait until its task has ended, then run the same command again",
+            );
+        }
+        torn::Found::Elsewhere => return Ok(Settled::NotOurs(format!("{vmid} is another guest's number now"))),
+        torn::Found::Other { config_sha256 } => match standing {
+            Standing::Left { config_sha256: left, .. } if *left == config_sha256 => {}
+            _ => {
+                let why = format!("the {guest} {vmid} that is there does not carry this recovery's mark ({pool})");
+                return Ok(Settled::NotOurs(why));
+            }
+        },
+        torn::Found::Nothing | torn::Found::Unfinished | torn::Found::InPool => {}
+    }
+    if let Err(error) = torn::clear(node, client.private(), guest.kind(), vmid, before) {
+        return stop(
+            chain(&error),
+            "see what the cause names (a guest that runs is not removed: stop it if nobody needs it); then run the \
+             same command again",
+        );
+    }
+    Ok(Settled::Cleared)
+}
