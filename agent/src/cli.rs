@@ -61,8 +61,16 @@ pub(crate) enum Command {
     LostWords,
     /// Say whether this box is protected, and what to do if not
     ///
-    /// Exit code 0 if it is, 1 if not.
+    /// Exit code 0 if it is, 1 if not, or if a recovery is not closed.
     Status,
+    /// Say what is left to be done after a recovery, and look at each line again
+    ///
+    /// Asks the hub, each backup server of the lost box, and this box's own record. A line is proven by
+    /// such a look, or attested by somebody with name and reason (`closure attest`). Until all of them
+    /// are, `status` is red.
+    ///
+    /// Exit code 0 if all is closed, 1 if not.
+    Closure(Closure),
     /// Say what lies on the backup servers, what is backed up, and what is left out
     ///
     /// For each source: server, key, groups with their newest snapshot, and the keys that snapshots
@@ -112,6 +120,28 @@ pub(crate) enum Escrow {
     /// asks whether the code is kept or a new one drawn; the words of a former code go on opening the
     /// former versions.
     Create(Create),
+}
+
+/// `closure`.
+#[derive(Debug, Args)]
+pub(crate) struct Closure {
+    #[command(subcommand)]
+    pub(crate) command: Option<ClosureCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClosureCommand {
+    /// Write down that a line is done, where no look can prove it
+    Attest {
+        /// Which line, as `closure` names it: `other-secrets`, `token:pbs`
+        line: String,
+        /// Who says so
+        #[arg(long, value_name = "NAME")]
+        by: String,
+        /// What was done, or why nothing is to be done
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -326,6 +356,6 @@ Configuration (every line has a default):
   token_file = \"/etc/tenwords/pbs.token\"       # the token's secret, 0600
   restore_paths = { \"host/box1/data.pxar\" = \"/srv/data\" }
 
-Exit codes: 0 done · 1 not protected (status) · 2 usage · 10 preflight · 11 words wrong · 12 gate refused ·
+Exit codes: 0 done · 1 not protected, not closed (status, closure) · 2 usage · 10 preflight · 11 words wrong · 12 gate refused ·
   13 waiting for an order · 14 partly restored · 15 unreachable · 16 not authorised · 20 internal ·
   130 interrupted";

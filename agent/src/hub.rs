@@ -17,7 +17,7 @@ use tenwords_protocol::{
     json::{self, JsonError},
     part::PartName,
     problem::{Problem, ProblemCode},
-    recovery::{ClaimReply, ClaimRequest, ProveReply},
+    recovery::{CertificateEntry, CertificateList, ClaimReply, ClaimRequest, ProveReply},
     ticket::{HubAddress, TicketSecret},
     v1::V1,
     version::{Bundle, BundleError, MAX_AGE_BYTES, StoredHeader},
@@ -200,6 +200,12 @@ impl Hub {
 
     fn part(&self, box_id: BoxId, number: NonZeroU64, name: PartName, limit: usize) -> Result<Vec<u8>, HubError> {
         self.call(Method::GET, &format!("/v1/boxes/{box_id}/versions/{number}/parts/{name}"), None, limit)
+    }
+
+    /// The certificates that the hub has given for the box.
+    pub(crate) fn certificates(&self, box_id: BoxId) -> Result<Vec<CertificateEntry>, HubError> {
+        let reply = self.call(Method::GET, &format!("/v1/boxes/{box_id}/certificates"), None, REPLY_LIMIT)?;
+        read(&reply).map(|CertificateList { certificates, .. }| certificates)
     }
 
     /// What the hub suggests to restore, if anything.

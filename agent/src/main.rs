@@ -3,6 +3,7 @@
 mod attend;
 mod ceremony;
 mod cli;
+mod closure;
 mod console;
 mod drill;
 mod durable;
@@ -122,7 +123,18 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
         Command::Status => {
             let status = status::look(&configuration)?;
             result(cli.json, &status, || status.lines())?;
-            Ok(if status.protected() { ExitCode::SUCCESS } else { Code::Unprotected.into() })
+            Ok(if status.is_green() { ExitCode::SUCCESS } else { Code::Unprotected.into() })
+        }
+        Command::Closure(args) => {
+            let _lock = StateLock::take(&configuration)?;
+            let closure = match &args.command {
+                None => closure::look(&configuration)?,
+                Some(cli::ClosureCommand::Attest { line, by, reason }) => {
+                    closure::attest(&configuration, line, by, reason)?
+                }
+            };
+            result(cli.json, &closure, || closure.lines())?;
+            Ok(if closure.closed { ExitCode::SUCCESS } else { Code::Unprotected.into() })
         }
         Command::Inventory => {
             let taken = inventory::take(&configuration)?;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use tenwords_protocol::{fingerprint::Fingerprint, time::Timestamp, v1::V1, version::StoredHeader};
 
 use crate::{
+    closure::{self, Closure},
     drill::{Drilled, Kept},
     exit::{Code, Outcome},
     kits::Kits,
@@ -33,6 +34,9 @@ pub(crate) struct Status {
     /// The last that ended well, by this box's own record.
     drills: Drills,
     problems: Vec<Problem>,
+    /// What a recovery has left, as long as it is not closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closure: Option<Closure>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<String>,
 }
@@ -136,6 +140,14 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
             ),
         },
     }
+    // What cannot be read is not known to be closed.
+    let closure = match closure::standing(configuration, of.id) {
+        Ok(closure) => closure.filter(|closure| !closure.closed),
+        Err(stop) => {
+            problem(stop.what, stop.remedy.unwrap_or_default());
+            None
+        }
+    };
     let Kept { words, archive, .. } = Kept::load(configuration, of.id);
     Ok(Status {
         v: V1,
@@ -153,6 +165,7 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
         }),
         drills: Drills { words, archive },
         problems,
+        closure,
         notes,
     })
 }
@@ -164,7 +177,7 @@ fn of_hub(configuration: &Configuration, standing: &Standing) -> Outcome<Option<
 
 /// Of a box without a hub: whether its backup server holds the newest escrow, or a kit on another disk than
 /// its own. What cannot be seen is no good news.
-fn without_hub(configuration: &Configuration, record: &Record) -> Result<String, String> {
+pub(crate) fn without_hub(configuration: &Configuration, record: &Record) -> Result<String, String> {
     let held = held_by(configuration, record);
     if let Some(source) = held {
         return Ok(format!("no hub keeps the escrow: the backup server of source {source} holds it, as second holder"));
@@ -209,8 +222,19 @@ fn of_client(configuration: &Configuration) -> Vec<String> {
 }
 
 impl Status {
+    /// Whether the words bring this box back.
     pub(crate) fn protected(&self) -> bool {
         self.protected
+    }
+
+    /// How many lines of a recovery's checklist are open.
+    pub(crate) fn open_lines(&self) -> usize {
+        self.closure.as_ref().map_or(0, |closure| closure.open().count())
+    }
+
+    /// Whether nothing is to be done.
+    pub(crate) fn is_green(&self) -> bool {
+        self.protected && self.closure.is_none()
     }
 
     /// For a person.
@@ -232,6 +256,11 @@ impl Status {
         lines.push(format!("  archive drill: {}", drilled(self.drills.archive.as_ref(), code)));
         for Problem { what, remedy } in &self.problems {
             lines.push(format!("  - {}\n    what to do: {}", harmless(what, 400), harmless(remedy, 400)));
+        }
+        if let Some(closure) = &self.closure {
+            lines.push(format!("  - the recovery of {} is NOT CLOSED:", closure.recovered_at));
+            lines.extend(closure.open().flat_map(closure::Line::lines).map(|line| format!("  {line}")));
+            lines.push("    what to do: `tenwords-agent closure` looks again, and says how each is closed".to_owned());
         }
         for note in &self.notes {
             lines.push(format!("  note: {}", harmless(note, 400)));

@@ -1,5 +1,5 @@
 //! A lost box comes back: `POST /v1/recovery/claim`, then `POST /v1/recovery/prove` with a
-//! [`crate::words::WordsProof`].
+//! [`crate::words::WordsProof`]; afterwards `GET /v1/boxes/{box_id}/certificates`.
 
 use serde::{Deserialize, Serialize};
 
@@ -65,4 +65,29 @@ pub struct ProveReply {
     /// lifetime; the recovery certificate is revoked. Absent in a rehearsal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Base64>,
+}
+
+/// The certificates that a hub has given for a box: those that it still takes come first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateList {
+    /// Always 1.
+    pub v: V1,
+    /// Of every machine that was this box, or claimed it.
+    pub certificates: Vec<CertificateEntry>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateEntry {
+    /// Which machine's.
+    pub node_id: NodeId,
+    /// Whether it speaks for the box; else it may read, in a recovery.
+    pub is_box: bool,
+    /// When it was given.
+    pub made_at: Timestamp,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+    /// When it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Timestamp>,
 }

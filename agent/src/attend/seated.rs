@@ -100,8 +100,13 @@ fn standing(status: &Status, sentences: &Sentences, language: Language) -> Said 
     match &status.escrow {
         Some(escrow) if status.protected() => {
             let day = sheet::day(escrow.made_at, language);
-            let plain = vec![(sentences.protected)(escrow.code_number, &day), (sentences.compare)(&escrow.check_line)];
-            Said { code: ExitCode::SUCCESS, plain, lines }
+            let mut plain =
+                vec![(sentences.protected)(escrow.code_number, &day), (sentences.compare)(&escrow.check_line)];
+            if status.is_green() {
+                return Said { code: ExitCode::SUCCESS, plain, lines };
+            }
+            plain.push((sentences.not_closed)(status.open_lines()));
+            Said { code: Code::Unprotected.into(), plain, lines }
         }
         _ => Said { code: Code::Unprotected.into(), plain: not_protected(sentences), lines },
     }

@@ -35,12 +35,12 @@ use self::{
     install::ToInstall,
     origin::{Folder, Origin},
     plan::{Keyring, Plan, Planner},
-    report::{Closure, Escrow, Missing, Report, Stopwatch},
+    report::{Escrow, Missing, Report, Stopwatch},
     target::TargetFolder,
 };
 use crate::{
     ceremony::{self, History, Made, Material, Place},
-    cli, enroll,
+    cli, closure, enroll,
     exit::{Code, OrStop as _, Outcome, Stop},
     interrupt,
     language::Fresh,
@@ -235,6 +235,11 @@ pub(crate) fn run(
     seat.say(talk.step_restore);
     let mut done = restore::run(&client, &keyring, node.as_ref(), &installed, &plan, args.parallel, seat);
     after::look(&client, &keyring, node.as_ref(), &plan, &mut done.guests, args.patience(), seat);
+    // A source that could not be put in place has no jobs either: their storage is not here.
+    let jobs = node.as_ref().filter(|_| !is_reading);
+    install::jobs::offer(&mut installed, jobs, &facts.secrets.files, args, seat);
+    missing.append(&mut installed.missing);
+    notes.append(&mut installed.notes);
     missing.extend(plan.missing);
     missing.extend(done.missing);
     notes.extend(plan.notes);
@@ -250,6 +255,8 @@ pub(crate) fn run(
     // Only what has proved something goes on being this box's.
     keys.retain(|key, _| !of_former.contains_key(key) || signing.contains(key));
 
+    let node_id = origin.claimed().map(|claimed| claimed.identity.node_id);
+    let begun = (!is_reading).then(|| closure::Begun::of(root, node_id, &done.guests));
     let escrow = Escrow {
         version: origin.number(opened.number),
         place,
@@ -301,7 +308,7 @@ pub(crate) fn run(
         recovered_files,
         closing_version: closing.as_ref().and_then(|made| origin.number(made.number)),
         closing_kit: closing.as_ref().and_then(|made| made.kit.clone()),
-        closure: closure(is_reading, &origin, closing.is_some()),
+        closure: closure::begin(configuration, begun, &mut notes),
         notes: notes.iter().map(|note| harmless(note, 600)).collect(),
         phases: watch.into_phases(),
     })
@@ -383,25 +390,4 @@ fn close(
     let stored = Cell::new(false);
     let place = Place { configuration, of: &of, shelf, client, stored: &stored };
     ceremony::hold(&place, material, &history, label, code, &mut UnwrapErr(SysRng))
-}
-
-fn closure(is_reading: bool, origin: &Origin, closed: bool) -> Vec<Closure> {
-    if is_reading {
-        return Vec::new();
-    }
-    let line = |done: bool, what: &str| Closure { what: what.into(), state: if done { "proven" } else { "open" } };
-    let mut lines = vec![
-        line(origin.is_proven(), "the lost box's certificate is revoked at the hub"),
-        line(closed, "the escrow is renewed on this machine, under the same words"),
-    ];
-    if origin.claimed().is_none() {
-        lines.push(line(false, "the new kit is kept away from this machine, and not beside the ten words"));
-    }
-    lines.extend([
-        line(false, "the PBS token is rotated (the lost box still has the old one)"),
-        line(false, "other secrets of the lost box are rotated"),
-        line(false, "the first new backup of each guest is there, under an escrowed key"),
-        line(false, "a new code is drawn, if anybody but the customer saw the words"),
-    ]);
-    lines
 }

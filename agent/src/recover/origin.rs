@@ -103,10 +103,6 @@ impl Origin {
         self.claimed().map_or(args.lost_at, |claimed| claimed.reply().lost_at)
     }
 
-    pub(super) fn is_proven(&self) -> bool {
-        self.claimed().is_some_and(Claimed::is_proven)
-    }
-
     /// The hub's number of a version; a kit has none.
     pub(super) fn number(&self, of: NonZeroU64) -> Option<u64> {
         self.claimed().map(|_| of.get())

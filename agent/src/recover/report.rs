@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tenwords_protocol::v1::V1;
 
 use crate::{
+    closure::Line,
     exit::Code,
     show::{harmless, size},
 };
@@ -40,7 +41,8 @@ pub(crate) struct Report {
     /// The kit of the closing ceremony, where there is no hub.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) closing_kit: Option<PathBuf>,
-    pub(crate) closure: Vec<Closure>,
+    /// What is left to be done.
+    pub(crate) closure: Vec<Line>,
     pub(crate) notes: Vec<String>,
     pub(crate) phases: Vec<Phase>,
 }
@@ -180,14 +182,6 @@ pub(crate) struct RecoveredFile {
     /// How it differs from this machine's, in a file for its owner alone: either may hold a secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) diff: Option<PathBuf>,
-}
-
-/// One line of the closure checklist.
-#[derive(Debug, Serialize)]
-pub(crate) struct Closure {
-    pub(crate) what: String,
-    /// `proven` by a check of ours, or `open` until an operator attests it.
-    pub(crate) state: &'static str,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -337,8 +331,11 @@ impl Report {
         if !self.closure.is_empty() {
             lines.push("\nTo be closed:".to_owned());
         }
-        for Closure { what, state } in &self.closure {
-            lines.push(format!("  [{}] {what}", if *state == "proven" { "x" } else { " " }));
+        lines.extend(self.closure.iter().flat_map(Line::lines));
+        if !self.closure.is_empty() {
+            lines.push(
+                "  `tenwords-agent closure` looks at each again; until all are closed, `status` is red.".to_owned(),
+            );
         }
         lines.push("\nTime by phase:".to_owned());
         for Phase { name, milliseconds } in &self.phases {

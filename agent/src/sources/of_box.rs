@@ -321,6 +321,15 @@ impl BoxSource {
         }
     }
 
+    /// The file that has it.
+    pub(crate) fn secret_file(&self) -> Option<PathBuf> {
+        match &self.secret {
+            Secret::File(path) => Some(path.clone()),
+            Secret::Storage(node, id) => Some(node.file(&format!("priv/storage/{id}.pw"))),
+            Secret::None => None,
+        }
+    }
+
     /// A connection to it.
     pub(crate) fn access(&self) -> Outcome<Access> {
         let unknown = || Stop::new(Code::Preflight, format!("where source {} is, is not understood", self.id));

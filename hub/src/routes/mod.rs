@@ -3,6 +3,7 @@
 
 mod arm;
 mod boxes;
+mod certificates;
 mod claim;
 mod directive;
 mod disarm;
@@ -70,6 +71,7 @@ pub(crate) fn agents() -> (Router<Arc<App>>, Vec<Route>) {
         .add("GET", "/v1/boxes/{box_id}/versions/{number}", get(versions::get))
         .add("GET", "/v1/boxes/{box_id}/versions/{number}/parts/{*name}", get(parts::get))
         .add("GET", "/v1/boxes/{box_id}/directive", get(directive::get))
+        .add("GET", "/v1/boxes/{box_id}/certificates", get(certificates::get))
         .add("POST", "/v1/boxes/{box_id}/drills/nonce", post(drill_nonce::post))
         .add("POST", "/v1/boxes/{box_id}/drills", post(drill::post))
         .finish()

@@ -6,6 +6,7 @@ use sqlx::Row as _;
 use tenwords_protocol::{
     hash::Sha256,
     id::{BoxId, NodeId},
+    recovery::CertificateEntry,
     time::Timestamp,
 };
 
@@ -65,6 +66,31 @@ impl Store {
             expires_at: time(&row, "certificates", "expires_at")?,
             revoked_at: maybe_time(&row, "certificates", "revoked_at")?,
         }))
+    }
+
+    /// The box's certificates: those that are not revoked first, then the newest; so many that a box which
+    /// is recovered every day has room for half a year.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub async fn certificates(&self, box_id: BoxId) -> Result<Vec<CertificateEntry>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT node_id, kind, made_at, expires_at, revoked_at FROM certificates WHERE box_id = $1 \
+             ORDER BY CASE WHEN revoked_at IS NULL THEN 0 ELSE 1 END, made_at DESC, serial LIMIT 512",
+        )
+        .bind(box_id.to_string())
+        .fetch_all(self.pool())
+        .await?;
+        let entry = |row: &_| {
+            Ok(CertificateEntry {
+                node_id: parsed(row, "certificates", "node_id")?,
+                is_box: parsed::<CertificateKind>(row, "certificates", "kind")? == CertificateKind::Box,
+                made_at: time(row, "certificates", "made_at")?,
+                expires_at: time(row, "certificates", "expires_at")?,
+                revoked_at: maybe_time(row, "certificates", "revoked_at")?,
+            })
+        };
+        rows.iter().map(entry).collect()
     }
 }
 

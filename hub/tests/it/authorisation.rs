@@ -54,6 +54,7 @@ const ROWS: &[Row] = &[
     agents("GET", "/v1/boxes/{box_id}/versions/{number}", READER),
     agents("GET", "/v1/boxes/{box_id}/versions/{number}/parts/{*name}", READER),
     agents("GET", "/v1/boxes/{box_id}/directive", READER),
+    agents("GET", "/v1/boxes/{box_id}/certificates", THE_BOX),
     agents("POST", "/v1/boxes/{box_id}/drills/nonce", THE_BOX),
     agents("POST", "/v1/boxes/{box_id}/drills", THE_BOX),
     people("POST", "/v1/boxes"),

@@ -4,7 +4,7 @@ use reqwest::StatusCode;
 use tenwords_hub::clock::Clock as _;
 use tenwords_protocol::{
     problem::ProblemCode,
-    recovery::ClaimReply,
+    recovery::{CertificateList, ClaimReply},
     ticket::{Ticket, TicketSecret},
     words::{Purpose, WordsProof},
 };
@@ -53,6 +53,11 @@ async fn a_lost_box_comes_back(hub: &mut TestHub) {
     let proven = new.prove(hub, Words(1), 1).await;
     assert_eq!((proven.is_box, proven.revoked), (true, 1));
     expect_problem(old.get(&old.of_box("/versions")).await, ProblemCode::CertificateRevoked).await;
+    // The new machine is told which certificates are dead, and that nobody's but its own lives.
+    let list: CertificateList = new.get(&new.of_box("/certificates")).await.json().await.unwrap();
+    let (alive, dead): (Vec<_>, Vec<_>) = list.certificates.iter().partition(|entry| entry.revoked_at.is_none());
+    assert!(matches!(&alive[..], [own] if own.is_box && Some(own.node_id) == new.node_id), "{alive:?}");
+    assert!(dead.iter().any(|entry| entry.is_box && Some(entry.node_id) == old.node_id), "{dead:?}");
     assert_eq!(new.push(&ceremony(box_id, 2, Words(1))).await.number.get(), 2);
     let state = operator.show(box_id).await.recovery.unwrap();
     assert_eq!((state.claimed_at, state.proven_at, state.disarmed_at), (Some(lost_at), Some(lost_at), None));

@@ -109,6 +109,8 @@ for purpose, phases, archive in (("drill-words", [], {}), ("drill-archive", [
 put("drill-reply.json", line({"v": 1, "recorded_at": LATER}))
 put("prove-reply.json", line({"v": 1, "is_box": True, "revoked": 2, "certificate": b64(b"certificate")}))
 put("prove-reply-rehearsed.json", line({"v": 1, "is_box": False, "revoked": 0}))
+given = {"node_id": NODE, "is_box": True, "made_at": TIME, "expires_at": "2026-06-01T12:00:00Z"}
+put("certificate-list.json", line({"v": 1, "certificates": [given, given | {"is_box": False, "revoked_at": LATER}]}))
 
 put("add-box.json", line({"v": 1, "box_id": BOX, "name": "Bakery Müller"}))
 put("ticket-reply.json", line({"v": 1, "box_id": BOX, "ticket": {

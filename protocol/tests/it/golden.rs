@@ -15,7 +15,7 @@ use tenwords_protocol::{
     json,
     operators::{OperatorList, Pins, PinsStatement, Role},
     problem::{Problem, ProblemCode},
-    recovery::{ClaimReply, ClaimRequest, ProveReply},
+    recovery::{CertificateList, ClaimReply, ClaimRequest, ProveReply},
     ticket::{AuthorityPrefix, Ticket},
     update::{Statement, Update},
     version::{Bundle, Header, Kind, StoredHeader},
@@ -51,6 +51,7 @@ fn every_message_is_read_and_written_again_byte_for_byte() -> TestResult {
     file::<WordsProof>("prove-drill-archive.json")?;
     file::<ProveReply>("prove-reply.json")?;
     file::<ProveReply>("prove-reply-rehearsed.json")?;
+    file::<CertificateList>("certificate-list.json")?;
     file::<NonceRequest>("drill-nonce-request.json")?;
     file::<NonceReply>("drill-nonce-reply.json")?;
     file::<DrillRequest>("drill-words.json")?;

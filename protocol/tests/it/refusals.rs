@@ -11,7 +11,7 @@ use tenwords_protocol::{
     json,
     operators::{OperatorList, Pins, PinsStatement, Signer},
     problem::Problem,
-    recovery::{ClaimReply, ClaimRequest, ProveReply},
+    recovery::{CertificateList, ClaimReply, ClaimRequest, ProveReply},
     ticket::{Ticket, TicketError},
     update::{Statement, Update},
     version::{Bundle, BundleError, Header, StoredHeader},
@@ -60,13 +60,14 @@ const STRICT: [(&str, Reader); 21] = [
 ];
 
 /// Replies, which may say more than this program knows.
-const REPLIES: [(&str, Reader); 12] = [
+const REPLIES: [(&str, Reader); 13] = [
     ("header-stored.json", read::<StoredHeader>),
     ("enroll-reply.json", read::<EnrollReply>),
     ("claim-reply.json", read::<ClaimReply>),
     ("claim-reply-lost.json", read::<ClaimReply>),
     ("prove-reply.json", read::<ProveReply>),
     ("prove-reply-rehearsed.json", read::<ProveReply>),
+    ("certificate-list.json", read::<CertificateList>),
     ("drill-nonce-reply.json", read::<NonceReply>),
     ("drill-reply.json", read::<DrillReply>),
     ("ticket-reply.json", read::<TicketReply>),

@@ -61,6 +61,17 @@ pub(super) static SENTENCES: Sentences = Sentences {
     protected: |code, date| format!("This box is protected: the ten words of code {code} ({date}) bring it back."),
     compare: |line| format!("The check line on their sheet is {line}."),
     not_protected: "This box is NOT protected.",
+    not_closed: |open| match open {
+        1 => {
+            "This box was recovered, and one thing is still to be done: what the lost one could open may still be open \
+              to it. It stands below; please tell whoever helps you."
+                .to_owned()
+        }
+        _ => format!(
+            "This box was recovered, and {open} things are still to be done: what the lost one could open may still be \
+             open to it. They stand below; please tell whoever helps you."
+        ),
+    },
     what_to_do: "Please have somebody look at it soon: until then the ten words may not bring everything back.",
     ticket: "The ticket, as the operator reads it out: ",
     ticket_wrong: "That is no ticket. Please compare it with what the operator sees, group by group.",

@@ -66,6 +66,17 @@ pub(super) static SENTENCES: Sentences = Sentences {
     },
     compare: |line| format!("Die Prüfzeile auf dem Blatt dazu ist {line}."),
     not_protected: "Diese Box ist NICHT geschützt.",
+    not_closed: |open| match open {
+        1 => {
+            "Diese Box wurde wiederhergestellt, und eines ist noch zu tun: Was die verlorene öffnen konnte, steht ihr \
+              vielleicht noch offen. Es steht darunter; bitte sagen Sie es dem, der Ihnen hilft."
+                .to_owned()
+        }
+        _ => format!(
+            "Diese Box wurde wiederhergestellt, und {open} Dinge sind noch zu tun: Was die verlorene öffnen konnte, \
+             steht ihr vielleicht noch offen. Sie stehen darunter; bitte sagen Sie es dem, der Ihnen hilft."
+        ),
+    },
     what_to_do: "Bitte lassen Sie bald jemanden danach sehen: Bis dahin bringen die zehn Wörter vielleicht nicht alles \
                  zurück.",
     ticket: "Das Ticket, wie es Ihnen vorgelesen wird: ",

@@ -62,6 +62,8 @@ pub(crate) struct Sentences {
     /// What stands on the sheet as well.
     pub(crate) compare: fn(&str) -> String,
     pub(crate) not_protected: &'static str,
+    /// So much is left to be done after a recovery.
+    pub(crate) not_closed: fn(usize) -> String,
     pub(crate) what_to_do: &'static str,
 
     // === the ticket ===
@@ -118,6 +120,7 @@ impl Sentences {
             protected,
             compare,
             not_protected,
+            not_closed,
             what_to_do,
             ticket,
             ticket_wrong,
@@ -161,6 +164,8 @@ impl Sentences {
             call(Some("Marta Huber"), Some("+49 89 1234567")),
             protected(2, "3. 3. 2026"),
             compare("ABCD-EFGH-JKMN-PQRS"),
+            not_closed(1),
+            not_closed(5),
         ];
         plain.iter().chain(&choices.each_ref()).map(|text| (**text).to_owned()).chain(made).collect()
     }

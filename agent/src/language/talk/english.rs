@@ -93,6 +93,8 @@ pub(super) static TALK: Talk = Talk {
     step_install: "7 Putting keys, tokens and sources in place …",
     step_restore: "8 Restoring …",
     step_close: "9 Closing with a ceremony under the same words …",
+    job_of_lost: |name, what| format!("  The lost box's backup job {name}: {what}"),
+    put_job: "  Shall it run here from now on?",
     at_hub: |number| format!("version {number} at the hub"),
     not_of_code: |code| format!("these words are not those of code {code}"),
     sheet_stays: "Your sheet has an earlier date now: that is in order. A new one: `tenwords-agent sheet`.",

@@ -109,6 +109,8 @@ pub(super) static TALK: Talk = Talk {
     step_install: "7 Schlüssel, Token und Speicher werden eingerichtet …",
     step_restore: "8 Wird zurückgeholt …",
     step_close: "9 Zum Schluss: neu hinterlegt unter denselben Wörtern …",
+    job_of_lost: |name, what| format!("  Der Sicherungsauftrag {name} der verlorenen Box: {what}"),
+    put_job: "  Soll er von nun an hier laufen?",
     at_hub: |number| format!("Version {number} am Hub"),
     not_of_code: |code| format!("diese Wörter sind nicht die von Code {code}"),
     sheet_stays: "Ihr Blatt hat nun ein älteres Datum: Das ist in Ordnung. Ein neues: `tenwords-agent sheet`.",

@@ -77,6 +77,9 @@ pub(crate) struct Talk {
     pub(crate) step_install: &'static str,
     pub(crate) step_restore: &'static str,
     pub(crate) step_close: &'static str,
+    /// A backup job of the lost box: its name, and what it does.
+    pub(crate) job_of_lost: fn(&str, &str) -> String,
+    pub(crate) put_job: &'static str,
     /// A version of this number, where the hub keeps it.
     pub(crate) at_hub: fn(u64) -> String,
     /// The words are not those of this code.
@@ -237,6 +240,8 @@ impl Talk {
             step_install,
             step_restore,
             step_close,
+            job_of_lost,
+            put_job,
             at_hub,
             not_of_code,
             sheet_stays,
@@ -293,6 +298,7 @@ impl Talk {
             step_install,
             step_restore,
             step_close,
+            put_job,
             sheet_stays,
             drill_swept,
             own_copy_proves,
@@ -338,6 +344,7 @@ impl Talk {
             former_words(1),
             step_words("mill", false),
             step_words("mill", true),
+            job_of_lost("backup-1", "all guests to pbs at 21:00"),
             at_hub(7),
             not_of_code(2),
             to_be_drilled("mill"),

@@ -6,6 +6,7 @@
 //! holds another key is not replaced without an order.
 
 mod files;
+pub(super) mod jobs;
 mod settings;
 mod storage;
 
