@@ -47,6 +47,9 @@ pub(crate) struct Settings {
     /// Where the customer's console is let in.
     #[serde(default)]
     pub(crate) console: ConsoleSettings,
+    /// What opens a way to a backup server.
+    #[serde(default)]
+    pub(crate) connect: ConnectSettings,
     /// Where Proxmox VE is on this node.
     #[serde(default)]
     pve: PveSettings,
@@ -64,6 +67,13 @@ struct PveSettings {
     pct: PathBuf,
     qmrestore: PathBuf,
     pvesm: PathBuf,
+}
+
+/// `[connect]`: programs that open a way to a backup server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ConnectSettings {
+    pub(crate) wg_quick: PathBuf,
 }
 
 /// `[console]`: the socket at which the console is attended, and whose console it is.
@@ -115,6 +125,12 @@ impl Default for PveSettings {
     fn default() -> Self {
         let pve::Paths { etc_pve: etc, pct, qmrestore, pvesm } = pve::Paths::default();
         Self { etc, pct, qmrestore, pvesm }
+    }
+}
+
+impl Default for ConnectSettings {
+    fn default() -> Self {
+        Self { wg_quick: "/usr/bin/wg-quick".into() }
     }
 }
 
@@ -187,7 +203,7 @@ impl Configuration {
         ]
         .into_iter()
         .chain([("etc", etc), ("pct", pct), ("qmrestore", qmrestore), ("pvesm", pvesm)])
-        .chain([("socket", &settings.console.socket)])
+        .chain([("socket", &settings.console.socket), ("wg_quick", &settings.connect.wg_quick)])
         .chain(settings.sources.iter().flat_map(|s| [("key_file", &s.key_file), ("token_file", &s.token_file)]))
         .find(|(_, path)| !path.is_absolute());
         if let Some((name, path)) = absolute {
@@ -235,6 +251,8 @@ mod tests {
             ("[pve]\npvesm = \"pvesm\"", "is not an absolute path"),
             ("[console]\nsocket = \"console.sock\"", "is not an absolute path"),
             ("[console]\nuser = true", "did not match"),
+            ("[connect]\nwg_quick = \"wg-quick\"", "is not an absolute path"),
+            ("[connect]\nopenvpn = \"/x\"", "unknown field"),
             ("[console]\ngroup = \"tenwords\"", "unknown field"),
         ] {
             std::fs::write(&path, text)?;
