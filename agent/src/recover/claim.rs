@@ -94,10 +94,7 @@ impl Claimed {
 
     /// That the ticket led elsewhere than what this machine knew: a sheet may say that too.
     pub(crate) fn stale(&self) -> Option<String> {
-        let of = |hub: &HubAddress| {
-            let (host, port) = hub.host_and_port();
-            harmless(&format!("{host}:{port}"), 280)
-        };
+        let of = |hub: &HubAddress| harmless(&hub.to_string(), 280);
         let former = of(self.former_hub.as_ref()?);
         Some(format!(
             "the hub is reached at {} now; this machine knew it at {former}, and so may the recovery sheet: \

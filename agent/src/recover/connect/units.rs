@@ -42,7 +42,9 @@ impl<'r> Units<'r> {
 
 /// The interface of a `wg-quick` configuration, by `wg-quick`'s own rule for its name.
 fn interface(path: &str) -> Option<&str> {
-    let name = path.strip_prefix("/etc/wireguard/")?.strip_suffix(".conf")?;
+    let (folder, name) = path.rsplit_once('/')?;
+    // Wherever it was copied to: whoever lists it means it.
+    let name = name.strip_suffix(".conf").filter(|_| folder.ends_with("/wireguard"))?;
     let is_one = (1..=15).contains(&name.len())
         && !name.starts_with('-')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_=+.-".contains(&byte));
@@ -104,7 +106,8 @@ mod tests {
             "/etc/wireguard/a$(reboot).conf",
             "/etc/wireguard/sixteen-is-too-l.conf",
             "/etc/openvpn/wg0.conf",
-            "/srv/etc/wireguard/wg0.conf",
+            "/srv/notwireguard/wg0.conf",
+            "wireguard/wg0.conf",
         ] {
             assert_eq!(interface(path), None, "{path}");
         }
