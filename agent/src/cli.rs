@@ -9,6 +9,7 @@ use tenwords_protocol::{
 };
 
 use crate::{
+    recover::connect::SourceFile,
     settings::DEFAULT_PATH,
     sheet::{Look, Sheet},
 };
@@ -278,6 +279,17 @@ pub(crate) struct Recover {
     /// as many as this machine has cores
     #[arg(long, value_name = "N", default_value_t = parallel::usual(), value_parser = parallel::parse)]
     pub(crate) parallel: NonZeroUsize,
+    /// Start the tunnels of the escrow (WireGuard) without asking, where a backup server cannot be reached without
+    #[arg(long)]
+    pub(crate) connect: bool,
+    /// A file (0600) with a new secret for a source's own token, for when its server takes the escrow's no more; can
+    /// be repeated [default: asked for]
+    #[arg(long, value_name = "ID=FILE")]
+    pub(crate) source_token_file: Vec<SourceFile>,
+    /// Restore guests although their disks together are larger than what a storage has free: for a storage that takes up
+    /// only what is written, and disks that are mostly empty
+    #[arg(long)]
+    pub(crate) overcommit: bool,
     /// Take the escrow's date as fitting without asking
     #[arg(long)]
     pub(crate) yes: bool,
@@ -339,6 +351,8 @@ Configuration (every line has a default):
   [console]                                   # where the customer's console is let in
   socket = \"/run/tenwords/console.sock\"
   user = \"tenwords\"                           # or a number
+  [connect]                                   # what opens a way to a backup server (recover)
+  wg_quick = \"/usr/bin/wg-quick\"
   [pve]                                       # where Proxmox VE is
   etc = \"/etc/pve\"
   pct = \"/usr/sbin/pct\"

@@ -47,6 +47,9 @@ pub(crate) struct Settings {
     /// Where the customer's console is let in.
     #[serde(default)]
     pub(crate) console: ConsoleSettings,
+    /// What opens a way to a backup server.
+    #[serde(default)]
+    pub(crate) connect: ConnectSettings,
     /// Where Proxmox VE is on this node.
     #[serde(default)]
     pve: PveSettings,
@@ -68,6 +71,13 @@ struct PveSettings {
     pvesm: PathBuf,
     /// Where PVE's programs lock a guest.
     locks: PathBuf,
+}
+
+/// `[connect]`: programs that open a way to a backup server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ConnectSettings {
+    pub(crate) wg_quick: PathBuf,
 }
 
 /// `[console]`: the socket at which the console is attended, and whose console it is.
@@ -119,6 +129,12 @@ impl Default for PveSettings {
     fn default() -> Self {
         let pve::Paths { etc_pve: etc, pct, qm, qmrestore, pvesh, pvesm, locks } = pve::Paths::default();
         Self { etc, pct, qm, qmrestore, pvesh, pvesm, locks }
+    }
+}
+
+impl Default for ConnectSettings {
+    fn default() -> Self {
+        Self { wg_quick: "/usr/bin/wg-quick".into() }
     }
 }
 
@@ -199,7 +215,7 @@ impl Configuration {
             ("pvesm", pvesm),
             ("locks", locks),
         ])
-        .chain([("socket", &settings.console.socket)])
+        .chain([("socket", &settings.console.socket), ("wg_quick", &settings.connect.wg_quick)])
         .chain(settings.sources.iter().flat_map(|s| [("key_file", &s.key_file), ("token_file", &s.token_file)]))
         .find(|(_, path)| !path.is_absolute());
         if let Some((name, path)) = absolute {
@@ -248,6 +264,8 @@ mod tests {
             ("[pve]\nqm = \"qm\"", "is not an absolute path"),
             ("[console]\nsocket = \"console.sock\"", "is not an absolute path"),
             ("[console]\nuser = true", "did not match"),
+            ("[connect]\nwg_quick = \"wg-quick\"", "is not an absolute path"),
+            ("[connect]\nopenvpn = \"/x\"", "unknown field"),
             ("[console]\ngroup = \"tenwords\"", "unknown field"),
         ] {
             std::fs::write(&path, text)?;

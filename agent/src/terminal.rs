@@ -145,12 +145,22 @@ impl Terminal {
 
     /// Asks for a line that is shown as it is typed.
     pub(crate) fn ask(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
+        let mut shown = self.output.try_clone().or_stop(Code::Internal, || "cannot set up the terminal".into())?;
+        self.asked(prompt, &mut shown)
+    }
+
+    /// Asks for a line of which nothing is shown.
+    pub(crate) fn ask_hidden(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
+        self.asked(prompt, &mut io::sink())
+    }
+
+    fn asked(&self, prompt: &str, shown: &mut impl io::Write) -> Outcome<Zeroizing<String>> {
         let usable = self.size().usable();
         let fitted = question(&self.manner.charset.fit(prompt), usable);
         let room = usable.saturating_sub(fitted.rsplit('\n').next().map_or(0, columns));
         self.write(fitted.as_bytes())?;
         let raw = Raw::enter(&self.input).or_stop(Code::Internal, || "cannot set up the terminal".into())?;
-        let line = line::edit(&mut Typed(&self.input), &mut self.output, room, self.manner.charset);
+        let line = line::edit(&mut Typed(&self.input), shown, room, self.manner.charset);
         drop(raw);
         let line = line?;
         self.write(b"\n")?;

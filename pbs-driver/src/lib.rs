@@ -15,6 +15,7 @@
 //! | know what a person can do about a failure | [`failure`], [`error`] |
 //! | see or change what a Proxmox VE node has: storages, keys, secrets, guests, jobs | [`pve`] |
 //! | bring a guest back by Proxmox VE's own programs | [`pve::restore`] |
+//! | bring a WireGuard interface up, or take it down | [`tunnel`] |
 //!
 //! # What holds here
 //!
@@ -60,6 +61,7 @@ pub mod sealed;
 pub mod snapshot;
 pub mod status;
 mod texts;
+pub mod tunnel;
 pub mod version;
 
 pub use access::{Access, Certificate};

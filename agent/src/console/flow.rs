@@ -148,7 +148,7 @@ impl<'a> Flow<'a> {
             Kind::Say => return self.said(message),
             Kind::Progress => return self.progress(message),
             Kind::ProgressEnds => return self.line_is_free().map(Ok),
-            Kind::Ask | Kind::Words | Kind::WordsAgain | Kind::HandOver => {
+            Kind::Ask | Kind::AskHidden | Kind::Words | Kind::WordsAgain | Kind::HandOver => {
                 self.line_is_free()?;
                 self.hushed = None;
                 self.asked(message)?
@@ -194,7 +194,11 @@ impl<'a> Flow<'a> {
                 if !above.is_empty() {
                     paper::say(self.terminal, above)?;
                 }
-                self.terminal.ask(prompt).map(|line| Ok(Reply::Line(line)))
+                let line = match kind {
+                    Kind::AskHidden => self.terminal.ask_hidden(prompt),
+                    _ => self.terminal.ask(prompt),
+                };
+                line.map(|line| Ok(Reply::Line(line)))
             }
         }
     }

@@ -57,9 +57,11 @@ pub(crate) enum Kind {
     ProgressEnds,
     /// [`Ended`]; nothing comes after it.
     Ended,
+    /// [`Text`]; a line is asked for, of which nothing is shown.
+    AskHidden,
 }
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 11] = [
     Kind::Request,
     Kind::Answer,
     Kind::Say,
@@ -70,6 +72,7 @@ const KINDS: [Kind; 10] = [
     Kind::Progress,
     Kind::ProgressEnds,
     Kind::Ended,
+    Kind::AskHidden,
 ];
 
 /// What the console wants of the agent.

@@ -31,7 +31,7 @@ use crate::{
     seat::Seat as _,
     settings::Configuration,
     show::{harmless, size},
-    sources::{self, Way},
+    sources,
 };
 
 /// So much stays free for the box that lives on the same disk.
@@ -140,7 +140,7 @@ fn connected<'a>(
         return Err(Stop::new(Code::Usage, format!("the escrow has no source {id}"))
             .remedy(format!("name one of these with --source: {}", names.join(", "))));
     }
-    let Answers { mut connected, missing, notes: told } = connect::connect(client, root, None, None, Way::Server)?;
+    let Answers { mut connected, missing, notes: told, .. } = connect::as_they_are(client, root)?;
     notes.extend(told);
     connected.retain(|source| args.source.as_ref().is_none_or(|id| source.source.id == *id));
     if connected.is_empty() {

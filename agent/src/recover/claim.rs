@@ -32,6 +32,8 @@ pub(crate) struct Claimed {
     pub(crate) hub: Hub,
     pub(crate) spki_sha256: Sha256,
     kept: Kept,
+    /// Where this machine knew the hub before, if that was elsewhere.
+    former_hub: Option<HubAddress>,
     /// The answer is one that an earlier run has kept: its nonce may be used up.
     again: bool,
 }
@@ -52,6 +54,8 @@ impl Claimed {
     pub(crate) fn make(configuration: &Configuration, ticket: impl FnOnce() -> Outcome<Ticket>) -> Outcome<Self> {
         let earlier = Kept::load(configuration)?;
         let standing = Identity::load(configuration)?;
+        let known = standing.as_ref().map(|identity| &identity.hub).or(earlier.as_ref().map(|earlier| &earlier.hub));
+        let known = known.cloned();
         // A proven recovery that is run again has an identity already: of the same box, and with a claim.
         if let Some(identity) =
             standing.filter(|identity| earlier.as_ref().is_none_or(|e| e.reply.box_id != identity.box_id))
@@ -78,12 +82,25 @@ impl Claimed {
         let kept = Kept { proven, ..kept };
         kept.keep(configuration)?;
         let identity = kept.identity();
-        Ok(Self { hub: identity.connect_with(&key)?, identity, spki_sha256: key.spki_sha256(), kept, again })
+        let former_hub = known.filter(|known| *known != kept.hub);
+        let hub = identity.connect_with(&key)?;
+        Ok(Self { hub, identity, spki_sha256: key.spki_sha256(), kept, former_hub, again })
     }
 
     /// Whether the answer is an earlier run's, whose nonce may be used up.
     pub(crate) fn is_again(&self) -> bool {
         self.again
+    }
+
+    /// That the ticket led elsewhere than what this machine knew: a sheet may say that too.
+    pub(crate) fn stale(&self) -> Option<String> {
+        let of = |hub: &HubAddress| harmless(&hub.to_string(), 280);
+        let former = of(self.former_hub.as_ref()?);
+        Some(format!(
+            "the hub is reached at {} now; this machine knew it at {former}, and so may the recovery sheet: \
+             `tenwords-agent sheet` prints a new one",
+            of(&self.kept.hub)
+        ))
     }
 
     /// Forgets the claim: the recovery has come to its end.

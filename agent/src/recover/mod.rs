@@ -20,7 +20,7 @@ pub(crate) mod report;
 pub(crate) mod restore;
 mod target;
 
-use std::{cell::Cell, collections::BTreeMap, path::Path, sync::Arc};
+use std::{cell::Cell, collections::BTreeMap, sync::Arc};
 
 use pbs_driver::{
     Client,
@@ -34,7 +34,7 @@ use self::{
     claim::Claimed,
     install::ToInstall,
     origin::{Folder, Origin},
-    plan::{Keyring, Plan, Planner},
+    plan::{Keyring, Planner},
     report::{Escrow, Missing, Report, Stopwatch},
     target::TargetFolder,
 };
@@ -48,7 +48,7 @@ use crate::{
     seat::Seat,
     settings::Configuration,
     shelf::Shelf,
-    show::{harmless, size},
+    show::harmless,
     sources::{self, Way},
     standing::{BoxFacts, Standing},
     words,
@@ -71,6 +71,7 @@ pub(crate) fn run(
     }
     // Words that come by a descriptor are read before any child is started that could inherit it.
     let given = args.code_fd.map(words::from_descriptor).transpose()?;
+    let given_tokens = connect::Tokens::read(&args.source_token_file)?;
     let asks = given.is_none();
     let talk = seat.talk();
     seat.say(talk.step_look);
@@ -142,6 +143,7 @@ pub(crate) fn run(
         .map(|older| (talk.older_code)(older.opened.number.get(), older.made_at, older.newest.get()))
         .collect();
     notes.extend(opening::notes(&opened, updates));
+    notes.extend(origin.claimed().and_then(Claimed::stale));
     notes.iter().for_each(|note| seat.say(&format!("  note: {note}")));
     proof::confirm(args, seat)?;
     if let Origin::Hub(claimed) = &mut origin {
@@ -153,8 +155,6 @@ pub(crate) fn run(
     let (recovered_files, not_kept) =
         install::keep_files(&facts.secrets.files, &configuration.state("recovered-files"));
     not_kept.iter().for_each(|file| seat.say(&format!("  note: {} is not kept: {}", file.what, file.why)));
-    let units = connect::note_of_units(root, &configuration.state("recovered-files"));
-    units.iter().for_each(|note| seat.say(&format!("  note: {note}")));
     seat.say(talk.step_connect);
     let unfit = pve::unfit(node.as_ref(), root, is_reading);
     let way = match &folder {
@@ -164,20 +164,18 @@ pub(crate) fn run(
         }
         None => Way::Server,
     };
-    let answers =
-        connect::connect(&client, root, directive.as_ref(), unfit.as_ref(), way).map_err(|stop| match &units {
-            // What may be missing for a way to the server is said where it is missing.
-            Some(note) => {
-                let remedy = stop.remedy.clone().unwrap_or_default();
-                stop.remedy(format!("{note}. Otherwise: {remedy}"))
-            }
-            None => stop,
-        })?;
+    let connecting = connect::Connecting {
+        asking: connect::Asking { client: &client, root, directive: directive.as_ref(), way },
+        configuration,
+        unfit: unfit.as_ref(),
+        asks,
+        starts: args.connect,
+    };
+    let answers = connecting.connect(given_tokens, seat)?;
     answers.lines().iter().for_each(|line| seat.say(&format!("  {line}")));
-    let connect::Answers { connected, mut missing, notes: of_sources } = answers;
+    let connect::Answers { connected, mut missing, notes: of_sources, tokens, tunnels } = answers;
     missing.extend(not_kept);
     notes.extend(of_sources);
-    notes.extend(units);
     watch.lap("connect");
     interrupt::check()?;
 
@@ -201,7 +199,9 @@ pub(crate) fn run(
         Planner { client: &client, keyring: &keyring, trust: &facts.trust, ground: &ground, into: &into, lost_at };
     let plan = planner.plan(&connected, directive.as_ref());
     plan.lines().iter().for_each(|line| seat.say(&format!("  {line}")));
-    has_room(&plan, &into)?;
+    let (lacking_room, of_room) = preflight::room(&plan, node.as_ref(), client.private(), &into, args.overcommit);
+    lacking_room.into_outcome("before anything is put in place")?;
+    notes.extend(of_room);
     let signing = plan.keys();
     let used: Vec<_> =
         of_former.keys().filter(|key| signing.contains(key)).map(|key| key.short().to_string()).collect();
@@ -223,7 +223,7 @@ pub(crate) fn run(
         notes.push("a recovery from a datastore's folder puts no key, token or source in place".to_owned());
     } else {
         seat.say(talk.step_install);
-        installed = install_sources(configuration, node.as_ref(), root, &keys);
+        installed = install_sources(configuration, node.as_ref(), root, &keys, &tokens);
         if let Err(stop) = enroll::pin_recovered(configuration, &facts.trust.operators) {
             notes.push(format!("the operators' keys could not be pinned on this machine: {stop}"));
         }
@@ -269,7 +269,7 @@ pub(crate) fn run(
     let mut closing = None;
     if !is_reading && !interrupt::is_ending() {
         seat.say(talk.step_close);
-        match close(configuration, &origin, &client, opened, &keys, &code) {
+        match close(configuration, &origin, &client, opened, &keys, &tokens, &code) {
             Ok(made) => {
                 notes.extend(made.warnings.iter().cloned());
                 closing = Some(made);
@@ -289,6 +289,10 @@ pub(crate) fn run(
         && let Err(stop) = target.end()
     {
         notes.push(format!("{stop}: a later run would clear what was restored, so name another --into then"));
+    }
+    // The new box needs the way that was opened for it; otherwise it is closed here.
+    if !is_reading && !interrupt::is_ending() {
+        notes.extend(tunnels.stay());
     }
     if missing.is_empty() && !interrupt::is_ending() && origin.claimed().is_some() {
         Claimed::forget(configuration);
@@ -326,18 +330,6 @@ fn is_free_for(configuration: &Configuration, box_id: BoxId) -> Outcome<()> {
     }
 }
 
-fn has_room(plan: &Plan<'_>, into: &Path) -> Outcome<()> {
-    let (needed, free) = (plan.bytes(), preflight::free_space(into));
-    match free {
-        Some(free) if free < needed => Err(Stop::new(
-            Code::Preflight,
-            format!("{} are needed at {}, {} are free", size(needed), into.display(), size(free)),
-        )
-        .remedy("make room, or name another folder with --into; nothing was installed")),
-        _ => Ok(()),
-    }
-}
-
 // === 7: install ===
 
 fn install_sources(
@@ -345,6 +337,7 @@ fn install_sources(
     node: Option<&Node>,
     root: &Root,
     keys: &BTreeMap<Fingerprint, Arc<GatedKey>>,
+    tokens: &connect::Tokens,
 ) -> install::Installed {
     let facts = root.facts();
     let items: Vec<ToInstall<'_>> = facts
@@ -355,7 +348,7 @@ fn install_sources(
             Some(ToInstall {
                 source,
                 key: keys.get(&source.key_fingerprint)?,
-                token: facts.secrets.tokens.get(&source.id),
+                token: tokens.get(&source.id).or_else(|| facts.secrets.tokens.get(&source.id)),
                 restore_paths: sources::configured_paths(&facts.trust, &source.id),
             })
         })
@@ -374,6 +367,7 @@ fn close(
     client: &Client,
     opened: OpenedEscrow,
     keys: &BTreeMap<Fingerprint, Arc<GatedKey>>,
+    tokens: &connect::Tokens,
     code: &RecoveryCode,
 ) -> Outcome<Made> {
     let (root, _) = opened.escrow.into_parts();
@@ -381,7 +375,9 @@ fn close(
     let of = BoxFacts { id: root.facts().box_id, name: root.facts().box_name.clone() };
     let hub = origin.claimed().map(|claimed| &claimed.hub);
     let history = History::ask(configuration, of.id, hub)?.and(sequence);
-    let material = Material::of_recovery(root.into_facts(), keys);
+    let mut facts = root.into_facts();
+    tokens.put_into(&mut facts.secrets.tokens);
+    let material = Material::of_recovery(facts, keys);
     let kit = configuration.state(&format!("escrow-{}.kit", Timestamp::now().unix()));
     let shelf = match hub {
         Some(hub) => Shelf::Hub(hub),

@@ -141,7 +141,7 @@ fn access(repository: &str, args: &cli::Recover, seat: &mut dyn Seat) -> Outcome
         };
     let secret = match &args.token_file {
         Some(path) => Zeroizing::new(sources::read_token(path)?.expose_text().to_owned()),
-        None => seat.ask(&format!("The secret of {}: ", repository.auth_id()))?,
+        None => seat.ask_hidden(&format!("The secret of {} (not shown): ", repository.auth_id()))?,
     };
     Access::new(repository, namespace(args)?, secret, certificate)
         .or_stop(Code::Usage, || "this is no secret of a token or user".to_owned())

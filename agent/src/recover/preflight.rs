@@ -1,4 +1,7 @@
-//! What must be right before anybody types the words: every failure at once, each with its remedy.
+//! What must be right before anybody types the words, and before anything is touched: every failure at once,
+//! each with its remedy.
+
+mod room;
 
 use std::path::Path;
 
@@ -11,6 +14,8 @@ use crate::{
     settings::Configuration,
     show::size,
 };
+
+pub(crate) use self::room::room;
 
 /// Two derivations of 64 MiB each, beside the client's own memory.
 const MEMORY: u64 = 256 << 20;

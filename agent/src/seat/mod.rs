@@ -47,6 +47,9 @@ pub(crate) trait Seat {
     /// Asks for a line, which is shown as it is typed.
     fn ask(&mut self, prompt: &str) -> Outcome<Zeroizing<String>>;
 
+    /// Asks for a line, of which nothing is shown.
+    fn ask_hidden(&mut self, prompt: &str) -> Outcome<Zeroizing<String>>;
+
     /// Asks a question that only a typed yes answers with yes.
     fn confirm(&mut self, question: &str) -> Outcome<bool> {
         let answer = self.ask(&format!("{question} {} ", self.sentences().yes_or_no))?;

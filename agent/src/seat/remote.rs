@@ -117,6 +117,14 @@ impl Remote {
         }
     }
 
+    fn asked_line(&mut self, kind: Kind, prompt: &str) -> Outcome<Zeroizing<String>> {
+        let message = self.question(kind, &text(prompt), &[], &[], Answered::Line)?;
+        let line = typed(&message)?;
+        let mut copy = Zeroizing::new(String::with_capacity(line.len()));
+        copy.push_str(line);
+        Ok(copy)
+    }
+
     fn asked_words(&mut self, kind: Kind, heading: &str, secret: &[u8], blobs: &[&[u8]]) -> Outcome<RecoveryCode> {
         let message = self.question(kind, &text(heading), secret, blobs, Answered::Words)?;
         RecoveryCode::parse(typed(&message)?)
@@ -138,11 +146,11 @@ impl Seat for Remote {
     }
 
     fn ask(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
-        let message = self.question(Kind::Ask, &text(prompt), &[], &[], Answered::Line)?;
-        let line = typed(&message)?;
-        let mut copy = Zeroizing::new(String::with_capacity(line.len()));
-        copy.push_str(line);
-        Ok(copy)
+        self.asked_line(Kind::Ask, prompt)
+    }
+
+    fn ask_hidden(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
+        self.asked_line(Kind::AskHidden, prompt)
     }
 
     fn words(&mut self, heading: &str) -> Outcome<RecoveryCode> {

@@ -33,6 +33,7 @@ pub struct Doorman {
 
 struct Shared {
     shown: Mutex<Arc<ServerConfig>>,
+    first: Arc<ServerConfig>,
     ended: AtomicBool,
     met: AtomicUsize,
 }
@@ -86,8 +87,10 @@ impl Doorman {
     pub fn start(shown: Shown) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).context("a port for the doorman")?;
         let address = listener.local_addr()?;
+        let first = shown.config()?;
         let shared = Arc::new(Shared {
-            shown: Mutex::new(shown.config()?),
+            shown: Mutex::new(Arc::clone(&first)),
+            first,
             ended: AtomicBool::new(false),
             met: AtomicUsize::new(0),
         });
@@ -119,6 +122,11 @@ impl Doorman {
     pub fn shows(&self, shown: Shown) -> Result<()> {
         *self.shared.shown.lock().unwrap_or_else(PoisonError::into_inner) = shown.config()?;
         Ok(())
+    }
+
+    /// From now on it shows the first one again.
+    pub fn shows_the_first(&self) {
+        *self.shared.shown.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&self.shared.first);
     }
 
     /// How many have looked at its certificate.

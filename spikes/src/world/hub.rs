@@ -29,6 +29,8 @@ pub struct Hub {
     addresses: Addresses,
     operator: Desk,
     environment: Vec<(String, String)>,
+    /// By which name its tickets call it, if not by the one that it was made with.
+    name: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +78,7 @@ impl Hub {
             addresses: Addresses { agents: nowhere, people: nowhere },
             operator,
             environment,
+            name: None,
         };
         hub.serve()?;
         Ok(hub)
@@ -136,6 +139,8 @@ impl Hub {
         }
         let log = File::options().create(true).append(true).open(&self.log)?;
         let Addresses { agents, people } = self.addresses;
+        let public =
+            self.name.iter().flat_map(|name| ["--public-agents".to_owned(), format!("{name}:{}", agents.port())]);
         let child = Command::new(&self.program)
             .args([
                 "serve",
@@ -146,6 +151,7 @@ impl Hub {
                 "--people",
                 &people.to_string(),
             ])
+            .args(public)
             .arg("--data")
             .arg(&self.data)
             .arg("--addresses")
@@ -175,6 +181,16 @@ impl Hub {
         };
         self.addresses = Addresses { agents: address("agents")?, people: address("people")? };
         Ok(())
+    }
+
+    /// Starts it again under another name: its tickets lead there from now on.
+    ///
+    /// # Errors
+    /// It does not stop or start.
+    pub fn rename(&mut self, name: &str) -> Result<()> {
+        self.stop()?;
+        self.name = Some(name.to_owned());
+        self.serve()
     }
 
     /// What the operator's command line answers.

@@ -55,11 +55,12 @@ impl Machine {
         ];
         let programs = programs.map(|(name, path)| format!("{name} = {}\n", quoted(&folder.join(path))));
         let text = format!(
-            "state = {}\nruntime = {}\nclient = {}\npbs_local = {}\n[pve]\netc = {}\n{}",
+            "state = {}\nruntime = {}\nclient = {}\npbs_local = {}\n[connect]\nwg_quick = {}\n[pve]\netc = {}\n{}",
             quoted(&state),
             quoted(&runtime),
             quoted(client),
             quoted(&world.programs().pbs_local),
+            quoted(&folder.join("usr/bin/wg-quick")),
             quoted(&folder.join("etc/pve")),
             programs.concat()
         );
@@ -296,10 +297,11 @@ impl Machine {
         let mut terminal = self.at_terminal(&all)?;
         let mut left = typed.iter();
         let mut shown = Zeroizing::new(String::new());
-        // The prompt for the words, the question whether the date fits, or the end.
-        while let Ok((asked, before)) = terminal.expect_any(&[PROMPT, FITS], LONG) {
+        // The prompt for the words, the question whether the date fits, a secret that is taken no more (there is
+        // no other), or the end.
+        while let Ok((asked, before)) = terminal.expect_any(&[PROMPT, FITS, SECRET], LONG) {
             shown.push_str(&before);
-            match (asked, left.next()) {
+            match (asked, if asked == 0 { left.next() } else { None }) {
                 (0, Some(words)) => {
                     shown.clear();
                     terminal.await_silence(SOON)?;
@@ -308,9 +310,10 @@ impl Machine {
                 (0, None) => {
                     bail!("the agent asks for the words once more than it was told:\n{}", *without(&shown, typed))
                 }
+                (1, _) => terminal.type_line("y")?,
                 _ => {
-                    terminal.type_line("y")?;
-                    break;
+                    terminal.await_silence(SOON)?;
+                    terminal.type_line("")?;
                 }
             }
         }
@@ -389,6 +392,7 @@ fn quoted(path: &Path) -> String {
 
 const PROMPT: &str = "The ten words: ";
 const FITS: &str = "Does this fit? [y/n] ";
+const SECRET: &str = "Enter alone goes on without): ";
 const SOON: Duration = Duration::from_secs(60);
 /// A machine with much to do, and a restore of gigabytes.
 const LONG: Duration = Duration::from_secs(900);

@@ -4,6 +4,7 @@
 mod backups;
 mod ceremony;
 mod codes;
+mod connect;
 mod console;
 mod consumption;
 mod drill;

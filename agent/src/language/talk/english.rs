@@ -98,6 +98,23 @@ pub(super) static TALK: Talk = Talk {
     at_hub: |number| format!("version {number} at the hub"),
     not_of_code: |code| format!("these words are not those of code {code}"),
     sheet_stays: "Your sheet has an earlier date now: that is in order. A new one: `tenwords-agent sheet`.",
+    tunnel: |name, sources| {
+        format!(
+            "  Not reached: {sources}. The escrow has the tunnel {name} (WireGuard), which may lead there. It says, without \
+             its keys:"
+        )
+    },
+    tunnel_command: |command| format!("  Starting it runs `{command}`, and every PreUp and PostUp that stands above."),
+    start_tunnel: |name| format!("Start the tunnel {name} now?"),
+    secret_needed: |token, server, certificate| {
+        format!(
+            "  A new secret for the same token can be given here. It goes to this server alone, and never to the hub.\n    \
+             token        {token}\n    server       {server}\n    certificate  {certificate}"
+        )
+    },
+    secret_command: |command| format!("  On the server itself it is made so: {command}"),
+    secret_asked: |token| format!("The secret of {token} (not shown; Enter alone goes on without): "),
+    secret_refused: |server| format!("  {server} does not take this one either."),
     needs_former: |snapshot, code, since| {
         format!("{snapshot} needs a key that lies under code {code} ({}), not under these words.", date(since))
     },

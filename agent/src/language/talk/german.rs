@@ -114,6 +114,23 @@ pub(super) static TALK: Talk = Talk {
     at_hub: |number| format!("Version {number} am Hub"),
     not_of_code: |code| format!("diese Wörter sind nicht die von Code {code}"),
     sheet_stays: "Ihr Blatt hat nun ein älteres Datum: Das ist in Ordnung. Ein neues: `tenwords-agent sheet`.",
+    tunnel: |name, sources| {
+        format!(
+            "  Nicht erreicht: {sources}. Die Hinterlegung enthält den Tunnel {name} (WireGuard), der dorthin führen kann. \
+             Darin steht, ohne seine Schlüssel:"
+        )
+    },
+    tunnel_command: |command| format!("  Beim Aufbau läuft `{command}` und jedes PreUp und PostUp, das oben steht."),
+    start_tunnel: |name| format!("Den Tunnel {name} jetzt aufbauen?"),
+    secret_needed: |token, server, certificate| {
+        format!(
+            "  Ein neues Geheimnis für dasselbe Token kann hier eingegeben werden. Es geht nur an diesen Server, nie an den \
+             Hub.\n    Token       {token}\n    Server      {server}\n    Zertifikat  {certificate}"
+        )
+    },
+    secret_command: |command| format!("  Auf dem Server selbst entsteht es so: {command}"),
+    secret_asked: |token| format!("Das Geheimnis von {token} (wird nicht angezeigt; Enter allein geht ohne weiter): "),
+    secret_refused: |server| format!("  {server} nimmt auch dieses nicht an."),
     needs_former: |snapshot, code, since| {
         format!(
             "{snapshot} braucht einen Schlüssel, der unter Code {code} ({}) liegt, nicht unter diesen Wörtern.",

@@ -87,6 +87,20 @@ pub(crate) struct Talk {
     /// A code was kept: the sheet has an earlier date.
     pub(crate) sheet_stays: &'static str,
 
+    // === connecting ===
+    /// A tunnel of this name, for sources that cannot be reached.
+    pub(crate) tunnel: fn(&str, &str) -> String,
+    /// The command that would be run.
+    pub(crate) tunnel_command: fn(&str) -> String,
+    pub(crate) start_tunnel: fn(&str) -> String,
+    /// A token, its server and the server's certificate.
+    pub(crate) secret_needed: fn(&str, &str, &str) -> String,
+    /// The command on the server.
+    pub(crate) secret_command: fn(&str) -> String,
+    pub(crate) secret_asked: fn(&str) -> String,
+    /// By this server.
+    pub(crate) secret_refused: fn(&str) -> String,
+
     // === former codes ===
     /// A snapshot whose key lies under this code.
     pub(crate) needs_former: fn(&str, u64, Timestamp) -> String,
@@ -245,6 +259,13 @@ impl Talk {
             at_hub,
             not_of_code,
             sheet_stays,
+            tunnel,
+            tunnel_command,
+            start_tunnel,
+            secret_needed,
+            secret_command,
+            secret_asked,
+            secret_refused,
             needs_former,
             have_former,
             former_words,
@@ -340,6 +361,13 @@ impl Talk {
             passed_over("3, 4"),
             older_code(1, at, 2),
             fresh(&Fresh { made_at: at, code: 2, sequence: 41, place: "x", check_line: "7K3M" }),
+            tunnel("wg0", "pbs"),
+            tunnel_command("x"),
+            start_tunnel("wg0"),
+            secret_needed("a", "b", "c"),
+            secret_command("x"),
+            secret_asked("a"),
+            secret_refused("b"),
             needs_former("ct/101", 1, at),
             former_words(1),
             step_words("mill", false),

@@ -52,6 +52,8 @@ pub(crate) struct GuestWork<'a> {
     pub(crate) vmid: u32,
     /// The storage for its volumes; `None` leaves that to the guest's own configuration.
     pub(crate) storage: Option<Name>,
+    /// The storage of each disk by its key, where the guest's own configuration decides.
+    pub(crate) disks: BTreeMap<String, String>,
 }
 
 /// A group's own kind and number.
@@ -66,6 +68,20 @@ impl GuestWork<'_> {
     /// Its configuration, as it is in its backup.
     pub(crate) fn config(&self, client: &Client, keyring: &Keyring<'_>) -> Result<Vec<u8>, String> {
         config(client, keyring, self.access, &self.snapshot, self.kind)
+    }
+
+    /// What goes to which storage, so many bytes, and whether that is a whole disk.
+    pub(crate) fn needs(&self) -> Vec<(String, u64, bool)> {
+        let storage_of = |name: &str| match &self.storage {
+            Some(storage) => Some(storage.to_string()),
+            None => {
+                let key = name.strip_prefix("drive-")?.strip_suffix(".img")?;
+                self.disks.get(key.strip_suffix("-backup").unwrap_or(key)).cloned()
+            }
+        };
+        pieces(&self.snapshot)
+            .filter_map(|(_, name, bytes)| Some((storage_of(&name)?, bytes, name.ends_with(".img"))))
+            .collect()
     }
 
     /// For a person.
@@ -237,8 +253,8 @@ impl Planner<'_> {
         if !(100..=999_999_999).contains(&vmid) {
             return plan.not(what, format!("{vmid} is no number that Proxmox VE gives a guest"), ASK_OPERATOR, false);
         }
-        let storage = match self.storage(source, &snapshot, kind, storage) {
-            Ok(storage) => storage,
+        let (storage, disks) = match self.storage(source, &snapshot, kind, storage) {
+            Ok(both) => both,
             Err(why) => {
                 let remedy = "make the storage on this machine, or ask the operator for a directive that names one that \
                               is here; then run the same command again";
@@ -248,8 +264,16 @@ impl Planner<'_> {
         if vmid != own {
             plan.notes.push(format!("{what} becomes {vmid} instead of {own}, as the directive says"));
         }
-        let id = ItemId::default();
-        plan.guests.push(GuestWork { source: source.source, access: &source.access, id, snapshot, kind, vmid, storage });
+        plan.guests.push(GuestWork {
+            source: source.source,
+            access: &source.access,
+            id: ItemId::default(),
+            snapshot,
+            kind,
+            vmid,
+            storage,
+            disks,
+        });
     }
 
     /// Where the volumes go: to the storage that was named, else to where they were. PVE takes one
@@ -261,9 +285,9 @@ impl Planner<'_> {
         snapshot: &GatedSnapshot,
         kind: Kind,
         named: Option<Name>,
-    ) -> Result<Option<Name>, String> {
+    ) -> Result<(Option<Name>, BTreeMap<String, String>), String> {
         if let Some(named) = named {
-            return self.no_storage(named.as_str(), kind).map_or(Ok(Some(named)), Err);
+            return self.no_storage(named.as_str(), kind).map_or(Ok((Some(named), BTreeMap::new())), Err);
         }
         let unreadable = |why: String| format!("its configuration cannot be read: {why}");
         let text = config(self.client, self.keyring, &source.access, snapshot, kind).map_err(unreadable)?;
@@ -280,11 +304,14 @@ impl Planner<'_> {
                 if let Some(why) = self.no_storage(&storage, kind) {
                     return Err(why);
                 }
-                storage.parse().map(Some).map_err(|_| format!("the storage {storage} cannot be named"))
+                let named = storage.parse().map(|storage| (Some(storage), BTreeMap::new()));
+                named.map_err(|_| format!("the storage {storage} cannot be named"))
             }
             Kind::Machine => {
-                let mut storages = others.into_iter().filter(|disk| disk.left_out.is_none()).filter_map(of_disk);
-                storages.find_map(|storage| self.no_storage(&storage, kind)).map_or(Ok(None), Err)
+                let here = others.into_iter().filter(|disk| disk.left_out.is_none());
+                let disks: BTreeMap<String, String> =
+                    here.filter_map(|disk| Some((disk.key.clone(), of_disk(disk)?))).collect();
+                disks.values().find_map(|storage| self.no_storage(storage, kind)).map_or(Ok((None, disks)), Err)
             }
         }
     }

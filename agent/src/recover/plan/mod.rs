@@ -84,11 +84,6 @@ impl Plan<'_> {
         lines.into_iter().map(|line| harmless(&line, 400)).collect()
     }
 
-    /// Bytes of all archives that go into folders, as their signed entries say.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.work.iter().flat_map(|work| &work.archives).fold(0, |sum, piece| piece.bytes.saturating_add(sum))
-    }
-
     /// The keys under which what is restored was signed.
     pub(crate) fn keys(&self) -> BTreeSet<Fingerprint> {
         let archives = self.work.iter().map(|work| work.snapshot.key().fingerprint());

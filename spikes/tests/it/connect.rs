@@ -1,0 +1,442 @@
+//! Step 5: a way to the backup servers is opened, a secret that is taken no more is asked for, and what
+//! nobody at the box may decide is named.
+
+mod room;
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use sha2::{Digest as _, Sha256};
+use tenwords_spikes::{
+    terminal::Terminal,
+    tree::Tree,
+    world::{Doorman, Machine, Shown, token_secret, write_private},
+};
+use zeroize::Zeroizing;
+
+use crate::support::{BOX, GROUP, Scene, as_shown, by_pipe, client, joined, protected};
+
+const PROMPT: &str = "The ten words: ";
+const FITS: &str = "Does this fit? [y/n] ";
+const SECRET: &str = "The secret of backup@pbs!box1 (not shown; Enter alone goes on without): ";
+const START: &str = "Start the tunnel wg0 now? [y/n] ";
+const SOON: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(600);
+
+/// A recovery that has come as far as step 5.
+fn after_the_words(scene: &Scene, machine: &Machine, ticket: &str, more: &[&str]) -> Result<Terminal> {
+    let file = machine.folder().join("ticket");
+    write_private(&file, ticket.as_bytes())?;
+    let path = file.display().to_string();
+    let mut terminal = machine.at_terminal(&[&["recover", "--ticket-file", path.as_str()], more].concat())?;
+    terminal.expect(PROMPT, LONG)?;
+    terminal.await_silence(SOON)?;
+    terminal.type_line(&scene.words)?;
+    terminal.expect(FITS, LONG)?;
+    terminal.type_line("y")?;
+    Ok(terminal)
+}
+
+/// The client of the scene's server where the token has this secret.
+fn with_secret(scene: &Scene, name: &str, secret: &str) -> Result<PathBuf> {
+    let root = scene.server.folder.as_deref().and_then(std::path::Path::parent).context("a folder")?;
+    let text = format!(
+        "#!/bin/sh\nexec '{}' --root '{}' --token-sha256 'backup@pbs!box1={}' --certificate-sha256 {} \"$@\"\n",
+        scene.world.programs().pbs_local.display(),
+        root.display(),
+        hex::encode(Sha256::digest(secret)),
+        scene.server.certificate
+    );
+    let path = scene.world.folder().join("bin").join(name);
+    fs::write(&path, text)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    Ok(path)
+}
+
+// === the hub's name ===
+
+#[test]
+fn s55_a_ticket_leads_to_a_hub_whose_name_has_changed_and_the_former_one_is_told() -> Result<()> {
+    let mut scene = protected()?;
+    let machine = scene.fresh("box2")?;
+    // This one got no further than the words while the hub had its former name.
+    let wrong = "abacus abdomen abdominal abide abiding ability ablaze able abnormal abrasion";
+    let former = scene.hub.arm(BOX, &[])?;
+    let ended = by_pipe(&scene.world, &machine, &former, &[], wrong)?;
+    ensure!(ended.code == Some(11), "{:?}: {}", ended.code, ended.said());
+
+    scene.hub.rename("localhost")?;
+    let ticket = scene.hub.arm(BOX, &[])?;
+    let recovery = scene.recovers(&machine, &ticket, &scene.words)?;
+    let port = scene.hub.agents().port();
+    let told = format!("the hub is reached at localhost:{port} now; this machine knew it at 127.0.0.1:{port}");
+    ensure!(recovery.shown.contains(&told), "`{told}` is not told:\n{}", *recovery.shown);
+    ensure!(machine.is_protected()?, "the new node does not know the hub");
+    let sheet = machine.folder().join("sheet.txt");
+    machine.agent(&["sheet", "--out", &sheet.display().to_string()], "")?.with_code(0)?;
+    let sheet = fs::read_to_string(&sheet)?;
+    ensure!(sheet.contains(&format!("localhost:{port}")), "the new sheet has the former name:\n{sheet}");
+
+    // One that has never heard of it is led there as well, and has nothing to compare.
+    let other = scene.fresh("box3")?;
+    let recovery = scene.recovers(&other, &scene.hub.arm(BOX, &[])?, &scene.words)?;
+    ensure!(!recovery.shown.contains("this machine knew it"), "{}", *recovery.shown);
+    Ok(())
+}
+
+// === another certificate, another address ===
+
+#[test]
+fn s56_a_new_certificate_or_address_is_named_with_its_order_and_the_rest_comes_back() -> Result<()> {
+    let mut scene = joined()?;
+    let (key, door) = (scene.box_1.key_file(), scene.server.door().context("a door")?.address());
+    let stranger = Shown::new()?;
+    let shown_now = stranger.fingerprint();
+    let stranger = Doorman::start(stranger)?;
+    let renewed = format!("backup@pbs!box1@{}:store", stranger.address());
+    scene.box_1 = scene.box_1.with_another_source("renewed", &renewed, &scene.server, &key)?;
+    scene.words = scene.box_1.ceremony(as_shown)?;
+    let machine = scene.fresh("box2")?;
+    let recovery = machine.recover(&scene.hub.arm(BOX, &[])?, &[&scene.words])?;
+    let shown = &*recovery.shown;
+    // What is missing waits for an order, and nothing else does.
+    ensure!(recovery.code == 13, "recover ended with {}:\n{shown}", recovery.code);
+    ensure!(Tree::read(&machine.restored(GROUP, "root.pxar"))? == scene.data, "the data is another");
+    let (before, _) = shown.split_once("6 The plan").with_context(|| format!("no plan:\n{shown}"))?;
+    let order = format!(
+        "`repoint`: source renewed is at server 127.0.0.1:{}, datastore store, certificate {shown_now}",
+        stranger.address().port()
+    );
+    for sentence in [&scene.server.certificate, &shown_now, &order] {
+        ensure!(before.contains(sentence.as_str()), "`{sentence}` is not told before the plan:\n{shown}");
+    }
+    ensure!(before.contains("takes no orders yet"), "that it cannot be passed is not told:\n{shown}");
+
+    // The only one: nothing is touched; the former certificate is put back, and the same command goes on.
+    let scene = protected()?;
+    let machine = scene.fresh("box2")?;
+    let ticket = scene.hub.arm(BOX, &[])?;
+    let only = scene.server.door().context("a door")?;
+    let other = Shown::new()?;
+    let seen = other.fingerprint();
+    only.shows(other)?;
+    let recovery = scene.refuses(&machine, &ticket, &[&scene.words], &[10])?;
+    let order =
+        format!("source pbs is at server 127.0.0.1:{}, datastore store, certificate {seen}", only.address().port());
+    for sentence in [&scene.server.certificate, &seen, &order, &"proxy.pem".to_owned()] {
+        ensure!(recovery.shown.contains(sentence.as_str()), "`{sentence}` is not told:\n{}", *recovery.shown);
+    }
+    only.shows_the_first();
+    scene.recovers(&machine, &ticket, &scene.words)?;
+
+    // It has moved: nobody answers where it was.
+    let gone = client(
+        &scene.world,
+        &scene.server,
+        "gone-client",
+        "case \"$PBS_REPOSITORY\" in ?*) echo 'Error: error trying to connect: error connecting to \
+         https://127.0.0.1:8007/ - tcp connect error: Connection refused (os error 111)' >&2; exit 255 ;; esac",
+    )?;
+    let machine = Machine::new(&scene.world, "box3", &gone)?;
+    let recovery = scene.refuses(&machine, &scene.hub.arm(BOX, &[])?, &[&scene.words], &[15])?;
+    let order = format!(
+        "`repoint`: source pbs is at server {}:{}, datastore store, certificate {}",
+        door.ip(),
+        only.address().port(),
+        scene.server.certificate
+    );
+    ensure!(recovery.shown.contains(&order), "`{order}` is not told:\n{}", *recovery.shown);
+    Ok(())
+}
+
+// === a token that is taken no more ===
+
+#[test]
+fn s57_a_disabled_tokens_new_secret_is_asked_for_at_the_box_and_stays() -> Result<()> {
+    let scene = protected()?;
+    let (new, wrong) = (token_secret(), token_secret());
+    let rotated = with_secret(&scene, "rotated-client", &new)?;
+    let machine = Machine::new(&scene.world, "box2", &rotated)?;
+    let mut terminal = after_the_words(&scene, &machine, &scene.hub.arm(BOX, &[])?, &[])?;
+    let mut seen = terminal.expect(SECRET, LONG)?.to_string();
+    let server = format!("127.0.0.1:{}", scene.server.door().context("a door")?.address().port());
+    for sentence in [
+        "the secret is wrong",
+        "token        backup@pbs!box1",
+        &format!("server       {server}"),
+        &format!("certificate  {}", scene.server.certificate),
+        "never to the hub",
+        "generate-token backup@pbs box1",
+    ] {
+        ensure!(seen.contains(sentence), "`{sentence}` is not told:\n{seen}");
+    }
+    // Another secret that is wrong, another token, and the right one, as the server's page has it.
+    for (typed, answer) in [
+        (wrong.clone(), format!("{server} does not take this one either")),
+        (format!("backup@pbs!box2:{new}"), "backup@pbs!box2 is another token than backup@pbs!box1".to_owned()),
+    ] {
+        terminal.await_silence(SOON)?;
+        terminal.type_line(&typed)?;
+        seen = terminal.expect(SECRET, LONG)?.to_string();
+        ensure!(seen.contains(&answer), "`{answer}` is not told:\n{seen}");
+    }
+    terminal.await_silence(SOON)?;
+    terminal.type_line(&format!("backup@pbs!box1={new}"))?;
+    let (code, shown) = terminal.end(LONG)?;
+    ensure!(code == 0, "recover ended with {code}:\n{}", *shown);
+    ensure!(Tree::read(&machine.restored(GROUP, "root.pxar"))? == scene.data, "the data is another");
+    let transcript = terminal.transcript();
+    let transcript = String::from_utf8_lossy(&transcript);
+    for secret in [&new, &wrong] {
+        ensure!(!transcript.contains(secret.as_str()), "a secret is on the screen");
+    }
+    // It is put in place, and the closing ceremony has it: nobody is asked again.
+    let installed = fs::read_to_string(machine.installed_token())?;
+    ensure!(installed.trim_end() == new, "another secret was put in place");
+    let again = Machine::new(&scene.world, "box3", &rotated)?;
+    scene.recovers(&again, &scene.hub.arm(BOX, &[])?, &scene.words)?;
+    again.left_nothing_in_memory()?;
+    machine.left_nothing_in_memory()?;
+    // The hub has it nowhere.
+    let log = fs::read(scene.hub.log())?;
+    let mut files = vec![log];
+    for entry in fs::read_dir(scene.hub.data())? {
+        let path = entry?.path();
+        if path.is_file() {
+            files.push(fs::read(path)?);
+        }
+    }
+    let is_in = |file: &Vec<u8>| file.windows(new.len()).any(|window| window == new.as_bytes());
+    ensure!(!files.iter().any(is_in), "the hub has the secret");
+    Ok(())
+}
+
+#[test]
+fn s57_without_a_person_the_secret_comes_by_a_file_and_to_the_pinned_server_only() -> Result<()> {
+    let scene = protected()?;
+    let new = token_secret();
+    let rotated = with_secret(&scene, "rotated-client", &new)?;
+    let machine = Machine::new(&scene.world, "box2", &rotated)?;
+    let ticket = scene.hub.arm(BOX, &[])?;
+    let ended = by_pipe(&scene.world, &machine, &ticket, &[], &scene.words)?;
+    ensure!(ended.code == Some(16), "recover ended with {:?}:\n{}", ended.code, ended.said());
+    ensure!(ended.said().contains("--source-token-file pbs=FILE"), "what to do is not told:\n{}", ended.said());
+    machine.nothing_installed()?;
+
+    let file = scene.world.write("new-secret", format!("{new}\n").as_bytes())?;
+    let named = format!("pbs={}", file.display());
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644))?;
+    let ended = by_pipe(&scene.world, &machine, &ticket, &["--source-token-file", &named], &scene.words)?;
+    ensure!(ended.code == Some(2) && ended.said().contains("chmod 600"), "{:?}: {}", ended.code, ended.said());
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
+
+    // Somebody else stands at the address: nothing is given to him, and nothing is asked for.
+    let door = scene.server.door().context("a door")?;
+    door.shows(Shown::new()?)?;
+    let log = scene.world.folder().join("given");
+    let script = format!("[ -z \"$PBS_PASSWORD_FILE\" ] || cat \"$PBS_PASSWORD_FILE\" >> '{}'", log.display());
+    let watched = client(&scene.world, &scene.server, "watched-client", &script)?;
+    let other = Machine::new(&scene.world, "box3", &watched)?;
+    let recovery = scene.refuses(&other, &scene.hub.arm(BOX, &[])?, &[&scene.words], &[10])?;
+    ensure!(!recovery.shown.contains("The secret of"), "it is asked for:\n{}", *recovery.shown);
+    let ended =
+        by_pipe(&scene.world, &other, &scene.hub.arm(BOX, &[])?, &["--source-token-file", &named], &scene.words)?;
+    ensure!(ended.code == Some(10), "recover ended with {:?}:\n{}", ended.code, ended.said());
+    ensure!(!log.exists(), "a secret was given to a stranger");
+    door.shows_the_first();
+
+    let ended = by_pipe(&scene.world, &machine, &ticket, &["--source-token-file", &named], &scene.words)?;
+    ensure!(ended.code == Some(0), "recover ended with {:?}:\n{}", ended.code, ended.said());
+    ensure!(fs::read_to_string(machine.installed_token())?.trim_end() == new, "another secret was put in place");
+    ensure!(!ended.said().contains(&new) && !ended.wrote().contains(&new), "the secret is told");
+    Ok(())
+}
+
+// === a tunnel ===
+
+/// A box whose server is reached through a tunnel only, and what stands in for `wg-quick`: it looks at
+/// the file that it is given as the real one does, and opens the way or closes it.
+struct Tunnelled {
+    scene: Scene,
+    client: PathBuf,
+    log: PathBuf,
+    open: PathBuf,
+    conf: PathBuf,
+}
+
+const KEY: &str = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=";
+
+fn tunnelled() -> Result<Tunnelled> {
+    let mut scene = joined()?;
+    let conf = scene.box_1.folder().join("etc/wireguard/wg0.conf");
+    fs::create_dir_all(conf.parent().context("a folder")?)?;
+    let text = format!(
+        "[Interface]\nPrivateKey = {KEY}\nAddress = 10.7.0.2/32\nPostUp = ip route add 10.9.0.0/24 dev %i\n\n[Peer]\n\
+         PublicKey = xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=\nEndpoint = vpn.example.net:51820\nAllowedIPs = \
+         10.9.0.0/24\n"
+    );
+    fs::write(&conf, text)?;
+    let service = scene.box_1.folder().join("etc/openvpn/office.conf");
+    fs::create_dir_all(service.parent().context("a folder")?)?;
+    fs::write(&service, "client\n")?;
+    let config = fs::read_to_string(scene.box_1.config())?;
+    let files = format!("files = [\"{}\", \"{}\"]\n", conf.display(), service.display());
+    fs::write(scene.box_1.config(), files + &config)?;
+    scene.words = scene.box_1.ceremony(as_shown)?;
+    let (log, open) = (scene.world.folder().join("wg-quick.log"), scene.world.folder().join("the-way-is-open"));
+    let client = client(
+        &scene.world,
+        &scene.server,
+        "far-client",
+        &format!(
+            "case \"$PBS_REPOSITORY\" in ?*) [ -e '{}' ] || {{ echo 'Error: error trying to connect: error connecting to \
+             https://127.0.0.1:8007/ - tcp connect error: Connection refused (os error 111)' >&2; exit 255; }} ;; esac",
+            open.display()
+        ),
+    )?;
+    Ok(Tunnelled { scene, client, log, open, conf })
+}
+
+impl Tunnelled {
+    /// A new machine with the stand-in.
+    fn machine(&self, name: &str) -> Result<Machine> {
+        let machine = Machine::new(&self.scene.world, name, &self.client)?;
+        let program = machine.folder().join("usr/bin/wg-quick");
+        fs::create_dir_all(program.parent().context("a folder")?)?;
+        let script = format!(
+            "#!/bin/sh\n\
+             no() {{ echo '[#] ip link add wg0 type wireguard' >&2; echo \"wg-quick: $1\" >&2; exit 1; }}\n\
+             echo \"$1 ${{2##*/}}\" >> '{log}'\n\
+             [ \"$(stat -c %a \"$2\")\" = 600 ] || no 'the file can be read by others'\n\
+             [ \"$(stat -c %a \"${{2%/*}}\")\" = 700 ] || no 'the folder can be read by others'\n\
+             [ \"$(stat -f -c %T \"$2\")\" = tmpfs ] || no 'the file is on a disk'\n\
+             cmp -s \"$2\" '{conf}' || no 'the file is another'\n\
+             [ ! -e '{log}.broken' ] || no \"cannot use $(sed -n 's/^PrivateKey = //p' \"$2\")\"\n\
+             case $1 in up) : > '{open}' ;; down) rm '{open}' ;; *) no usage ;; esac\n",
+            log = self.log.display(),
+            conf = self.conf.display(),
+            open = self.open.display()
+        );
+        fs::write(&program, script)?;
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+        Ok(machine)
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+#[test]
+fn s60_a_server_behind_the_escrows_tunnel_is_reached_after_the_words_and_a_yes() -> Result<()> {
+    let tunnelled = tunnelled()?;
+    let scene = &tunnelled.scene;
+    let machine = tunnelled.machine("box2")?;
+    let mut terminal = after_the_words(scene, &machine, &scene.hub.arm(BOX, &[])?, &[])?;
+    let seen = terminal.expect(START, LONG)?;
+    for sentence in [
+        "Not reached: pbs. The escrow has the tunnel wg0",
+        "Endpoint = vpn.example.net:51820",
+        "PostUp = ip route add 10.9.0.0/24 dev %i",
+        "usr/bin/wg-quick up wg0.conf`",
+    ] {
+        ensure!(seen.contains(sentence), "`{sentence}` is not told:\n{}", *seen);
+    }
+    // Until somebody has said yes, nothing was run and nothing is in place.
+    ensure!(tunnelled.log().is_empty(), "it was run: {}", tunnelled.log());
+    ensure!(!machine.installed_key().exists() && !machine.installed_token().exists(), "something is in place");
+    terminal.type_line("y")?;
+    let (code, shown) = terminal.end(LONG)?;
+    ensure!(code == 0, "recover ended with {code}:\n{}", *shown);
+    ensure!(shown.contains("6 The plan"), "no plan after it:\n{}", *shown);
+    ensure!(Tree::read(&machine.restored(GROUP, "root.pxar"))? == scene.data, "the data is another");
+    // It stays, since the new box needs it; how it goes is told.
+    ensure!(tunnelled.log() == "up wg0.conf\n", "{}", tunnelled.log());
+    ensure!(shown.contains("the tunnel wg0 stays up") && shown.contains("wg-quick down"), "{}", *shown);
+    let transcript = terminal.transcript();
+    ensure!(!String::from_utf8_lossy(&transcript).contains(KEY), "the tunnel's key is on the screen");
+    machine.left_nothing_in_memory()?;
+    ensure!(!machine.folder().join("etc/wireguard").exists(), "it was put where the system would start it");
+    Ok(())
+}
+
+#[test]
+fn s60_no_tunnel_is_started_unasked_and_none_stays_after_a_rehearsal_or_a_failure() -> Result<()> {
+    let tunnelled = tunnelled()?;
+    let scene = &tunnelled.scene;
+    // Somebody says no.
+    let machine = tunnelled.machine("box2")?;
+    let ticket = scene.hub.arm(BOX, &[])?;
+    let mut terminal = after_the_words(scene, &machine, &ticket, &[])?;
+    terminal.expect(START, LONG)?;
+    terminal.type_line("n")?;
+    let (code, shown) = terminal.end(LONG)?;
+    ensure!(code == 15, "recover ended with {code}:\n{}", *shown);
+    let office = "openvpn --cd ";
+    for sentence in ["was not started, as you said", "units that this agent does not start", office] {
+        ensure!(shown.contains(sentence), "`{sentence}` is not told:\n{}", *shown);
+    }
+    // Nobody is there to be asked.
+    let ended = by_pipe(&scene.world, &machine, &ticket, &[], &scene.words)?;
+    ensure!(ended.code == Some(15) && ended.said().contains("say --connect"), "{:?}: {}", ended.code, ended.said());
+    ensure!(tunnelled.log().is_empty(), "it was run: {}", tunnelled.log());
+    machine.nothing_installed()?;
+
+    // It cannot be started: why is told, without the key that the program says.
+    let broken = PathBuf::from(format!("{}.broken", tunnelled.log.display()));
+    fs::write(&broken, "")?;
+    let ended = by_pipe(&scene.world, &machine, &ticket, &["--connect"], &scene.words)?;
+    let said = ended.said();
+    ensure!(ended.code == Some(15) && said.contains("could not be started"), "{:?}: {said}", ended.code);
+    ensure!(!said.contains(KEY) && !said.contains("[#]"), "{said}");
+    fs::remove_file(&broken)?;
+    fs::remove_file(&tunnelled.log)?;
+    machine.nothing_installed()?;
+
+    // Started by the switch; the recovery fails after that, and the way is closed again.
+    let full = machine.folder().join("full");
+    fs::create_dir(&full)?;
+    let door = scene.server.door().context("a door")?;
+    door.shows(Shown::new()?)?;
+    let ended = by_pipe(&scene.world, &machine, &ticket, &["--connect"], &scene.words)?;
+    door.shows_the_first();
+    ensure!(ended.code == Some(10) || ended.code == Some(15), "{:?}: {}", ended.code, ended.said());
+    ensure!(!tunnelled.open.exists(), "the way is still open");
+
+    // A rehearsal closes it when it is done.
+    let _nothing_yet = fs::remove_file(&tunnelled.log);
+    let spare = tunnelled.machine("spare")?;
+    let ticket = scene.hub.arm(BOX, &["--rehearsal"])?;
+    let ended = by_pipe(&scene.world, &spare, &ticket, &["--connect"], &scene.words)?;
+    ensure!(ended.code == Some(0), "the rehearsal ended with {:?}:\n{}", ended.code, ended.said());
+    ensure!(tunnelled.log() == "up wg0.conf\ndown wg0.conf\n", "{}", tunnelled.log());
+    ensure!(!tunnelled.open.exists(), "the way is still open");
+    spare.left_nothing_in_memory()?;
+    let recovered = spare.state().join("recovered-files");
+    ensure!(recovered.exists(), "the small files are not kept");
+
+    // Where the server answers, nobody is asked about a way to it.
+    fs::write(&tunnelled.open, "")?;
+    fs::remove_file(&tunnelled.log)?;
+    let near = tunnelled.machine("near")?;
+    let recovery = scene.recovers(&near, &scene.hub.arm(BOX, &[])?, &scene.words)?;
+    ensure!(!recovery.shown.contains("tunnel wg0") && tunnelled.log().is_empty(), "{}", *recovery.shown);
+    Ok(())
+}
+
+/// What is typed behind a hidden question is on no screen.
+#[test]
+fn the_second_holders_secret_is_not_shown_as_it_is_typed() -> Result<()> {
+    let scene = protected()?;
+    let machine = scene.fresh("box2")?;
+    let arguments =
+        ["recover", "--second-holder", &scene.server.repository, "--certificate", &scene.server.certificate];
+    let mut terminal = machine.at_terminal(&arguments)?;
+    terminal.expect("The secret of backup@pbs!box1 (not shown): ", LONG)?;
+    terminal.await_silence(SOON)?;
+    terminal.type_line(scene.server.expose_secret())?;
+    terminal.expect(PROMPT, LONG)?;
+    let transcript: Zeroizing<Vec<u8>> = terminal.transcript();
+    ensure!(!String::from_utf8_lossy(&transcript).contains(scene.server.expose_secret()), "it is on the screen");
+    Ok(())
+}
