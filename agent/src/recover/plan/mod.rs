@@ -5,6 +5,7 @@
 //! it goes where is said by [`archives`] and [`guests`].
 
 mod archives;
+pub(super) mod differences;
 mod guests;
 mod proof;
 
@@ -197,6 +198,15 @@ impl Planner<'_> {
         candidates.sort_by_key(|info| std::cmp::Reverse(info.snapshot.time()));
         if let Wanted::At(time) = wanted {
             candidates.retain(|info| info.snapshot.time() == time);
+        }
+        if let Wanted::Until(time) = wanted {
+            let newer = candidates.iter().filter(|info| info.snapshot.time() > time).count();
+            if newer > 0 {
+                plan.note_once(format!(
+                    "{what}: {newer} snapshots are newer than {time} and not chosen, as the directive says"
+                ));
+            }
+            candidates.retain(|info| info.snapshot.time() <= time);
         }
         if let Some(lost_at) = self.lost_at {
             let newer = candidates.iter().filter(|info| info.snapshot.time() > lost_at).count();
