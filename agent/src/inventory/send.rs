@@ -1,5 +1,7 @@
 //! After a ceremony: the hub hears what the box has, so that a directive is ready on the day.
 
+use std::num::NonZeroU64;
+
 use tenwords_protocol::{holdings::Holdings, id::BoxId};
 
 use super::take;
@@ -15,7 +17,7 @@ pub(crate) fn after(
     configuration: &Configuration,
     hub: &Hub,
     box_id: BoxId,
-    version: std::num::NonZeroU64,
+    version: NonZeroU64,
     warnings: &mut Vec<String>,
 ) {
     if let Err(stop) = sent(configuration, hub, box_id, version) {
@@ -27,8 +29,10 @@ pub(crate) fn after(
     }
 }
 
-fn sent(configuration: &Configuration, hub: &Hub, box_id: BoxId, version: std::num::NonZeroU64) -> Outcome<()> {
-    let inventory = take(configuration)?.inventory;
+fn sent(configuration: &Configuration, hub: &Hub, box_id: BoxId, version: NonZeroU64) -> Outcome<()> {
+    // A recovery has put its sources there since it was read.
+    let configuration = Configuration::read(&configuration.path)?;
+    let inventory = take(&configuration)?.inventory;
     let fitting = Holdings::fitting(&inventory);
     let (_, text) = fitting.or_stop(Code::Internal, || "the inventory cannot be written".to_owned())?;
     Ok(hub.send_inventory(box_id, version, text)?)

@@ -6,6 +6,7 @@ mod ceremony;
 mod codes;
 mod console;
 mod consumption;
+mod directive;
 mod drill;
 mod guests;
 mod hostile;
