@@ -13,6 +13,7 @@ use tenwords_protocol::{
     directive::Directive,
     drill::{DrillReply, DrillRequest, NonceReply, NonceRequest},
     enroll::{EnrollReply, EnrollRequest},
+    holdings::{InventoryReply, InventoryStored, MAX_HOLDINGS_BYTES},
     id::BoxId,
     json::{self, JsonError},
     part::PartName,
@@ -211,6 +212,22 @@ impl Hub {
     /// What the hub suggests to restore, if anything.
     pub(crate) fn directive(&self, box_id: BoxId) -> Result<Option<Directive>, HubError> {
         absent(self.call(Method::GET, &format!("/v1/boxes/{box_id}/directive"), None, REPLY_LIMIT))?
+            .map(|reply| read(&reply))
+            .transpose()
+    }
+
+    /// Leaves there what the box has, with the version that was stored.
+    pub(crate) fn send_inventory(&self, box_id: BoxId, version: NonZeroU64, text: Vec<u8>) -> Result<(), HubError> {
+        let path = format!("/v1/boxes/{box_id}/versions/{version}/inventory");
+        let reply = self.call(Method::POST, &path, Some((text, "application/json")), REPLY_LIMIT)?;
+        read::<InventoryStored>(&reply).map(drop)
+    }
+
+    /// The last that the box said it had, if it ever said.
+    pub(crate) fn inventory(&self, box_id: BoxId) -> Result<Option<InventoryReply>, HubError> {
+        // The text itself, and what the hub says beside it.
+        let limit = MAX_HOLDINGS_BYTES + REPLY_LIMIT;
+        absent(self.call(Method::GET, &format!("/v1/boxes/{box_id}/inventory"), None, limit))?
             .map(|reply| read(&reply))
             .transpose()
     }

@@ -6,6 +6,7 @@
 
 mod ask;
 mod guests;
+mod send;
 mod tell;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,7 @@ use tenwords_protocol::{
     v1::V1,
 };
 
+pub(crate) use self::send::after as send_after;
 use crate::{
     exit::{Code, Outcome},
     interrupt,

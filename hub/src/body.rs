@@ -13,6 +13,9 @@ use axum::{
 use http::{HeaderValue, StatusCode, header, request::Parts};
 use serde::{Serialize, de::DeserializeOwned};
 use tenwords_protocol::{
+    directives::{EditRequest, MAX_DIRECTIVE_BYTES},
+    holdings::{Holdings, MAX_HOLDINGS_BYTES},
+    id::BoxId,
     json,
     problem::ProblemCode,
     version::{Bundle, MAX_BUNDLE_BYTES},
@@ -30,6 +33,14 @@ const MAX_JSON_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct Json<T>(pub(crate) T);
 
+/// What a box says it has.
+#[derive(Debug)]
+pub(crate) struct Inventory(pub(crate) Holdings);
+
+/// An operator's edit of a directive.
+#[derive(Debug)]
+pub(crate) struct Edited(pub(crate) EditRequest);
+
 /// A pushed bundle: two lines of text whose parts are those of its header.
 #[derive(Debug)]
 pub(crate) struct Pushed(pub(crate) Bundle);
@@ -38,12 +49,31 @@ pub(crate) struct Pushed(pub(crate) Bundle);
 #[derive(Debug)]
 pub(crate) struct Named<T>(pub(crate) T);
 
+/// The box that an operator's path names, and the parameter after it.
+#[derive(Debug)]
+pub(crate) struct OfBox<T>(pub(crate) BoxId, pub(crate) T);
+
 impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Refusal> {
-        let text = read(request, MAX_JSON_BYTES).await?;
-        json::from_slice(&text).map(Self).map_err(|error| Refusal::saying(ProblemCode::BadRequest, chain(&error)))
+        read_json(request, MAX_JSON_BYTES).await.map(Self)
+    }
+}
+
+impl FromRequest<Arc<App>> for Inventory {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Refusal> {
+        read_json(request, MAX_HOLDINGS_BYTES).await.map(Self)
+    }
+}
+
+impl FromRequest<Arc<App>> for Edited {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Refusal> {
+        read_json(request, MAX_DIRECTIVE_BYTES).await.map(Self)
     }
 }
 
@@ -74,6 +104,18 @@ impl<T: FromStr + Send> FromRequestParts<Arc<App>> for Named<T> {
     }
 }
 
+impl<T: FromStr + Send> FromRequestParts<Arc<App>> for OfBox<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        let missing = || Refusal::new(ProblemCode::NotFound);
+        let params = RawPathParams::from_request_parts(parts, app).await.map_err(|_| missing())?;
+        let box_id = params.iter().find(|(name, _)| *name == "box_id").and_then(|(_, id)| id.parse().ok());
+        let Named(last) = Named::from_request_parts(parts, app).await?;
+        box_id.map(|box_id| Self(box_id, last)).ok_or_else(missing)
+    }
+}
+
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         match json::to_vec(&self.0) {
@@ -85,6 +127,11 @@ impl<T: Serialize> IntoResponse for Json<T> {
             Err(_) => Refusal::new(ProblemCode::Internal).into_response(),
         }
     }
+}
+
+async fn read_json<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, Refusal> {
+    let text = read(request, limit).await?;
+    json::from_slice(&text).map_err(|error| Refusal::saying(ProblemCode::BadRequest, chain(&error)))
 }
 
 async fn read(mut request: Request, limit: usize) -> Result<Bytes, Refusal> {

@@ -1,11 +1,14 @@
 //! What can be typed. The help is written to be read by somebody who does this for the first time,
 //! at night.
 
+mod directive;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use tenwords_protocol::time::Timestamp;
 
+pub(crate) use self::directive::{Choice, DiffDirective, DirectiveCommand, EditDirective, ShowDirective};
 use crate::name::Name;
 
 const AFTER: &str = "\
@@ -71,6 +74,9 @@ pub(crate) enum Command {
     /// Open or close a box's recovery window
     #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     Recovery(RecoveryCommand),
+    /// Look at what a recovery restores, and choose it
+    #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
+    Directive(DirectiveCommand),
 }
 
 #[derive(Debug, Subcommand)]

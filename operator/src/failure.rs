@@ -47,9 +47,11 @@ impl Failure {
         let kind = match problem.code {
             ProblemCode::Unauthenticated | ProblemCode::Forbidden => Kind::NotAuthorised,
             ProblemCode::Unavailable | ProblemCode::RateLimited => Kind::Unreachable,
-            ProblemCode::BadRequest | ProblemCode::BoxIsAlive | ProblemCode::Conflict | ProblemCode::NotFound => {
-                Kind::Usage
-            }
+            ProblemCode::BadRequest
+            | ProblemCode::BoxIsAlive
+            | ProblemCode::Conflict
+            | ProblemCode::NotFound
+            | ProblemCode::Outdated => Kind::Usage,
             _ => Kind::Internal,
         };
         let detail = problem.detail.as_deref().map(|detail| format!(" ({})", clean(detail))).unwrap_or_default();
@@ -71,6 +73,13 @@ impl Failure {
     /// The same failure with another advice.
     pub(crate) fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// With more advice.
+    pub(crate) fn with_more(mut self, more: impl Into<String>) -> Self {
+        let more = more.into();
+        self.remedy = Some(self.remedy.map_or(more.clone(), |remedy| format!("{remedy}; {more}")));
         self
     }
 

@@ -1,6 +1,6 @@
 //! The hub's API for people, over TLS that believes one CA file and nothing else.
 
-use std::{error::Error as _, fs, io, time::Duration};
+use std::{error::Error as _, fs, io, num::NonZeroU64, time::Duration};
 
 use reqwest::{Client, Method, StatusCode, Url, header, redirect::Policy};
 use rustls::{ClientConfig, RootCertStore};
@@ -8,6 +8,8 @@ use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use serde::{Serialize, de::DeserializeOwned};
 use tenwords_protocol::{
     boxes::{AddBoxRequest, ArmRequest, BoxList, BoxSummary, TicketReply},
+    directives::{DirectiveHead, DirectiveList, EditRequest, StoredDirective},
+    holdings::InventoryReply,
     id::BoxId,
     json,
     problem::{Problem, ProblemCode},
@@ -87,6 +89,41 @@ impl Hub {
     pub(crate) async fn disarm(&self, id: BoxId) -> Result<(), Refused> {
         self.send(Method::DELETE, &format!("/v1/boxes/{id}/recovery"), None::<&()>).await?;
         Ok(())
+    }
+
+    /// A page of a box's directives, newest first, without their items.
+    pub(crate) async fn directives(
+        &self,
+        id: BoxId,
+        before: Option<NonZeroU64>,
+    ) -> Result<Vec<DirectiveHead>, Refused> {
+        let query = before.map(|number| format!("?before={number}")).unwrap_or_default();
+        let path = format!("/v1/boxes/{id}/directives{query}");
+        let list: DirectiveList = self.ask(Method::GET, &path, None::<&()>).await?;
+        Ok(list.directives)
+    }
+
+    pub(crate) async fn directive(&self, id: BoxId, number: NonZeroU64) -> Result<StoredDirective, Refused> {
+        let path = format!("/v1/boxes/{id}/directives/{number}");
+        let stored: StoredDirective = self.ask(Method::GET, &path, None::<&()>).await?;
+        let is_it = stored.head.number == number && stored.directive.number == number.get();
+        if is_it {
+            Ok(stored)
+        } else {
+            Err(Failure::internal("the hub gave another directive than was asked for").into())
+        }
+    }
+
+    pub(crate) async fn edit_directive(&self, id: BoxId, request: &EditRequest) -> Result<StoredDirective, Refused> {
+        self.ask(Method::POST, &format!("/v1/boxes/{id}/directives"), Some(request)).await
+    }
+
+    /// The last that a box said it had, if it ever said.
+    pub(crate) async fn inventory(&self, id: BoxId) -> Result<Option<InventoryReply>, Refused> {
+        match self.ask(Method::GET, &format!("/v1/boxes/{id}/inventory"), None::<&()>).await {
+            Err(Refused { code: Some(ProblemCode::NotFound), .. }) => Ok(None),
+            other => other.map(Some),
+        }
     }
 
     async fn ask<T: DeserializeOwned>(

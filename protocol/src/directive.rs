@@ -3,6 +3,8 @@
 //! A directive can only choose among what the root already names: a source by the root's id,
 //! groups, times, a guest number, a storage by name, a folder of two kinds. It has no field for a
 //! server, datastore, token, pin or path, and one that brings such a field is refused whole.
+//!
+//! What the hub keeps of directives beside their text is said in [`crate::directives`].
 
 use std::{fmt, num::NonZeroU32, str::FromStr};
 
@@ -48,6 +50,9 @@ pub enum Wanted {
     At(Timestamp),
     /// The newest that is good.
     Newest,
+    /// The newest that is good and not newer than this. Which one that is, the recovery finds in what
+    /// the server lists then: nobody has to know before which snapshots there will be.
+    Until(Timestamp),
 }
 
 /// As what something is restored.
@@ -133,6 +138,8 @@ struct WrittenTarget {
     vmid: Option<NonZeroU32>,
     storage: Option<Name>,
 }
+
+const UNTIL: &str = "until ";
 
 // === impl ===
 
@@ -224,6 +231,15 @@ impl fmt::Display for Group {
     }
 }
 
+impl Group {
+    /// The number of a guest's group; any other group has none.
+    #[must_use]
+    pub fn guest(&self) -> Option<NonZeroU32> {
+        let number: NonZeroU32 = self.id.as_str().parse().ok()?;
+        (self.kind != GroupType::Host && number.to_string() == self.id.as_str()).then_some(number)
+    }
+}
+
 impl FromStr for Group {
     type Err = NameError;
 
@@ -238,6 +254,7 @@ impl fmt::Display for Wanted {
         match self {
             Self::At(time) => time.fmt(f),
             Self::Newest => f.write_str("newest"),
+            Self::Until(time) => write!(f, "{UNTIL}{time}"),
         }
     }
 }
@@ -246,9 +263,13 @@ impl FromStr for Wanted {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        match text {
-            "newest" => Ok(Self::Newest),
-            time => time.parse().map(Self::At).map_err(|_| NameError("`newest` or a snapshot's time was expected")),
+        let moment = |time: &str| {
+            time.parse().map_err(|_| NameError("`newest`, `until <time>` or a snapshot's time was expected"))
+        };
+        match (text, text.strip_prefix(UNTIL)) {
+            ("newest", _) => Ok(Self::Newest),
+            (_, Some(time)) => moment(time).map(Self::Until),
+            (time, None) => moment(time).map(Self::At),
         }
     }
 }

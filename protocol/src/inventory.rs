@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bounded::{List, Text},
-    directive::{Group, Namespace},
+    directive::{Group, Name, Namespace},
     fingerprint::Fingerprint,
     time::Timestamp,
     v1::V1,
@@ -233,6 +233,9 @@ pub struct Newest {
     /// Whose it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Text<192>>,
+    /// Its archives as the user of the client gives them, `root.pxar`; those of a guest go unnamed.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub archives: List<Name, 64>,
 }
 
 /// How the files of a snapshot are said to be stored.
@@ -402,6 +405,10 @@ impl Inventory {
     pub fn uncovered(&self) -> impl Iterator<Item = &Guest> {
         self.guests.iter().filter(|guest| guest.coverage != Coverage::Source)
     }
+}
+
+fn is_empty(names: &[Name]) -> bool {
+    names.is_empty()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]

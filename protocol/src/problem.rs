@@ -96,6 +96,8 @@ codes! {
     MethodNotAllowed = "method_not_allowed", 405, "no such method here";
     /// No such thing.
     NotFound = "not_found", 404, "not found";
+    /// What a change is based on is not the newest any more.
+    Outdated = "outdated", 409, "it was changed meanwhile";
     /// A proof that the words key did not make, or one used before.
     ProofRefused = "proof_refused", 403, "the proof of the ten words was refused";
     /// Too many attempts or versions; `Retry-After` says when.

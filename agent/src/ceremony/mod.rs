@@ -31,7 +31,7 @@ use crate::{
     cli::Create,
     drill::{self, Timed},
     exit::{Code, OrStop as _, Outcome, Stop},
-    interrupt, kits,
+    interrupt, inventory, kits,
     language::{Protected, Talk},
     openers::ByClient,
     record::Record,
@@ -284,6 +284,9 @@ fn hold_with_root(
     }
     record.keep(configuration, &box_key, escrow.bundle())?;
     let second_holders = to_second_holders(client, &root, escrow.bundle(), &mut warnings);
+    if let Shelf::Hub(hub) = shelf {
+        inventory::send_after(configuration, hub, of.id, record.number, &mut warnings);
+    }
     let made = Made {
         v: V1,
         box_id: of.id.to_string(),

@@ -17,6 +17,7 @@ use pbs_format::datastore::Group;
 use tenwords_escrow::root::KeptIn;
 use tenwords_protocol::{
     bounded::{List, Text},
+    directive::{self, Name},
     fingerprint::Fingerprint,
     inventory::{
         Answer, Crypt, GroupEntry, KeySeen, Listing, Newest, NoAnswer, NoAnswerReason, Room, SourceEntry, SourceOrigin,
@@ -196,7 +197,25 @@ fn said_of(info: &SnapshotInfo) -> Newest {
             Some(Verification::Unknown(_)) => Verified::Unknown,
         },
         owner: info.owner.as_deref().map(Text::cut),
+        archives: archives(info),
     }
+}
+
+/// What a directive could name of it, as the client takes it: every file of the manifest but the catalog,
+/// the two halves of a split archive as one. A guest is restored whole, so its files go unnamed.
+fn archives(info: &SnapshotInfo) -> List<Name, 64> {
+    const ENDS: [&str; 3] = [".didx", ".fidx", ".blob"];
+    let is_guest = info.snapshot.group().to_string().parse::<directive::Group>().is_ok_and(|it| it.guest().is_some());
+    let named = info.files.iter().filter(|_| !is_guest).filter_map(|file| {
+        let name = file.name.as_str();
+        if matches!(name, "index.json.blob" | "client.log.blob" | "catalog.pcat1.didx") || name.ends_with(".ppxar.didx")
+        {
+            return None;
+        }
+        let name = ENDS.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        name.strip_suffix(".mpxar").map_or(name.to_owned(), |stem| format!("{stem}.pxar")).parse().ok()
+    });
+    List::cut(named.collect::<BTreeSet<Name>>()).0
 }
 
 /// By the files of the manifest; the manifest itself is signed at most, and the client's log stands
@@ -262,6 +281,22 @@ mod tests {
         ] {
             assert_eq!(crypt(&info("ct/1/2026-01-01T00:00:00Z", &files, None)?), expected, "{files:?}");
         }
+        Ok(())
+    }
+
+    #[test]
+    fn the_archives_that_a_directive_could_name_are_those_of_no_guest() -> TestResult {
+        let mode = Some(ClaimedMode::Encrypt);
+        let files = ["index.json.blob", "client.log.blob", "catalog.pcat1.didx", "etc.pxar.didx", "disk.img.fidx"];
+        let more = ["srv.mpxar.didx", "srv.ppxar.didx", "note.conf.blob"];
+        let files: Vec<_> = files.into_iter().chain(more).map(|name| (name, mode.clone())).collect();
+        let named = |group: &str| -> Result<Vec<String>, Box<dyn std::error::Error>> {
+            let found = archives(&info(&format!("{group}/2026-01-01T00:00:00Z"), &files, None)?);
+            Ok(found.iter().map(ToString::to_string).collect())
+        };
+        assert_eq!(named("host/box1")?, ["disk.img", "etc.pxar", "note.conf", "srv.pxar"]);
+        assert_eq!(named("ct/web")?.len(), 4);
+        assert!(named("ct/101")?.is_empty() && named("vm/102")?.is_empty());
         Ok(())
     }
 

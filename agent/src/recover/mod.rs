@@ -197,7 +197,8 @@ pub(crate) fn run(
     let ground = pve::ground(node.as_ref(), is_reading)?;
     let planner =
         Planner { client: &client, keyring: &keyring, trust: &facts.trust, ground: &ground, into: &into, lost_at };
-    let plan = planner.plan(&connected, directive.as_ref());
+    let mut plan = planner.plan(&connected, directive.as_ref());
+    plan.notes.extend(plan::differences::notes(&connected, directive.as_ref(), origin.claimed()));
     plan.lines().iter().for_each(|line| seat.say(&format!("  {line}")));
     let (lacking_room, of_room) = preflight::room(&plan, node.as_ref(), client.private(), &into, args.overcommit);
     lacking_room.into_outcome("before anything is put in place")?;

@@ -6,11 +6,13 @@ mod boxes;
 mod certificates;
 mod claim;
 mod directive;
+mod directives;
 mod disarm;
 mod drill;
 mod drill_nonce;
 mod enroll;
 mod health;
+mod inventory;
 mod parts;
 mod prove;
 mod push;
@@ -70,6 +72,8 @@ pub(crate) fn agents() -> (Router<Arc<App>>, Vec<Route>) {
         .add("GET", "/v1/boxes/{box_id}/versions", get(versions::list))
         .add("GET", "/v1/boxes/{box_id}/versions/{number}", get(versions::get))
         .add("GET", "/v1/boxes/{box_id}/versions/{number}/parts/{*name}", get(parts::get))
+        .add("POST", "/v1/boxes/{box_id}/versions/{number}/inventory", post(inventory::post))
+        .add("GET", "/v1/boxes/{box_id}/inventory", get(inventory::get))
         .add("GET", "/v1/boxes/{box_id}/directive", get(directive::get))
         .add("GET", "/v1/boxes/{box_id}/certificates", get(certificates::get))
         .add("POST", "/v1/boxes/{box_id}/drills/nonce", post(drill_nonce::post))
@@ -83,6 +87,10 @@ pub(crate) fn people() -> (Router<Arc<App>>, Vec<Route>) {
         .add("GET", "/v1/boxes", get(boxes::get))
         .add("POST", "/v1/boxes/{box_id}/recovery", post(arm::post))
         .add("DELETE", "/v1/boxes/{box_id}/recovery", delete(disarm::delete))
+        .add("GET", "/v1/boxes/{box_id}/inventory", get(inventory::get_by_operator))
+        .add("GET", "/v1/boxes/{box_id}/directives", get(directives::list))
+        .add("POST", "/v1/boxes/{box_id}/directives", post(directives::post))
+        .add("GET", "/v1/boxes/{box_id}/directives/{number}", get(directives::get))
         .finish()
 }
 

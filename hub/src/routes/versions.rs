@@ -15,26 +15,26 @@ use crate::{
 
 /// Which version: a number, or `newest`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted(Option<NonZeroU64>);
+pub(super) struct Wanted(pub(super) Option<NonZeroU64>);
+
+/// One version by its number.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Number(pub(super) NonZeroU64);
 
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     caller: Reader,
     RawQuery(query): RawQuery,
 ) -> Result<Json<VersionList>, Refusal> {
-    let before = match query.as_deref().filter(|query| !query.is_empty()) {
-        None => None,
-        Some(query) => match query.strip_prefix("before=").and_then(decimal) {
-            Some(number) => Some(number),
-            None => {
-                return Err(Refusal::saying(
-                    ProblemCode::BadRequest,
-                    "the list takes `before=<number>` and nothing else",
-                ));
-            }
-        },
-    };
+    let before = before(query.as_deref())?;
     Ok(Json(VersionList { v: V1, versions: app.store.versions(caller.box_id, before).await? }))
+}
+
+/// Below which number a page begins.
+pub(super) fn before(query: Option<&str>) -> Result<Option<NonZeroU64>, Refusal> {
+    let refused = || Refusal::saying(ProblemCode::BadRequest, "the list takes `before=<number>` and nothing else");
+    let Some(query) = query.filter(|query| !query.is_empty()) else { return Ok(None) };
+    query.strip_prefix("before=").and_then(decimal).map(Some).ok_or_else(refused)
 }
 
 pub(super) async fn get(
@@ -54,6 +54,14 @@ impl FromStr for Wanted {
             "newest" => Ok(Self(None)),
             number => decimal(number).map(|number| Self(Some(number))).ok_or(()),
         }
+    }
+}
+
+impl FromStr for Number {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        decimal(text).map(Self).ok_or(())
     }
 }
 

@@ -100,6 +100,15 @@ impl Act for Heard {
 }
 
 impl Store {
+    /// Whether there is a box of this id.
+    ///
+    /// # Errors
+    /// [`StoreError`] if that cannot be read.
+    pub async fn has_box(&self, box_id: BoxId) -> Result<bool, StoreError> {
+        let select = sqlx::query("SELECT box_id FROM boxes WHERE box_id = $1").bind(box_id.to_string());
+        Ok(select.fetch_optional(self.pool()).await?.is_some())
+    }
+
     /// All boxes, by name.
     ///
     /// # Errors

@@ -2,18 +2,20 @@
 //!
 //! Every change is an [`Act`], performed by one writer task that groups acts into commits, and it
 //! writes its audit row in the same transaction. What a caller is told happened was committed with
-//! `synchronous=FULL`. There is no act that changes or removes a version, a part, a drill or an audit
-//! row, and triggers refuse one that somebody might add.
+//! `synchronous=FULL`. There is no act that changes or removes a version, a part, a drill, an inventory,
+//! a directive or an audit row, and triggers refuse one that somebody might add.
 //!
 //! Nothing here reads the clock or knows of HTTP.
 
 mod audit;
 mod boxes;
 mod certificates;
+mod directives;
 mod drill_nonces;
 mod drills;
 mod enrolment;
 mod error;
+mod inventories;
 mod operators;
 mod proving;
 mod recovery;
@@ -35,10 +37,12 @@ pub use self::{
     audit::{Entry, Record},
     boxes::{AddBox, AddBoxOutcome, Heard},
     certificates::{Certificate, CertificateKind},
+    directives::{Edit, EditOutcome},
     drill_nonces::{TakeNonce, TakeNonceOutcome},
     drills::{Drill, DrillOutcome},
     enrolment::{Enroll, EnrollOutcome},
     error::StoreError,
+    inventories::{Inventoried, SendInventory},
     operators::{AddOperator, Operator},
     proving::{Prove, ProveOutcome, Unproven},
     recovery::{Arm, ArmOutcome, Claim, ClaimOutcome, Disarm, DisarmOutcome},

@@ -53,6 +53,8 @@ const ROWS: &[Row] = &[
     agents("GET", "/v1/boxes/{box_id}/versions", READER),
     agents("GET", "/v1/boxes/{box_id}/versions/{number}", READER),
     agents("GET", "/v1/boxes/{box_id}/versions/{number}/parts/{*name}", READER),
+    agents("POST", "/v1/boxes/{box_id}/versions/{number}/inventory", THE_BOX),
+    agents("GET", "/v1/boxes/{box_id}/inventory", READER),
     agents("GET", "/v1/boxes/{box_id}/directive", READER),
     agents("GET", "/v1/boxes/{box_id}/certificates", THE_BOX),
     agents("POST", "/v1/boxes/{box_id}/drills/nonce", THE_BOX),
@@ -61,6 +63,10 @@ const ROWS: &[Row] = &[
     people("GET", "/v1/boxes"),
     people("POST", "/v1/boxes/{box_id}/recovery"),
     people("DELETE", "/v1/boxes/{box_id}/recovery"),
+    people("GET", "/v1/boxes/{box_id}/inventory"),
+    people("GET", "/v1/boxes/{box_id}/directives"),
+    people("POST", "/v1/boxes/{box_id}/directives"),
+    people("GET", "/v1/boxes/{box_id}/directives/{number}"),
 ];
 
 const fn agents(method: &'static str, path: &'static str, agents: [Answer; 6]) -> Row {

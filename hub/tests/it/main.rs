@@ -8,6 +8,7 @@ mod certificates;
 mod command;
 mod connections;
 mod crash;
+mod directives;
 mod drills;
 mod enrolment;
 mod home;

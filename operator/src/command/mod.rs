@@ -2,6 +2,7 @@
 
 mod add;
 mod arm;
+mod directive;
 mod disarm;
 mod list;
 mod show;
@@ -13,7 +14,7 @@ use serde::Serialize;
 use tenwords_protocol::{id::BoxId, v1::V1};
 
 use crate::{
-    cli::{Arguments, BoxCommand, Command, RecoveryCommand},
+    cli::{Arguments, BoxCommand, Command, DirectiveCommand, RecoveryCommand},
     failure::Failure,
     hub::Hub,
     map::Map,
@@ -41,6 +42,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Box(BoxCommand::Show(which)) => show::run(&desk, which).await,
         Command::Recovery(RecoveryCommand::Arm(arm)) => arm::run(&desk, arm).await,
         Command::Recovery(RecoveryCommand::Disarm(which)) => disarm::run(&desk, which).await,
+        Command::Directive(DirectiveCommand::Show(show)) => directive::show(&desk, show).await,
+        Command::Directive(DirectiveCommand::Edit(edit)) => directive::edit(&desk, edit).await,
+        Command::Directive(DirectiveCommand::Diff(diff)) => directive::diff(&desk, diff).await,
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod boxes;
 mod desk;
+mod directive;
 mod recognition;
 mod recovery;
 mod standin;

@@ -4,10 +4,13 @@ use std::{env, fs, path::Path};
 
 use serde_json::json;
 
-use crate::desk::{Desk, ID, OTHER_ID, Ran, problem, ticket_reply};
+use crate::{
+    desk::{Desk, ID, OTHER_ID, Ran, problem, ticket_reply},
+    directive,
+};
 
 /// (file, what is typed). None of these reaches a hub.
-const CASES: [(&str, &[&str]); 17] = [
+const CASES: [(&str, &[&str]); 24] = [
     ("help", &["--help"]),
     ("help-box", &["box", "--help"]),
     ("help-box-add", &["box", "add", "--help"]),
@@ -25,12 +28,19 @@ const CASES: [(&str, &[&str]); 17] = [
     ("no-ca", &["box", "list", "--hub", "https://hub.example.net:8444"]),
     ("hub-without-tls", &["box", "list", "--hub", "http://hub.example.net:8444"]),
     ("unknown-box", &["recovery", "disarm", "lab-1"]),
+    ("help-directive", &["directive", "--help"]),
+    ("help-directive-show", &["directive", "show", "--help"]),
+    ("help-directive-edit", &["directive", "edit", "--help"]),
+    ("help-directive-diff", &["directive", "diff", "--help"]),
+    ("bad-day", &["directive", "edit", "lab-1", "--as-of", "tuesday"]),
+    ("bad-guest", &["directive", "edit", "lab-1", "--only", "101"]),
+    ("auto-and-only", &["directive", "edit", "lab-1", "--auto", "--only", "ct/101"]),
 ];
 
 /// File, what is typed, what the hub answers, one after the other.
 type WithAHub = (&'static str, &'static [&'static str], Vec<(u16, String)>);
 
-fn with_a_hub() -> [WithAHub; 6] {
+fn with_a_hub() -> [WithAHub; 11] {
     let ticket = (
         "tenwords1:hub.example:M2GT58X4MPKAFA59AYZJQK8KZGHCBF1SKNFY",
         "hub.example M2GT-58X4-MPKA-FA59-AYZJ-QK8K-ZGHC-BF1S-KNFY",
@@ -66,6 +76,23 @@ fn with_a_hub() -> [WithAHub; 6] {
         ("box-show-new", &["box", "show", "lab-1"], vec![(200, new)]),
         ("armed", arm, vec![(200, boxes.clone()), (200, ticket)]),
         ("alive", arm, vec![(200, boxes), problem(409, "box_is_alive", "heard of 4 minutes ago")]),
+        ("directive-show", &["directive", "show", "lab-1"], directive::automatic()),
+        (
+            "directive-show-none",
+            &["directive", "show", "lab-1"],
+            vec![directive::list(&[]), problem(404, "not_found", "the box has not said yet what it has")],
+        ),
+        (
+            "directive-history",
+            &["directive", "show", "lab-1", "--history"],
+            vec![directive::list(&[(2, "operator"), (1, "automatic")])],
+        ),
+        (
+            "directive-edit",
+            &["directive", "edit", "lab-1", "--only", "ct/101,vm/102", "--as-of", "2026-03-01", "--yes"],
+            [directive::automatic(), vec![directive::stored(4, "operator", &[directive::item("ct/101")])]].concat(),
+        ),
+        ("directive-unknown-guest", &["directive", "edit", "lab-1", "--only", "host/nas"], directive::automatic()),
     ]
 }
 

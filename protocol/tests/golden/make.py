@@ -57,12 +57,20 @@ directive = {"v": 1, "number": 3, "items": [
     {"source": "pbs", "group": "ct/101", "snapshot": "newest", "as": {}},
     {"source": "pbs", "namespace": "tenants/a", "group": "vm/102", "snapshot": TIME, "as": {"vmid": 9102, "storage": "local-zfs"}},
     {"source": "second", "group": "host/box1", "snapshot": "newest", "as": {"archive": "data.pxar", "to": "original"}},
-    {"source": "second", "group": "host/box1", "snapshot": TIME, "as": {"archive": "etc.pxar", "to": "new-folder"}}]}
+    {"source": "second", "group": "host/box1", "snapshot": "until " + TIME, "as": {"archive": "etc.pxar", "to": "new-folder"}}]}
 
 put("header-ceremony.json", line(headers["ceremony"]))
 put("header-update.json", line(headers["update"]))
 put("header-stored.json", line(stored))
 put("directive.json", line(directive))
+
+# What operators ask and are told of directives.
+head = {"number": 3, "made_at": LATER, "origin": "operator", "by": "admin", "items": 4, "left_out": 0, "sha256": sha(line(directive).encode())}
+made = {"number": 2, "made_at": TIME, "origin": "automatic", "version": 7, "items": 1000, "left_out": 5, "sha256": sha(b"another")}
+put("directive-edit.json", line({"v": 1, "based_on": 2, "automatic": False, "items": directive["items"]}))
+put("directive-edit-auto.json", line({"v": 1, "based_on": 0, "automatic": True, "items": []}))
+put("directive-stored.json", line({"v": 1, "head": head, "directive": directive}))
+put("directive-list.json", line({"v": 1, "directives": [head, made, made | {"number": 1, "by": "admin"}]}))
 
 
 def bundle(value): return "tenwords kit 1 - Never keep this beside the ten words.\n" + line(value) + "\n"
@@ -135,6 +143,7 @@ problems = [
     ("certificate_expired", 403, "the certificate has expired"), ("certificate_revoked", 403, "the certificate was revoked"),
     ("conflict", 409, "it exists already"), ("forbidden", 403, "not allowed"), ("internal", 500, "the hub failed"),
     ("method_not_allowed", 405, "no such method here"), ("not_found", 404, "not found"),
+    ("outdated", 409, "it was changed meanwhile"),
     ("proof_refused", 403, "the proof of the ten words was refused"), ("rate_limited", 429, "too many"),
     ("ticket_refused", 403, "the ticket was refused"), ("too_large", 413, "too large"),
     ("unauthenticated", 401, "who is asking is not known"), ("unavailable", 503, "the hub cannot do this now")]
@@ -181,7 +190,7 @@ listing = {"room": {"available": 1, "total": 3, "used": 2}, "snapshots": 9, "pla
            "keys": [{"fingerprint": key, "snapshots": 3, "newest": LATER, "held": True},
                     {"fingerprint": other, "snapshots": 2, "newest": TIME, "held": False}], "keys_left_out": 1,
            "groups": [{"group": "ct/101", "count": 4, "protected": 1, "newest": newest},
-                      {"group": "host/box1", "count": 1, "protected": 0, "newest": {"time": TIME, "crypt": "unknown", "verified": "never"}},
+                      {"group": "host/box1", "count": 1, "protected": 0, "newest": {"time": TIME, "crypt": "unknown", "verified": "never", "archives": ["etc.pxar", "srv.pxar"]}},
                       {"group": "vm/102", "count": 2, "protected": 0, "newest": newest | {"crypt": "mixed", "verified": "failed"}},
                       {"group": "vm/103", "count": 1, "protected": 0, "newest": newest | {"crypt": "sign-only", "verified": "unknown"}},
                       {"group": "vm/104", "count": 1, "protected": 0, "newest": {"time": TIME, "crypt": "none", "verified": "never"}}],
@@ -222,6 +231,21 @@ put("inventory.json", line({
                    {"disk": "efidisk0", "volume": "local:102/e.raw", "why": "no-ovmf"}]},
                {"vmid": 104, "kind": "vm"} | guest | {"problem": "not UTF-8"}],
     "guests_left_out": 3, "problems": ["user.cfg: no such file"]}))
+
+# What of that the hub is told: names, ids, fingerprints, times and sizes of what is in use.
+holdings = {"v": 1, "made_at": TIME, "sources": [
+    {"id": "pbs", "namespace": "tenants/a", "answered": True, "groups": [
+        {"group": "ct/101", "count": 4, "newest": TIME, "size": 4096, "key": key},
+        {"group": "host/box1", "count": 1, "newest": TIME, "archives": ["etc.pxar", "srv.pxar"]},
+        {"group": "vm/102", "count": 2, "newest": TIME, "size": 4096, "key": key},
+        {"group": "vm/103", "count": 1, "newest": TIME, "size": 4096, "key": key},
+        {"group": "vm/104", "count": 1, "newest": TIME}], "groups_left_out": 2}]
+    + [{"id": name, "answered": False, "groups": []} for name in ("second", "s0", "s1", "s2")],
+    "guests": [{"group": "ct/101", "name": "B\u00e4ckerei\u202e", "covered": True}, {"group": "vm/102", "covered": False},
+               {"group": "vm/104", "covered": False}], "guests_left_out": 3}
+put("inventory-of-hub.json", line(holdings))
+put("inventory-reply.json", line({"v": 1, "version": 7, "received_at": LATER, "inventory": holdings}))
+put("inventory-stored.json", line({"v": 1, "version": 7}))
 
 # The update, signed by a box key as ssh-keygen -Y sign does it; its body is not a real one.
 def armour(lines): return "\n".join(["-----BEGIN SSH SIGNATURE-----"] + lines + ["-----END SSH SIGNATURE-----"]) + "\n"

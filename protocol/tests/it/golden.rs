@@ -5,13 +5,16 @@ use std::fmt::Debug;
 use serde::{Serialize, de::DeserializeOwned};
 use tenwords_protocol::{
     audit::{self, AuditRow},
+    bounded::List,
     boxes::{AddBoxRequest, ArmRequest, BoxList, PushReply, TicketReply, VersionList},
     code16::code16,
     directive::Directive,
+    directives::{DirectiveList, EditRequest, StoredDirective, automatic, check},
     drill::{DrillReply, DrillRequest, NonceReply, NonceRequest},
     enroll::{EnrollReply, EnrollRequest},
     hash::Sha256,
-    inventory::Inventory,
+    holdings::{Holdings, InventoryReply, InventoryStored, MAX_HOLDINGS_BYTES},
+    inventory::{Answer, Guest, Inventory},
     json,
     operators::{OperatorList, Pins, PinsStatement, Role},
     problem::{Problem, ProblemCode},
@@ -66,6 +69,13 @@ fn every_message_is_read_and_written_again_byte_for_byte() -> TestResult {
     file::<Pins>("pins.json")?;
     file::<PinsStatement>("pins-statement.json")?;
     file::<Inventory>("inventory.json")?;
+    file::<Holdings>("inventory-of-hub.json")?;
+    file::<InventoryReply>("inventory-reply.json")?;
+    file::<InventoryStored>("inventory-stored.json")?;
+    file::<EditRequest>("directive-edit.json")?;
+    file::<EditRequest>("directive-edit-auto.json")?;
+    file::<StoredDirective>("directive-stored.json")?;
+    file::<DirectiveList>("directive-list.json")?;
     file::<Update>("update.json")?;
     file::<Statement>("update-statement.json")?;
     Ok(())
@@ -108,6 +118,46 @@ fn an_inventory_says_which_keys_nobody_holds_and_which_guests_nothing_covers() -
     assert_eq!(unknown, ["pbs 00:01:02:03:04:05:06:07"]);
     let uncovered: Vec<u32> = inventory.uncovered().map(|guest| guest.vmid.get()).collect();
     assert_eq!(uncovered, [102, 104]);
+    Ok(())
+}
+
+/// Wall 10: what a stolen disk of the hub says is names, ids, fingerprints, times and sizes.
+#[test]
+fn the_hub_is_told_what_there_is_and_not_where_or_as_whom_to_get_it() -> TestResult {
+    let inventory: Inventory = file("inventory.json")?;
+    let (holdings, text) = Holdings::fitting(&inventory)?;
+    assert_eq!(text, golden("inventory-of-hub.json"));
+    let text = String::from_utf8(text)?;
+    for untold in
+        ["pbs.example", "8007", "store", "backup@pbs", "20:21", "why", "mon..fri", "local:", "pve1", "user.cfg"]
+    {
+        assert!(!text.contains(untold), "`{untold}` is told");
+    }
+    let made = automatic(&holdings);
+    assert_eq!(check(&made.items), Ok(()));
+    let groups: Vec<String> = made.items.iter().map(|item| item.group.to_string()).collect();
+    assert_eq!(groups, ["ct/101", "vm/102", "vm/103", "vm/104", "host/box1", "host/box1"]);
+    assert_eq!(made.left_out, 2);
+    Ok(())
+}
+
+#[test]
+fn an_inventory_of_any_size_is_told_as_far_as_the_hub_takes_it_and_the_rest_is_counted() -> TestResult {
+    let mut inventory: Inventory = file("inventory.json")?;
+    let guest: Guest = inventory.guests[0].clone();
+    inventory.guests = List::cut((0..10_000).map(|_| guest.clone())).0;
+    let mut sources = inventory.sources.to_vec();
+    if let Answer::Listed(listing) = &mut sources[0].answer {
+        let group = listing.groups[0].clone();
+        listing.groups = List::cut((0..10_000).map(|_| group.clone())).0;
+    }
+    inventory.sources = List::cut(sources).0;
+    let (holdings, text) = Holdings::fitting(&inventory)?;
+    assert!(text.len() <= MAX_HOLDINGS_BYTES, "{}", text.len());
+    let groups = &holdings.sources[0];
+    assert_eq!(u64::try_from(groups.groups.len())? + groups.groups_left_out, 10_002);
+    assert_eq!(u64::try_from(holdings.guests.len())? + holdings.guests_left_out, 10_003);
+    assert!(groups.groups.len() > 1000, "{}", groups.groups.len());
     Ok(())
 }
 

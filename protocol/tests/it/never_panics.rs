@@ -7,10 +7,12 @@ use tenwords_protocol::{
     boxes::{AddBoxRequest, ArmRequest, BoxList, VersionList},
     crockford,
     directive::{Directive, Group, Name, Namespace, Wanted},
+    directives::{EditRequest, StoredDirective},
     drill::{DrillRequest, Snapshot},
     enroll::EnrollRequest,
     fingerprint::{Fingerprint, ShortFingerprint},
     hash::Sha256,
+    holdings::Holdings,
     id::BoxId,
     inventory::Inventory,
     json,
@@ -44,6 +46,9 @@ fn read_as_everything(bytes: &[u8]) {
     drop(json::from_slice::<PinsStatement>(bytes));
     drop(json::from_slice::<Problem>(bytes));
     drop(json::from_slice::<Inventory>(bytes));
+    drop(json::from_slice::<Holdings>(bytes));
+    drop(json::from_slice::<EditRequest>(bytes));
+    drop(json::from_slice::<StoredDirective>(bytes));
     drop(json::from_slice::<Update>(bytes));
     drop(json::from_slice::<Statement>(bytes));
     if let Ok(row) = json::from_slice::<AuditRow>(bytes) {
@@ -75,7 +80,7 @@ proptest! {
         name in prop::sample::select(vec![
             "header-ceremony.json", "directive.json", "prove-recover.json", "enroll-request.json", "claim-reply.json",
             "bundle-kit.txt", "box-list.json", "pins-statement.json", "arm.json", "inventory.json", "update.json",
-            "update-statement.json", "drill-archive.json",
+            "update-statement.json", "drill-archive.json", "inventory-of-hub.json", "directive-edit.json",
         ]),
         cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_usize), 1..4),
     ) {

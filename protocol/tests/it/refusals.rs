@@ -5,8 +5,10 @@ use serde_json::Value;
 use tenwords_protocol::{
     boxes::{AddBoxRequest, ArmRequest, BoxList, PushReply, TicketReply, VersionList},
     directive::Directive,
+    directives::{DirectiveList, EditRequest, StoredDirective},
     drill::{DrillReply, DrillRequest, NonceReply, NonceRequest},
     enroll::{EnrollReply, EnrollRequest},
+    holdings::{Holdings, InventoryReply, InventoryStored},
     inventory::Inventory,
     json,
     operators::{OperatorList, Pins, PinsStatement, Signer},
@@ -35,7 +37,7 @@ fn read_bundle(text: &[u8]) -> Result<(), String> {
 }
 
 /// Texts that the receiver must understand whole.
-const STRICT: [(&str, Reader); 21] = [
+const STRICT: [(&str, Reader); 24] = [
     ("header-ceremony.json", read::<Header>),
     ("header-update.json", read::<Header>),
     ("directive.json", read::<Directive>),
@@ -52,6 +54,9 @@ const STRICT: [(&str, Reader); 21] = [
     ("pins.json", read::<Pins>),
     ("pins-statement.json", read::<PinsStatement>),
     ("inventory.json", read::<Inventory>),
+    ("inventory-of-hub.json", read::<Holdings>),
+    ("directive-edit.json", read::<EditRequest>),
+    ("directive-edit-auto.json", read::<EditRequest>),
     ("update.json", read::<Update>),
     ("update-statement.json", read::<Statement>),
     ("bundle-pushed.txt", read_bundle),
@@ -60,7 +65,7 @@ const STRICT: [(&str, Reader); 21] = [
 ];
 
 /// Replies, which may say more than this program knows.
-const REPLIES: [(&str, Reader); 13] = [
+const REPLIES: [(&str, Reader); 17] = [
     ("header-stored.json", read::<StoredHeader>),
     ("enroll-reply.json", read::<EnrollReply>),
     ("claim-reply.json", read::<ClaimReply>),
@@ -74,6 +79,10 @@ const REPLIES: [(&str, Reader); 13] = [
     ("box-list.json", read::<BoxList>),
     ("version-list.json", read::<VersionList>),
     ("push-reply.json", read::<PushReply>),
+    ("inventory-reply.json", read::<InventoryReply>),
+    ("inventory-stored.json", read::<InventoryStored>),
+    ("directive-stored.json", read::<StoredDirective>),
+    ("directive-list.json", read::<DirectiveList>),
 ];
 
 /// Every text that follows from `value` by one change at any depth.
@@ -476,11 +485,15 @@ fn s69_a_directive_that_names_a_server_or_a_path_is_refused() {
         "script",
         "url",
     ] {
-        refuses_all("directive.json", read::<Directive>, field, &|value| {
-            let mut object = value.as_object()?.clone();
-            object.insert(field.into(), Value::from("x"));
-            Some(Value::Object(object))
-        });
+        for (name, reader) in
+            [("directive.json", read::<Directive> as Reader), ("directive-edit.json", read::<EditRequest>)]
+        {
+            refuses_all(name, reader, field, &|value| {
+                let mut object = value.as_object()?.clone();
+                object.insert(field.into(), Value::from("x"));
+                Some(Value::Object(object))
+            });
+        }
     }
     let cases = [
         (r#""archive":"data.pxar""#, r#""archive":"../data.pxar""#),
@@ -499,6 +512,9 @@ fn s69_a_directive_that_names_a_server_or_a_path_is_refused() {
         (r#""group":"ct/101""#, r#""group":"ct/10 1""#),
         (r#""group":"ct/101""#, r#""group":"101""#),
         (r#""snapshot":"newest""#, r#""snapshot":"latest""#),
+        (r#""snapshot":"newest""#, r#""snapshot":"until newest""#),
+        (r#""snapshot":"newest""#, r#""snapshot":"until  2026-03-03T12:00:00Z""#),
+        (r#""snapshot":"newest""#, r#""snapshot":"until 2026-03-03""#),
         (r#""snapshot":"newest""#, r#""snapshot":"2026-03-03""#),
         (r#""namespace":"tenants/a""#, r#""namespace":"../a""#),
         (r#""namespace":"tenants/a""#, r#""namespace":"/a""#),

@@ -123,14 +123,14 @@ impl Burnt {
         Ok(())
     }
 
-    fn container_is_back(&self, pve: &Pve, vmid: u32) -> Result<()> {
+    pub(crate) fn container_is_back(&self, pve: &Pve, vmid: u32) -> Result<()> {
         ensure!(Tree::read(&pve.container_root(vmid))? == self.tree, "the files of container {vmid} are others");
         let config = pve.container_config(vmid)?;
         ensure!(config.contains("hostname: web101") && !config.contains("lock:"), "{config}");
         Ok(())
     }
 
-    fn machine_is_back(&self, pve: &Pve, vmid: u32) -> Result<()> {
+    pub(crate) fn machine_is_back(&self, pve: &Pve, vmid: u32) -> Result<()> {
         ensure!(fs::read(pve.disk(vmid))? == self.disk, "the disk of virtual machine {vmid} is another");
         let config = pve.machine_config(vmid)?;
         ensure!(config.contains("name: db102") && !config.contains("lock:"), "{config}");
@@ -138,7 +138,7 @@ impl Burnt {
     }
 
     /// Runs the recovery, which must end so.
-    fn recovers(&self, machine: &Machine, ticket: &str, code: u32) -> Result<String> {
+    pub(crate) fn recovers(&self, machine: &Machine, ticket: &str, code: u32) -> Result<String> {
         let recovery = machine.recover(ticket, &[&self.words])?;
         ensure!(recovery.code == code, "recover ended with {} instead of {code}:\n{}", recovery.code, *recovery.shown);
         machine.left_nothing_in_memory()?;
@@ -146,7 +146,7 @@ impl Burnt {
     }
 }
 
-fn nothing(_: &World, _: &BackupServer, _: &Pve, _: &Path) -> Result<()> {
+pub(crate) fn nothing(_: &World, _: &BackupServer, _: &Pve, _: &Path) -> Result<()> {
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod codes;
 mod connect;
 mod console;
 mod consumption;
+mod directive;
 mod drill;
 mod guests;
 mod hostile;

@@ -6,6 +6,7 @@
 
 mod again;
 mod archives;
+pub(super) mod differences;
 mod document;
 mod guests;
 mod proof;
@@ -227,6 +228,15 @@ impl Planner<'_> {
         candidates.sort_by_key(|info| std::cmp::Reverse(info.snapshot.time()));
         if let Wanted::At(time) = wanted {
             candidates.retain(|info| info.snapshot.time() == time);
+        }
+        if let Wanted::Until(time) = wanted {
+            let newer = candidates.iter().filter(|info| info.snapshot.time() > time).count();
+            if newer > 0 {
+                plan.note_once(format!(
+                    "{what}: {newer} snapshots are newer than {time} and not chosen, as the directive says"
+                ));
+            }
+            candidates.retain(|info| info.snapshot.time() <= time);
         }
         if let Some(lost_at) = self.lost_at {
             let newer = candidates.iter().filter(|info| info.snapshot.time() > lost_at).count();

@@ -24,6 +24,22 @@ CREATE TRIGGER drills_no_replace BEFORE INSERT ON drills
 WHEN EXISTS (SELECT 1 FROM drills WHERE (box_id = NEW.box_id AND number = NEW.number) OR nonce = NEW.nonce)
 BEGIN SELECT RAISE(ABORT, 'drills is append-only'); END;
 
+CREATE TRIGGER inventories_no_update BEFORE UPDATE ON inventories
+BEGIN SELECT RAISE(ABORT, 'inventories is append-only'); END;
+CREATE TRIGGER inventories_no_delete BEFORE DELETE ON inventories
+BEGIN SELECT RAISE(ABORT, 'inventories is append-only'); END;
+CREATE TRIGGER inventories_no_replace BEFORE INSERT ON inventories
+WHEN EXISTS (SELECT 1 FROM inventories WHERE box_id = NEW.box_id AND version = NEW.version)
+BEGIN SELECT RAISE(ABORT, 'inventories is append-only'); END;
+
+CREATE TRIGGER directives_no_update BEFORE UPDATE ON directives
+BEGIN SELECT RAISE(ABORT, 'directives is append-only'); END;
+CREATE TRIGGER directives_no_delete BEFORE DELETE ON directives
+BEGIN SELECT RAISE(ABORT, 'directives is append-only'); END;
+CREATE TRIGGER directives_no_replace BEFORE INSERT ON directives
+WHEN EXISTS (SELECT 1 FROM directives WHERE box_id = NEW.box_id AND number = NEW.number)
+BEGIN SELECT RAISE(ABORT, 'directives is append-only'); END;
+
 CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit
 BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
 CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit

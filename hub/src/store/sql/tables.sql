@@ -125,6 +125,36 @@ CREATE TABLE drills (
 CREATE INDEX drills_by_kind ON drills (box_id, kind, number);
 CREATE INDEX drills_by_time ON drills (box_id, recorded_at);
 
+-- Append-only, one for a version. body is what the box said it had, names, ids, fingerprints, times and
+-- sizes, as JSON; sha256 is over it.
+CREATE TABLE inventories (
+    box_id TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    received_at BIGINT NOT NULL,
+    sha256 TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (box_id, version),
+    FOREIGN KEY (box_id, version) REFERENCES versions (box_id, number)
+);
+
+-- Append-only, numbered by box; the one with the highest number stands. made_by is the operator's name,
+-- NULL if the hub made it by itself; version is the one whose inventory it was made from. sha256 is over
+-- body.
+CREATE TABLE directives (
+    box_id TEXT NOT NULL REFERENCES boxes (box_id),
+    number BIGINT NOT NULL,
+    origin TEXT NOT NULL CHECK (origin IN ('automatic', 'operator')),
+    made_at BIGINT NOT NULL,
+    made_by TEXT,
+    version BIGINT,
+    items BIGINT NOT NULL,
+    left_out BIGINT NOT NULL,
+    sha256 TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (box_id, number),
+    FOREIGN KEY (box_id, version) REFERENCES inventories (box_id, version)
+);
+
 -- Append-only, and a chain: hash is over the row's canonical text, previous included.
 CREATE TABLE audit (
     seq BIGINT NOT NULL PRIMARY KEY,
