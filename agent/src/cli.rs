@@ -290,6 +290,13 @@ pub(crate) struct Recover {
     /// only what is written, and disks that are mostly empty
     #[arg(long)]
     pub(crate) overcommit: bool,
+    /// Show how far the recovery on this machine is, and do nothing: no words are needed (exit code 14 while
+    /// something is still to be done)
+    #[arg(long, conflicts_with = "abort")]
+    pub(crate) status: bool,
+    /// Give the recovery on this machine up: what is whole stays, what is unfinished is taken away
+    #[arg(long)]
+    pub(crate) abort: bool,
     /// Take the escrow's date as fitting without asking
     #[arg(long)]
     pub(crate) yes: bool,

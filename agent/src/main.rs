@@ -147,6 +147,16 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
             result(cli.json, &report, || report.lines())?;
             Ok(report.exit_code())
         }
+        Command::Recover(args) if args.status => {
+            let status = recover::status::look(&configuration)?;
+            result(cli.json, &status, || status.lines())?;
+            Ok(status.exit_code())
+        }
+        Command::Recover(args) if args.abort => {
+            let _lock = StateLock::take(&configuration)?;
+            let aborted = recover::abort::run(&configuration)?;
+            result(cli.json, &aborted, || aborted.lines())
+        }
         Command::Recover(args) => {
             let _lock = StateLock::take(&configuration)?;
             let mut seat = Local::of_command(cli.json);

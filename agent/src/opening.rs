@@ -18,6 +18,7 @@ use tenwords_escrow::{
 };
 use tenwords_protocol::{
     directive::Directive,
+    hash::Sha256,
     id::BoxId,
     part::PartName,
     version::{Kind, PartEntry, StoredHeader},
@@ -98,6 +99,13 @@ impl Holder<'_> {
             Self::Hub { .. } => (talk.at_hub)(number.get()),
             Self::Kits(kits) => kits.place(number),
         }
+    }
+
+    /// The kit with this root of this box.
+    pub(crate) fn kit_of_root(&self, of: BoxId, root_sha256: Sha256) -> Option<NonZeroU64> {
+        let Self::Kits(kits) = self else { return None };
+        let of_box = kits.versions(of).into_iter();
+        of_box.filter(|stored| stored.header.facts().root_sha256 == root_sha256).map(|stored| stored.number).next()
     }
 
     /// What is suggested to restore, by a hub: it is asked before anybody types the words.

@@ -40,7 +40,8 @@ pub(crate) fn run(own: &Own) -> Result<(), Died> {
         ("set", Some(id)) => {
             let place = there(&lines, id).ok_or_else(|| format!("update pools failed: pool '{id}' does not exist"))?;
             if let Some(Line::Pool { guests, .. }) = lines.get_mut(place) {
-                for vmid in given.get("vms").unwrap_or_default().split(',').filter_map(|vmid| vmid.parse().ok()) {
+                for vmid in given.get("vms").unwrap_or_default().split(',').filter_map(|vmid| vmid.parse::<u32>().ok())
+                {
                     guests.retain(|guest| *guest != vmid);
                     guests.extend((!given.flag("delete")).then_some(vmid));
                 }

@@ -88,7 +88,15 @@ pub(super) fn bring(
     let keyring = Keyring::new(client, opened.escrow.keys())?;
     let ground = Ground { why_not: NO_GUESTS, ..Ground::default() };
     let into = scratch.archive();
-    let planner = Planner { client, keyring: &keyring, trust, ground: &ground, into: &into, lost_at: None, earlier: &Earlier::default() };
+    let planner = Planner {
+        client,
+        keyring: &keyring,
+        trust,
+        ground: &ground,
+        into: &into,
+        lost_at: None,
+        earlier: &Earlier::default(),
+    };
     let plan = planner.plan(&connected, None);
     notes.extend(plan.notes.into_iter().filter(|note| !note.starts_with(NO_GUESTS)));
     let (work, chosen) = choose(plan.work, plan.missing, args, notes)?;

@@ -3,12 +3,19 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pbs_driver::pve::pool::PoolId;
+use pbs_driver::{
+    PrivateDir,
+    pve::{
+        Node,
+        pool::{self, PoolId},
+    },
+};
 use tenwords_protocol::{id::RecoveryId, time::Timestamp};
 
 use super::{
     course::{Begun, Course, Effect, Event, Run},
     journal::Journal,
+    plan::chain,
 };
 use crate::{
     exit::{Code, OrStop as _, Outcome, Stop},
@@ -29,6 +36,10 @@ struct Inner {
 impl Log {
     /// Goes on with the recovery of the journal, or begins one as `begin` says.
     pub(crate) fn open(configuration: &Configuration, begin: impl FnOnce() -> Begun) -> Outcome<Self> {
+        let ended = Self::look(configuration)?;
+        if let Some(begun) = ended.begun().filter(|_| ended.is_ended()) {
+            Journal::put_aside(configuration, &format!("ended-{}", begun.recovery))?;
+        }
         let (journal, events) = Journal::open(configuration)?;
         let course = course(events)?;
         let begun = course.begun().cloned();
@@ -86,6 +97,14 @@ impl Log {
     }
 }
 
+/// Lets the guests go from the pool by which they were marked: they are whole, and whoever looks after
+/// them may put them into any other. What could not be done is told.
+pub(super) fn dissolve(recovery: RecoveryId, node: Option<&Node>, private: &PrivateDir) -> Option<String> {
+    let (node, pool) = (node?, pool(recovery)?);
+    let error = pool::dissolve(node, private, &pool).err()?;
+    Some(format!("the pool {pool} could not be removed ({}): remove it by hand", chain(&error)))
+}
+
 /// The pool of the guests that a recovery makes.
 pub(crate) fn pool(recovery: RecoveryId) -> Option<PoolId> {
     PoolId::new(&format!("tenwords-{recovery}"))
@@ -95,6 +114,8 @@ fn course(events: Vec<Event>) -> Outcome<Course> {
     Course::of(events)
         .or_stop(Code::Preflight, || "what this recovery has done cannot be told from its journal".to_owned())
         .map_err(|stop| {
-            stop.remedy("nothing was touched. `tenwords-agent recover --abort` puts the journal aside; tell the operator")
+            stop.remedy(
+                "nothing was touched. `tenwords-agent recover --abort` puts the journal aside; tell the operator",
+            )
         })
 }

@@ -2,15 +2,20 @@
 //!
 //! Nine steps, as the design counts them: preflight, claim, words, open (and prove), connect, plan,
 //! install, restore, closing ceremony with report. Until the words have opened something, nothing
-//! but the claim is kept. Nothing that exists is overwritten.
+//! but the claim is kept; from then on everything that is done is in the [`journal`], and the same
+//! command, run again, goes on where it was. What comes next is said by the [`course`], a machine
+//! without I/O; [`work`] performs it. Nothing that exists is overwritten.
 
+pub(crate) mod abort;
 mod after;
 mod claim;
+mod close;
 pub(crate) mod connect;
 mod course;
 mod former;
 mod install;
 mod journal;
+mod log;
 mod origin;
 pub(crate) mod plan;
 pub(crate) mod preflight;
@@ -18,36 +23,42 @@ mod proof;
 mod pve;
 pub(crate) mod report;
 pub(crate) mod restore;
+mod resume;
+mod settle;
+mod stage;
+pub(crate) mod status;
 mod target;
+mod work;
 
-use std::{cell::Cell, collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
-use pbs_driver::{
-    Client,
-    pve::{Node, StorageCfg},
-};
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
-use tenwords_escrow::{code::RecoveryCode, gate::GatedKey, root::Root};
-use tenwords_protocol::{fingerprint::Fingerprint, id::BoxId, ticket::Ticket, time::Timestamp, v1::V1};
+use tenwords_protocol::{
+    id::{BoxId, RecoveryId},
+    ticket::Ticket,
+    time::Timestamp,
+    v1::V1,
+};
 
 use self::{
     claim::Claimed,
-    install::ToInstall,
+    close::Closing,
+    course::{Begun, Effect, Event},
+    log::Log,
     origin::{Folder, Origin},
-    plan::{Keyring, Planner},
+    plan::Keyring,
     report::{Escrow, Missing, Report, Stopwatch},
     target::TargetFolder,
+    work::{Outcomes, Work},
 };
 use crate::{
-    ceremony::{self, History, Made, Material, Place},
-    cli, closure, enroll,
+    cli, closure,
     exit::{Code, OrStop as _, Outcome, Stop},
     interrupt,
     language::Fresh,
-    opening::{self, Candidates, OpenedEscrow},
+    opening::{self, Candidates},
     seat::Seat,
     settings::Configuration,
-    shelf::Shelf,
     show::harmless,
     sources::{self, Way},
     standing::{BoxFacts, Standing},
@@ -62,9 +73,6 @@ pub(crate) fn run(
     seat: &mut dyn Seat,
 ) -> Outcome<Report> {
     let mut watch = Stopwatch::start();
-    let into = args.into.clone().unwrap_or_else(|| configuration.state("recovered"));
-    let into = std::path::absolute(&into).or_stop(Code::Usage, || format!("{} is no path", into.display()))?;
-
     if !args.is_without_hub() && (args.rehearsal || args.lost_at.is_some()) {
         return Err(Stop::new(Code::Usage, "--rehearsal and --lost-at are for a recovery without a hub")
             .remedy("have the operator arm it so: `tenwords recovery arm … --rehearsal` or `--lost-at TIME`"));
@@ -75,6 +83,8 @@ pub(crate) fn run(
     let asks = given.is_none();
     let talk = seat.talk();
     seat.say(talk.step_look);
+    let earlier = resume::Earlier::look(configuration, args)?;
+    let into = earlier.into.clone();
     let opened_folder = args.datastore.as_deref().map(|path| Folder::open(configuration, path)).transpose()?;
     let (client, folder) = match opened_folder {
         Some((client, folder)) => (Ok(client), Some(folder)),
@@ -98,7 +108,8 @@ pub(crate) fn run(
     // A folder that is read has no server that could be put in place, and is no box's new life.
     let is_reading = rehearsal || folder.is_some();
     let name = origin.name();
-    let early = origin.box_id().map(|box_id| TargetFolder::look(&into, box_id)).transpose()?;
+    earlier.is_of(origin.box_id(), rehearsal)?;
+    let target = TargetFolder::look(&into, earlier.begun().map(|begun| begun.recovery))?;
     watch.lap("claim");
     interrupt::check()?;
 
@@ -106,7 +117,7 @@ pub(crate) fn run(
     seat.say(&(talk.step_words)(&name, rehearsal));
     let (opened, code, place, directive, updates, former) = {
         let holder = origin.holder();
-        let candidates = Candidates::of(holder, args.version)?;
+        let candidates = Candidates::of(holder, earlier.version(&holder, args.version)?)?;
         let suggested = holder.directive()?;
         let heading = (sentences.to_be_recovered)(&name);
         let (opened, code) = candidates.open(given, &client, &heading, seat)?;
@@ -124,10 +135,11 @@ pub(crate) fn run(
     let facts = root.facts();
     let (box_id, box_name) = (facts.box_id, harmless(&facts.box_name, 64));
     // Before anything of this machine is touched, and before the hub hears of it.
+    earlier.is_of(Some(box_id), rehearsal)?;
+    earlier.is_same(&opened)?;
     if !is_reading {
         is_free_for(configuration, box_id)?;
     }
-    let target = early.map_or_else(|| TargetFolder::look(&into, box_id), Ok)?;
     let check_line = root.check_line().or_stop(Code::Internal, || "the check line cannot be made".into())?;
     let fresh = (talk.fresh)(&Fresh {
         made_at: facts.made_at,
@@ -145,9 +157,26 @@ pub(crate) fn run(
     notes.extend(opening::notes(&opened, updates));
     notes.extend(origin.claimed().and_then(Claimed::stale));
     notes.iter().for_each(|note| seat.say(&format!("  note: {note}")));
-    proof::confirm(args, seat)?;
-    if let Origin::Hub(claimed) = &mut origin {
+    // Who goes on has said so already.
+    if earlier.begun().is_none() {
+        proof::confirm(args, seat)?;
+    }
+    let log = Log::open(configuration, || Begun {
+        v: V1,
+        at: Timestamp::now(),
+        recovery: RecoveryId::random(&mut UnwrapErr(SysRng)),
+        box_id,
+        box_name: box_name.clone(),
+        version: origin.claimed().map(|_| opened.number),
+        root_sha256: opened.escrow.root_sha256(),
+        rehearsal,
+        into: into.clone(),
+    })?;
+    if let Origin::Hub(claimed) = &mut origin
+        && !claimed.is_proven()
+    {
         proof::prove(configuration, claimed, &opened)?;
+        log.note(Event::Proven { at: Timestamp::now() })?;
     }
     watch.lap("prove");
     interrupt::check()?;
@@ -193,17 +222,36 @@ pub(crate) fn run(
     let keyring = Keyring::new(&client, &keys)?.until(of_former.keys().copied(), facts.made_at);
     watch.lap("former codes");
 
-    seat.say(talk.step_plan);
-    let ground = pve::ground(node.as_ref(), is_reading)?;
-    let planner =
-        Planner { client: &client, keyring: &keyring, trust: &facts.trust, ground: &ground, into: &into, lost_at };
-    let mut plan = planner.plan(&connected, directive.as_ref());
-    plan.notes.extend(plan::differences::notes(&connected, directive.as_ref(), origin.claimed()));
-    plan.lines().iter().for_each(|line| seat.say(&format!("  {line}")));
-    let (lacking_room, of_room) = preflight::room(&plan, node.as_ref(), client.private(), &into, args.overcommit);
-    lacking_room.into_outcome("before anything is put in place")?;
-    notes.extend(of_room);
-    let signing = plan.keys();
+    let reading = match (rehearsal, &folder) {
+        (true, _) => Some("a rehearsal puts no key, token or source in place"),
+        (false, Some(_)) => Some("a recovery from a datastore's folder puts no key, token or source in place"),
+        (false, None) => None,
+    };
+    let begun = log.tell(|course| course.begun().cloned());
+    let begun = begun.ok_or_else(|| Stop::new(Code::Internal, "the recovery has not begun"))?;
+    target.begin(begun.recovery)?;
+    let work = Work {
+        configuration,
+        args,
+        log: &log,
+        begun: &begun,
+        client: &client,
+        node: node.as_ref(),
+        root,
+        keys: &keys,
+        keyring: &keyring,
+        tokens: &tokens,
+        connected: &connected,
+        directive: directive.as_ref(),
+        claimed: origin.claimed(),
+        into: &into,
+        lost_at,
+        reading,
+    };
+    notes.extend(reading.map(str::to_owned));
+    let Outcomes { mut run, guests, archives, mut missing, notes: of_work, installed, signing } =
+        work.perform(missing, &mut watch, seat)?;
+    notes.extend(of_work);
     let used: Vec<_> =
         of_former.keys().filter(|key| signing.contains(key)).map(|key| key.short().to_string()).collect();
     if !used.is_empty() {
@@ -212,52 +260,12 @@ pub(crate) fn run(
             used.join(", ")
         ));
     }
-    watch.lap("plan and gate");
-    interrupt::check()?;
-    target.begin()?;
-
-    // From here on nothing ends the command without its report.
-    let mut installed = install::Installed::default();
-    if rehearsal {
-        notes.push("a rehearsal puts no key, token or source in place".to_owned());
-    } else if folder.is_some() {
-        notes.push("a recovery from a datastore's folder puts no key, token or source in place".to_owned());
-    } else {
-        seat.say(talk.step_install);
-        installed = install_sources(configuration, node.as_ref(), root, &keys, &tokens);
-        if let Err(stop) = enroll::pin_recovered(configuration, &facts.trust.operators) {
-            notes.push(format!("the operators' keys could not be pinned on this machine: {stop}"));
-        }
-    }
-    missing.append(&mut installed.missing);
-    notes.append(&mut installed.notes);
-    watch.lap("install");
-
-    seat.say(talk.step_restore);
-    let mut done = restore::run(&client, &keyring, node.as_ref(), &installed, &plan, args.parallel, seat);
-    after::look(&client, &keyring, node.as_ref(), &plan, &mut done.guests, args.patience(), seat);
-    // A source that could not be put in place has no jobs either: their storage is not here.
-    let jobs = node.as_ref().filter(|_| !is_reading);
-    install::jobs::offer(&mut installed, jobs, &facts.secrets.files, args, seat);
-    missing.append(&mut installed.missing);
-    notes.append(&mut installed.notes);
-    missing.extend(plan.missing);
-    missing.extend(done.missing);
-    notes.extend(plan.notes);
-    if !done.guests.is_empty() {
-        notes.push(
-            "guests: the signed list of files was looked at before and after each restore; what Proxmox VE's own \
-             programs read in between could not be held against it"
-                .to_owned(),
-        );
-    }
-    watch.lap("restore");
     drop(keyring);
     // Only what has proved something goes on being this box's.
     keys.retain(|key, _| !of_former.contains_key(key) || signing.contains(key));
 
     let node_id = origin.claimed().map(|claimed| claimed.identity.node_id);
-    let begun = (!is_reading).then(|| closure::Begun::of(root, node_id, &done.guests));
+    let checklist = (!is_reading).then(|| closure::Begun::of(root, node_id, &guests));
     let escrow = Escrow {
         version: origin.number(opened.number),
         place,
@@ -268,11 +276,15 @@ pub(crate) fn run(
         opened_by_client: opened.escrow.not_by_client().is_empty(),
     };
     let mut closing = None;
-    if !is_reading && !interrupt::is_ending() {
+    run.is_ending = interrupt::is_ending();
+    if log.next(&run) == Effect::Close {
         seat.say(talk.step_close);
-        match close(configuration, &origin, &client, opened, &keys, &tokens, &code) {
+        log.note(Event::Closing { at: Timestamp::now() })?;
+        let how = Closing { configuration, origin: &origin, client: &client, keys: &keys, tokens: &tokens };
+        match how.hold(opened, &code) {
             Ok(made) => {
                 notes.extend(made.warnings.iter().cloned());
+                log.note(Event::Closed { at: Timestamp::now(), version: Some(made.number) })?;
                 closing = Some(made);
             }
             Err(stop) => missing.push(Missing {
@@ -282,21 +294,22 @@ pub(crate) fn run(
                 waits_for_order: false,
             }),
         }
+        run.closing_tried = true;
     }
     drop(code);
-    // What was torn out of before this, be it in the closing ceremony, is begun anew by the same command;
-    // what came to its end is never cleared again.
-    if !interrupt::is_ending()
-        && let Err(stop) = target.end()
-    {
-        notes.push(format!("{stop}: a later run would clear what was restored, so name another --into then"));
+    run.is_ending = interrupt::is_ending();
+    run.is_missing_something = !missing.is_empty();
+    if log.next(&run) == Effect::End {
+        notes.extend(log::dissolve(begun.recovery, node.as_ref(), client.private()));
+        target.end(begun.recovery)?;
+        log.note(Event::Ended { at: Timestamp::now() })?;
+        if origin.claimed().is_some() {
+            Claimed::forget(configuration);
+        }
     }
     // The new box needs the way that was opened for it; otherwise it is closed here.
-    if !is_reading && !interrupt::is_ending() {
+    if !is_reading && !run.is_ending {
         notes.extend(tunnels.stay());
-    }
-    if missing.is_empty() && !interrupt::is_ending() && origin.claimed().is_some() {
-        Claimed::forget(configuration);
     }
     watch.lap("closing ceremony");
     Ok(Report {
@@ -304,16 +317,17 @@ pub(crate) fn run(
         box_id: box_id.to_string(),
         box_name,
         rehearsal,
-        interrupted: interrupt::is_ending(),
+        interrupted: run.is_ending,
+        recovery: begun.recovery,
         escrow,
-        guests: done.guests,
-        restored: done.archives,
+        guests,
+        restored: archives,
         missing,
         installed: installed.paths,
         recovered_files,
         closing_version: closing.as_ref().and_then(|made| origin.number(made.number)),
         closing_kit: closing.as_ref().and_then(|made| made.kit.clone()),
-        closure: closure::begin(configuration, begun, &mut notes),
+        closure: closure::begin(configuration, checklist, &mut notes),
         notes: notes.iter().map(|note| harmless(note, 600)).collect(),
         phases: watch.into_phases(),
     })
@@ -329,62 +343,4 @@ fn is_free_for(configuration: &Configuration, box_id: BoxId) -> Outcome<()> {
         }
         _ => Ok(()),
     }
-}
-
-// === 7: install ===
-
-fn install_sources(
-    configuration: &Configuration,
-    node: Option<&Node>,
-    root: &Root,
-    keys: &BTreeMap<Fingerprint, Arc<GatedKey>>,
-    tokens: &connect::Tokens,
-) -> install::Installed {
-    let facts = root.facts();
-    let items: Vec<ToInstall<'_>> = facts
-        .trust
-        .sources
-        .iter()
-        .filter_map(|source| {
-            Some(ToInstall {
-                source,
-                key: keys.get(&source.key_fingerprint)?,
-                token: tokens.get(&source.id).or_else(|| facts.secrets.tokens.get(&source.id)),
-                restore_paths: sources::configured_paths(&facts.trust, &source.id),
-            })
-        })
-        .collect();
-    let lost = facts.secrets.files.iter().find(|file| file.path.as_str().ends_with("/storage.cfg"));
-    let lost = StorageCfg::parse(lost.map_or(&[], |file| file.data.expose_bytes()));
-    install::install(configuration, node, &lost, &items)
-}
-
-// === 9: close ===
-
-/// A ceremony under the same words; without a hub into a kit of its own.
-fn close(
-    configuration: &Configuration,
-    origin: &Origin,
-    client: &Client,
-    opened: OpenedEscrow,
-    keys: &BTreeMap<Fingerprint, Arc<GatedKey>>,
-    tokens: &connect::Tokens,
-    code: &RecoveryCode,
-) -> Outcome<Made> {
-    let (root, _) = opened.escrow.into_parts();
-    let (label, sequence) = (root.facts().code, root.facts().sequence);
-    let of = BoxFacts { id: root.facts().box_id, name: root.facts().box_name.clone() };
-    let hub = origin.claimed().map(|claimed| &claimed.hub);
-    let history = History::ask(configuration, of.id, hub)?.and(sequence);
-    let mut facts = root.into_facts();
-    tokens.put_into(&mut facts.secrets.tokens);
-    let material = Material::of_recovery(facts, keys);
-    let kit = configuration.state(&format!("escrow-{}.kit", Timestamp::now().unix()));
-    let shelf = match hub {
-        Some(hub) => Shelf::Hub(hub),
-        None => Shelf::Kit(&kit),
-    };
-    let stored = Cell::new(false);
-    let place = Place { configuration, of: &of, shelf, client, stored: &stored };
-    ceremony::hold(&place, material, &history, label, code, &mut UnwrapErr(SysRng))
 }

@@ -9,7 +9,7 @@ use std::{
 
 use pbs_driver::pve::guest_config::Kind;
 use serde::{Deserialize, Serialize};
-use tenwords_protocol::v1::V1;
+use tenwords_protocol::{id::RecoveryId, v1::V1};
 
 use crate::{
     closure::Line,
@@ -24,6 +24,8 @@ pub(crate) struct Report {
     pub(crate) box_id: String,
     pub(crate) box_name: String,
     pub(crate) rehearsal: bool,
+    /// The recovery's mark: several runs of one have the same.
+    pub(crate) recovery: RecoveryId,
     /// A signal ended the run: it is to be run again.
     pub(crate) interrupted: bool,
     /// Which escrow was opened.

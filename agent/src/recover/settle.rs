@@ -87,7 +87,8 @@ fn guest(
     before: &BTreeSet<String>,
 ) -> Outcome<Settled> {
     let cannot = || format!("what an interrupted run has left of {guest} {vmid} cannot be settled");
-    let stop = |why: String, remedy: &str| Err(Stop::new(Code::Preflight, format!("{}: {why}", cannot())).remedy(remedy));
+    let stop =
+        |why: String, remedy: &str| Err(Stop::new(Code::Preflight, format!("{}: {why}", cannot())).remedy(remedy));
     let Some(pool) = log.pool() else { return stop("it has no mark".to_owned(), "tell the operator") };
     let found = torn::look(node, guest.kind(), vmid, &pool).or_stop(Code::Preflight, cannot)?;
     match found {

@@ -152,7 +152,8 @@ mod tests {
             assert!(!stage.is_placed(inode)?);
             stage.place()?;
             assert!(stage.is_placed(inode)? && fs::metadata(&target)?.ino() == before);
-            let mut names: Vec<_> = fs::read_dir(&target)?.map(|e| e.map(|e| e.file_name())).collect::<Result<_, _>>()?;
+            let mut names: Vec<_> =
+                fs::read_dir(&target)?.map(|e| e.map(|e| e.file_name())).collect::<Result<_, _>>()?;
             names.sort();
             assert_eq!(names, ["one", "two"]);
         }

@@ -10,8 +10,11 @@ use pbs_driver::pve::start::{Answer, Request, Tried, start_for_a_moment};
 use super::Look;
 use crate::{
     interrupt,
-    recover::{plan::GuestWork, report::{Trial, TrialState}},
-    seat::{Moment, Seat},
+    recover::{
+        plan::GuestWork,
+        report::{Trial, TrialState},
+    },
+    seat::{Moment, Overview, Seat},
     show::harmless,
 };
 
@@ -22,7 +25,27 @@ impl Look<'_> {
             Request { node: self.node, private: self.client.private(), kind: work.kind, vmid: work.vmid, patience };
         seat.say(&format!("  {name}: started for a moment, cut off from every network"));
         let mut observe = |waited: Duration| {
-            seat.progress(&Moment { name: &name, step: Some(WAITS), bytes: waited.as_secs().min(of), of });
+            let bytes = waited.as_secs().min(of);
+            let moment = Moment {
+                number: 1,
+                name: name.clone(),
+                step: Some(WAITS.to_owned()),
+                bytes,
+                of,
+                speed: None,
+                left: None,
+            };
+            seat.progress(&Overview {
+                since: waited,
+                back: 0,
+                missing: 0,
+                count: 1,
+                bytes,
+                of,
+                speed: None,
+                left: None,
+                running: vec![moment],
+            });
             if interrupt::is_ending() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let Tried { answer, left } = start_for_a_moment(&request, &mut observe);

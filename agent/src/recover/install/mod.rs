@@ -10,20 +10,20 @@ pub(super) mod jobs;
 mod settings;
 mod storage;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use pbs_driver::pve::{Node, StorageCfg};
 use tenwords_escrow::{
     gate::GatedKey,
-    root::{KeptIn, Source},
+    root::{KeptIn, Root, Source},
     secret::TokenSecret,
 };
-use tenwords_protocol::directive::Name;
+use tenwords_protocol::{directive::Name, fingerprint::Fingerprint};
 
 pub(super) use files::keep_files;
 
-use super::report::Missing;
-use crate::{exit::Outcome, settings::Configuration};
+use super::{connect::Tokens, report::Missing};
+use crate::{exit::Outcome, settings::Configuration, sources};
 
 const LIMIT: u64 = 1 << 20;
 
@@ -48,10 +48,37 @@ pub(crate) struct ToInstall<'a> {
     pub(crate) restore_paths: BTreeMap<String, PathBuf>,
 }
 
+/// Installs every source of a root whose key is held, with the tokens that are known to work.
+pub(crate) fn of_root(
+    configuration: &Configuration,
+    node: Option<&Node>,
+    root: &Root,
+    keys: &BTreeMap<Fingerprint, Arc<GatedKey>>,
+    tokens: &Tokens,
+) -> Installed {
+    let facts = root.facts();
+    let items: Vec<ToInstall<'_>> = facts
+        .trust
+        .sources
+        .iter()
+        .filter_map(|source| {
+            Some(ToInstall {
+                source,
+                key: keys.get(&source.key_fingerprint)?,
+                token: tokens.get(&source.id).or_else(|| facts.secrets.tokens.get(&source.id)),
+                restore_paths: sources::configured_paths(&facts.trust, &source.id),
+            })
+        })
+        .collect();
+    let lost = facts.secrets.files.iter().find(|file| file.path.as_str().ends_with("/storage.cfg"));
+    let lost = StorageCfg::parse(lost.map_or(&[], |file| file.data.expose_bytes()));
+    install(configuration, node, &lost, &items)
+}
+
 /// Installs every source. What cannot go in is reported, and the others go on: a restore of archives
 /// needs none of it. Without a node, a storage of PVE goes into the settings too. `lost` is the lost
 /// box's own `storage.cfg`, as far as the root has it.
-pub(crate) fn install(
+fn install(
     configuration: &Configuration,
     node: Option<&Node>,
     lost: &StorageCfg,
@@ -81,8 +108,7 @@ impl Installed {
     fn report(&mut self, result: Outcome<()>, what: impl FnOnce() -> String) {
         if let Err(stop) = result {
             let why = stop.in_one_line();
-            let remedy =
-                stop.remedy.unwrap_or_else(|| "mend this; then run the same command again, with another --into".into());
+            let remedy = stop.remedy.unwrap_or_else(|| "mend this; then run the same command again".into());
             self.missing.push(Missing { what: what(), why, remedy, waits_for_order: false });
         }
     }

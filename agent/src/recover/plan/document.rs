@@ -6,9 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tenwords_protocol::{
-    fingerprint::Fingerprint, hash::Sha256, id::RecoveryId, json, time::Timestamp, v1::V1,
-};
+use tenwords_protocol::{fingerprint::Fingerprint, hash::Sha256, id::RecoveryId, json, time::Timestamp, v1::V1};
 
 use super::{Piece, Plan, again::Earlier};
 use crate::{
@@ -81,7 +79,11 @@ pub(crate) enum RowTarget {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         storage: Option<String>,
     },
-    Archive { archive: String, file: String, path: PathBuf },
+    Archive {
+        archive: String,
+        file: String,
+        path: PathBuf,
+    },
 }
 
 /// One thing that is not.

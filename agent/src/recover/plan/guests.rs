@@ -22,8 +22,8 @@ use tenwords_escrow::{
 use tenwords_protocol::directive::{AsGuest, Name, Wanted};
 
 use super::{
-    again::Thing,
     ASK_OPERATOR, Keyring, Plan, Planner,
+    again::Thing,
     archives::{own_namespace, pieces},
     chain, groups, newest,
 };

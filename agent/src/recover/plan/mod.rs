@@ -17,11 +17,9 @@ use pbs_driver::{Client, snapshot::SnapshotInfo};
 use tenwords_escrow::{gate::GatedSnapshot, root::Trust};
 use tenwords_protocol::{
     directive::{Directive, Item, Place, Target, Wanted},
-    fingerprint::Fingerprint,
     time::Timestamp,
 };
 
-use self::{archives::Only, proof::Unproven};
 pub(crate) use self::{
     again::Earlier,
     archives::{Piece, Work},
@@ -29,11 +27,9 @@ pub(crate) use self::{
     guests::{Ground, GuestWork},
     proof::{Keyring, chain},
 };
+use self::{archives::Only, proof::Unproven};
 use super::{connect::Connected, report::Missing};
-use crate::{
-    show::{harmless, size},
-    sources,
-};
+use crate::{show::harmless, sources};
 
 /// A snapshot that fails the gate is passed over for the next older one, so many times.
 const TRIES: usize = 8;
@@ -65,32 +61,6 @@ pub(crate) struct Planner<'p> {
 // === impl Plan ===
 
 impl Plan<'_> {
-    /// As lines for a person.
-    pub(crate) fn lines(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        for guest in &self.guests {
-            lines.push(format!("{} {}", guest.source.id, guest.snapshot.snapshot()));
-            lines.push(format!("  -> {}", guest.target()));
-        }
-        for work in &self.work {
-            lines.push(format!("{} {}", work.source.id, work.snapshot.snapshot()));
-            for Piece { name, bytes, target, .. } in &work.archives {
-                lines.push(format!("  {name:<24} {:>12}  -> {}", size(*bytes), target.display()));
-            }
-        }
-        for Missing { what, why, .. } in &self.missing {
-            lines.push(format!("NOT: {what}: {why}"));
-        }
-        lines.extend(self.notes.iter().map(|note| format!("note: {note}")));
-        lines.into_iter().map(|line| harmless(&line, 400)).collect()
-    }
-
-    /// The keys under which what is restored was signed.
-    pub(crate) fn keys(&self) -> BTreeSet<Fingerprint> {
-        let archives = self.work.iter().map(|work| work.snapshot.key().fingerprint());
-        archives.chain(self.guests.iter().map(|guest| guest.snapshot.key().fingerprint())).collect()
-    }
-
     fn not(
         &mut self,
         what: impl Into<String>,
@@ -318,5 +288,4 @@ fn newest<'a>(source: &'a Connected<'_>, group: &str, lost_at: Option<Timestamp>
     in_time.max_by_key(|info| info.snapshot.time())
 }
 
-const ASK_OPERATOR: &str =
-    "ask the operator to mend the directive; then run the same command again, with another --into";
+const ASK_OPERATOR: &str = "ask the operator to mend the directive; then run the same command again";

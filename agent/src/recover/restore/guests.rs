@@ -62,7 +62,10 @@ impl Workshop<'_> {
         let (kind, pool) = (GuestKind::of(work.kind), self.ledger.pool());
         // What is there before is nobody's to take away.
         let volumes = torn::volumes(self.node, self.client.private(), work.vmid).map_err(|error| {
-            missing(format!("its number's volumes cannot be listed: {}", chain(&error)), format!("{}; then {AGAIN}", error.next_step()))
+            missing(
+                format!("its number's volumes cannot be listed: {}", chain(&error)),
+                format!("{}; then {AGAIN}", error.next_step()),
+            )
         })?;
         let kept = |result: Outcome<()>| result.map_err(|stop| missing(stop.in_one_line(), AGAIN.to_owned()));
         kept(self.ledger.begins_guest(work.id, kind, work.vmid, volumes))?;

@@ -149,9 +149,7 @@ fn settle(
 ) -> Result<Option<RestoredGuest>, Missing> {
     let (back, result) = match result {
         Ok(Back::Guest(guest)) => return Ok(Some(guest)),
-        Ok(Back::Archive(id, restored, stage)) => {
-            (Some(Staged { number: item.number, id, restored, stage }), Ok(None))
-        }
+        Ok(Back::Archive(id, restored, stage)) => (Some(Staged { number: item.number, id, restored, stage }), Ok(None)),
         Err(missing) => (None, Err(missing)),
     };
     if let What::Archive(index, ..) = item.what {

@@ -43,12 +43,7 @@ struct State {
 }
 
 impl<'p> Snapshots<'p> {
-    pub(super) fn of(
-        client: &'p Client,
-        keyring: &'p Keyring<'p>,
-        ledger: &'p Ledger<'p>,
-        plan: &'p Plan<'p>,
-    ) -> Self {
+    pub(super) fn of(client: &'p Client, keyring: &'p Keyring<'p>, ledger: &'p Ledger<'p>, plan: &'p Plan<'p>) -> Self {
         let state = |work: &Work<'_>| State { left: work.archives.len(), back: Vec::new(), missing: Vec::new() };
         Self { client, keyring, ledger, all: plan.work.iter().map(|work| (work, Mutex::new(state(work)))).collect() }
     }
@@ -118,7 +113,8 @@ impl<'p> Snapshots<'p> {
         Missing {
             what: format!("{} {}", work.source.id, work.snapshot.snapshot()),
             why,
-            remedy: "see that the backup server answers and who writes to it; then run the same command again".to_owned(),
+            remedy: "see that the backup server answers and who writes to it; then run the same command again"
+                .to_owned(),
             waits_for_order: false,
         }
     }

@@ -1,0 +1,273 @@
+//! Steps 6 to 8: performs what the course says, until nothing but the closing is left.
+//!
+//! Every effect ends in events that the journal has before anything else is done; whatever a run does
+//! not come to is done by the next one, from there.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
+
+use pbs_driver::{
+    Client,
+    pve::{Node, pool},
+};
+use tenwords_escrow::{gate::GatedKey, root::Root};
+use tenwords_protocol::{directive::Directive, fingerprint::Fingerprint, time::Timestamp};
+
+use super::{
+    after,
+    claim::Claimed,
+    connect::{Connected, Tokens},
+    course::{Begun, Effect, Event, ItemId, Run, What},
+    install::{self, Installed},
+    journal::Journal,
+    log::Log,
+    plan::{Around, Document, Earlier, Keyring, Plan, Planner, differences},
+    preflight,
+    report::{Missing, Restored, RestoredGuest, Stopwatch},
+    restore, resume, settle,
+};
+use crate::{
+    cli, enroll,
+    exit::{Code, Outcome, Stop},
+    interrupt,
+    seat::Seat,
+    settings::Configuration,
+    show::harmless,
+};
+
+/// What the work is done with and on.
+pub(super) struct Work<'w> {
+    pub(super) configuration: &'w Configuration,
+    pub(super) args: &'w cli::Recover,
+    pub(super) log: &'w Log,
+    pub(super) begun: &'w Begun,
+    pub(super) client: &'w Client,
+    pub(super) node: Option<&'w Node>,
+    pub(super) root: &'w Root,
+    pub(super) keys: &'w BTreeMap<Fingerprint, Arc<GatedKey>>,
+    pub(super) keyring: &'w Keyring<'w>,
+    pub(super) tokens: &'w Tokens,
+    pub(super) connected: &'w [Connected<'w>],
+    pub(super) directive: Option<&'w Directive>,
+    pub(super) claimed: Option<&'w Claimed>,
+    pub(super) into: &'w Path,
+    pub(super) lost_at: Option<Timestamp>,
+    /// Why nothing is put in place, if nothing is.
+    pub(super) reading: Option<&'static str>,
+}
+
+/// What has come of it, by this run and the earlier ones.
+pub(super) struct Outcomes {
+    pub(super) run: Run,
+    pub(super) guests: Vec<RestoredGuest>,
+    pub(super) archives: Vec<Restored>,
+    pub(super) missing: Vec<Missing>,
+    pub(super) notes: Vec<String>,
+    pub(super) installed: Installed,
+    /// The keys under which what is restored was signed.
+    pub(super) signing: BTreeSet<Fingerprint>,
+}
+
+impl<'w> Work<'w> {
+    /// Does all of it. An error is one before anything of this machine was touched by this run.
+    pub(super) fn perform(
+        &self,
+        missing: Vec<Missing>,
+        watch: &mut Stopwatch,
+        seat: &mut dyn Seat,
+    ) -> Outcome<Outcomes> {
+        let mut plan: Option<Plan<'w>> = None;
+        let mut outcomes = Outcomes {
+            run: Run { is_reading: self.reading.is_some(), ..Run::default() },
+            guests: Vec::new(),
+            archives: Vec::new(),
+            missing,
+            notes: Vec::new(),
+            installed: Installed::default(),
+            signing: BTreeSet::new(),
+        };
+        let mut earlier = None;
+        let talk = seat.talk();
+        loop {
+            outcomes.run.is_ending = interrupt::is_ending();
+            match self.log.next(&outcomes.run) {
+                Effect::Settle(item) => {
+                    outcomes.run.looked_at.insert(item);
+                    let document = match &earlier {
+                        Some(document) => document,
+                        None => earlier.insert(self.document()?),
+                    };
+                    self.settle(item, document.as_ref(), &mut outcomes, seat);
+                }
+                Effect::Plan => {
+                    seat.say(talk.step_plan);
+                    let document = match earlier.take() {
+                        Some(document) => document,
+                        None => self.document()?,
+                    };
+                    let made = self.plan(document, &mut outcomes, seat)?;
+                    plan = Some(made);
+                    outcomes.run.planned = true;
+                    watch.lap("plan and gate");
+                    interrupt::check()?;
+                }
+                Effect::Install => {
+                    seat.say(talk.step_install);
+                    let has_guests = plan.as_ref().is_some_and(|plan| !plan.guests.is_empty());
+                    self.install(has_guests, &mut outcomes)?;
+                    outcomes.run.installed = true;
+                    watch.lap("install");
+                }
+                Effect::Restore(items) => {
+                    seat.say(talk.step_restore);
+                    if let Some(plan) = &plan {
+                        self.restore(plan, &mut outcomes, seat);
+                    }
+                    outcomes.run.tried.extend(items);
+                    watch.lap("restore");
+                }
+                Effect::Close | Effect::End | Effect::Report => break,
+            }
+        }
+        // A source that could not be put in place has no jobs either: their storage is not here.
+        let jobs = self.node.filter(|_| self.reading.is_none());
+        install::jobs::offer(&mut outcomes.installed, jobs, &self.root.facts().secrets.files, self.args, seat);
+        if let Some(plan) = plan {
+            outcomes.missing.extend(plan.missing);
+            outcomes.notes.extend(plan.notes);
+        }
+        outcomes.missing.append(&mut outcomes.installed.missing);
+        outcomes.notes.append(&mut outcomes.installed.notes);
+        self.tell_earlier(&mut outcomes);
+        outcomes.run.is_missing_something = !outcomes.missing.is_empty();
+        Ok(outcomes)
+    }
+
+    /// The plan that an earlier run has kept.
+    fn document(&self) -> Outcome<Option<Document>> {
+        let Some(sha256) = self.log.tell(|course| course.plan_sha256()) else { return Ok(None) };
+        match Document::load(&Journal::folder(self.configuration), sha256)? {
+            Some(document) => Ok(Some(document)),
+            None => Err(Stop::new(Code::Preflight, "the plan of this recovery is not the one that it has kept")
+                .remedy(format!("nothing was touched; tell the operator. {}", resume::ABORT))),
+        }
+    }
+
+    fn settle(&self, item: ItemId, document: Option<&Document>, outcomes: &mut Outcomes, seat: &mut dyn Seat) {
+        let row = document.and_then(|document| document.items.iter().find(|row| row.item == item));
+        let what = row.map_or_else(|| format!("item {item}"), |row| format!("{} {}", row.source, row.snapshot));
+        match settle::settle(self.log, self.node, self.client, item) {
+            Ok(settled) => {
+                let note = match settled {
+                    settle::Settled::Finished => format!("{what}: an earlier run had brought it to its end"),
+                    settle::Settled::Cleared => {
+                        format!("{what}: what an earlier run had left unfinished is taken away")
+                    }
+                    settle::Settled::NotOurs(why) => format!("{what}: nothing is taken away: {why}"),
+                };
+                seat.say(&format!("  note: {}", harmless(&note, 400)));
+                outcomes.notes.push(note);
+            }
+            Err(stop) => {
+                let why = stop.in_one_line();
+                let remedy = stop.remedy.unwrap_or_else(|| "mend this; then run the same command again".to_owned());
+                seat.say(&format!("  NOT: {}: {}", what, harmless(&why, 400)));
+                outcomes.missing.push(Missing { what, why, remedy, waits_for_order: false });
+            }
+        }
+    }
+
+    fn plan(&self, document: Option<Document>, outcomes: &mut Outcomes, seat: &mut dyn Seat) -> Outcome<Plan<'w>> {
+        let earlier = self.log.tell(|course| Earlier::of(document, course));
+        let ground = super::pve::ground(self.node, self.reading.is_some())?;
+        let planner = Planner {
+            client: self.client,
+            keyring: self.keyring,
+            trust: &self.root.facts().trust,
+            ground: &ground,
+            into: self.into,
+            lost_at: self.lost_at,
+            earlier: &earlier,
+        };
+        let mut plan = planner.plan(self.connected, self.directive);
+        earlier.number(&mut plan);
+        let differences = differences::notes(self.connected, self.directive, self.claimed);
+        let around = Around {
+            begun: self.begun,
+            made_at: Timestamp::now(),
+            lost_at: self.lost_at,
+            directive: self.directive.map(|directive| directive.number),
+            differences: &differences,
+        };
+        let document = Document::of(&plan, &earlier, &around);
+        document.lines().iter().for_each(|line| seat.say(&format!("  {line}")));
+        let (lacking, of_room) =
+            preflight::room(&plan, self.node, self.client.private(), self.into, self.args.overcommit);
+        lacking.into_outcome("before anything is put in place")?;
+        outcomes.notes.extend(of_room);
+        outcomes.notes.extend(differences);
+        outcomes.signing = document.items.iter().map(|row| row.key).collect();
+        let folder = Journal::folder(self.configuration);
+        let plan_sha256 = document.keep(&folder)?;
+        seat.say(&format!("  (kept as {})", Document::text(&folder).display()));
+        let items = document.items.iter().map(|row| row.item).collect();
+        self.log.note(Event::Planned { at: Timestamp::now(), plan_sha256, items })?;
+        Ok(plan)
+    }
+
+    fn install(&self, has_guests: bool, outcomes: &mut Outcomes) -> Outcome<()> {
+        self.log.note(Event::Installing { at: Timestamp::now() })?;
+        let facts = self.root.facts();
+        outcomes.installed = install::of_root(self.configuration, self.node, self.root, self.keys, self.tokens);
+        if let Err(stop) = enroll::pin_recovered(self.configuration, &facts.trust.operators) {
+            outcomes.notes.push(format!("the operators' keys could not be pinned on this machine: {stop}"));
+        }
+        if let (true, Some(node), Some(id)) = (has_guests, self.node, self.log.pool()) {
+            let comment = format!("made by tenwords' recovery of {}; goes when it has ended", self.begun.box_id);
+            if let Err(error) = pool::make(node, self.client.private(), &id, &comment) {
+                return Err(Stop::new(
+                    Code::Preflight,
+                    format!("the pool {id} cannot be made, by which guests are marked"),
+                )
+                .remedy(format!("{}; then run the same command again", error.next_step()))
+                .because(error));
+            }
+        }
+        self.log.note(Event::Installed { at: Timestamp::now() })
+    }
+
+    fn restore(&self, plan: &Plan<'_>, outcomes: &mut Outcomes, seat: &mut dyn Seat) {
+        let Self { client, keyring, node, log, args, .. } = self;
+        let mut done = restore::run(client, keyring, *node, &outcomes.installed, log, plan, args.parallel, seat);
+        after::look(client, keyring, *node, plan, &mut done.guests, args.patience(), seat);
+        if !done.guests.is_empty() {
+            outcomes.notes.push(
+                "guests: the signed list of files was looked at before and after each restore; what Proxmox VE's own \
+                 programs read in between could not be held against it"
+                    .to_owned(),
+            );
+        }
+        outcomes.guests.extend(done.guests);
+        outcomes.archives.extend(done.archives);
+        outcomes.missing.extend(done.missing);
+    }
+
+    /// What earlier runs have restored stands in this run's report too.
+    fn tell_earlier(&self, outcomes: &mut Outcomes) {
+        let restored: Vec<What> = self.log.tell(|course| course.restored().map(|(_, what)| what.clone()).collect());
+        for what in restored {
+            match what {
+                What::Guest(guest) if outcomes.guests.iter().all(|other| other.vmid != guest.vmid) => {
+                    outcomes.guests.push(guest);
+                }
+                What::Archive(archive) if outcomes.archives.iter().all(|other| other.target != archive.target) => {
+                    outcomes.archives.push(archive);
+                }
+                _ => {}
+            }
+        }
+    }
+}
