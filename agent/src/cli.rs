@@ -95,7 +95,11 @@ pub(crate) enum Command {
     /// Bring a lost box back on this machine, with the ten words and a ticket, or without a hub
     ///
     /// Can be run again at any point: nothing that exists is overwritten, and a folder that an
-    /// interrupted run has left is begun anew.
+    /// interrupted run has left is begun anew. What does not come back stops nothing else: the report
+    /// names it, and the command that restores it alone.
+    ///
+    /// How far everything is goes to standard error: bars on a terminal, else a plain line every ten
+    /// seconds; with --json JSON lines, and the report alone to standard output.
     Recover(Recover),
     /// Attend the customer's console, as a service
     ///

@@ -53,7 +53,8 @@ pub(crate) struct Job<'a> {
 pub(crate) enum Stdout<'a> {
     /// Into memory, so many bytes at most.
     Keep(usize),
-    /// Piece by piece to somebody, who first sees what stderr held by then.
+    /// Piece by piece to somebody, who first sees what stderr held by then. Who has no room for a piece
+    /// now (`WouldBlock`) is offered the same one again; meanwhile nothing more is read.
     Stream(&'a mut dyn FnMut(&Capture, &[u8]) -> io::Result<()>),
 }
 
@@ -114,9 +115,16 @@ pub(crate) fn run(
     let mut stderr = Capture::default();
     let mut sign = Signs { at: Instant::now(), looked: None, written: 0, read: 0 };
     let mut buffer = vec![0; BUFFER];
+    let (mut piece, mut held) = (vec![0; BUFFER], 0);
     let mut draining: Option<Instant> = None;
     let (exit, asked) = loop {
-        let ready = wait(out.as_ref().map(AsFd::as_fd), err.as_ref().map(AsFd::as_fd)).map_err(RunError::Pipe)?;
+        if held > 0 && target.take(&stderr, &piece[..held])? {
+            held = 0;
+            sign.at = Instant::now();
+        }
+        let more = out.as_ref().filter(|_| held == 0);
+        let tick = if held > 0 { HELD } else { TICK };
+        let ready = wait_for(more.map(AsFd::as_fd), err.as_ref().map(AsFd::as_fd), tick).map_err(RunError::Pipe)?;
         // stderr first: what the client says about the key is there before the first byte of data.
         if ready.err {
             match read(err.as_mut(), &mut buffer).map_err(RunError::Pipe)? {
@@ -130,15 +138,18 @@ pub(crate) fn run(
                 }
             }
         } else if ready.out {
-            match read(out.as_mut(), &mut buffer).map_err(RunError::Pipe)? {
+            match read(out.as_mut(), &mut piece).map_err(RunError::Pipe)? {
                 0 => out = None,
                 n => {
                     sign.at = Instant::now();
-                    target.take(&stderr, &buffer[..n])?;
+                    held = if target.take(&stderr, &piece[..n])? { 0 } else { n };
                 }
             }
         }
-        if let Some(until) = draining {
+        if held > 0 {
+            // The time for which the receiver has no room is not the child's.
+            draining = draining.map(|_| Instant::now() + DRAIN);
+        } else if let Some(until) = draining {
             if (out.is_none() && err.is_none())
                 || Instant::now() >= until && !ready.any()
                 || Instant::now() >= until + DRAIN
@@ -146,8 +157,7 @@ pub(crate) fn run(
                 break (group.end(), None);
             }
             continue;
-        }
-        if group.look().is_some() {
+        } else if group.look().is_some() {
             // Whatever it left running is ended now, so that the pipes come to an end too; a stray
             // that left the group may hold them open, so the wait for that end is short.
             group.end();
@@ -158,7 +168,9 @@ pub(crate) fn run(
         if elapsed >= job.whole {
             return Err(RunError::TimedOut);
         }
-        let moment = Moment { elapsed, written: sign.look(&group) };
+        // A child that may not write shows nothing of how it works.
+        let written = if held > 0 { sign.written } else { sign.look(&group) };
+        let moment = Moment { elapsed, written };
         if job.stall.is_some_and(|stall| sign.at.elapsed() >= stall) {
             return Err(RunError::Stalled);
         }
@@ -233,14 +245,19 @@ enum Target<'a> {
 }
 
 impl Target<'_> {
-    fn take(&mut self, stderr: &Capture, bytes: &[u8]) -> Result<(), RunError> {
+    /// Whether there was room for it.
+    fn take(&mut self, stderr: &Capture, bytes: &[u8]) -> Result<bool, RunError> {
         match self {
             Self::Keep(max, kept) if kept.len() + bytes.len() > *max => Err(RunError::TooMuch),
             Self::Keep(_, kept) => {
                 kept.extend_from_slice(bytes);
-                Ok(())
+                Ok(true)
             }
-            Self::Stream(receiver) => receiver(stderr, bytes).map_err(RunError::Receiver),
+            Self::Stream(receiver) => match receiver(stderr, bytes) {
+                Ok(()) => Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+                Err(error) => Err(RunError::Receiver(error)),
+            },
         }
     }
 }
@@ -313,13 +330,17 @@ pub(crate) fn spawn(job: &Job<'_>, stdout: Stdio) -> Result<Started, RunError> {
 
 /// Which of the two has something (an end counts), after a tick at most.
 pub(crate) fn wait(out: Option<BorrowedFd<'_>>, err: Option<BorrowedFd<'_>>) -> io::Result<Ready> {
+    wait_for(out, err, TICK)
+}
+
+fn wait_for(out: Option<BorrowedFd<'_>>, err: Option<BorrowedFd<'_>>, tick: Duration) -> io::Result<Ready> {
     let mut fds: Vec<PollFd<'_>> =
         [err, out].into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
     if fds.is_empty() {
-        thread::sleep(TICK);
+        thread::sleep(tick);
         return Ok(Ready { out: false, err: false });
     }
-    let tick = PollTimeout::try_from(TICK).map_err(io::Error::other)?;
+    let tick = PollTimeout::try_from(tick).map_err(io::Error::other)?;
     match poll(&mut fds, tick) {
         Ok(_) | Err(Errno::EINTR) => {}
         Err(errno) => return Err(errno.into()),
@@ -348,6 +369,8 @@ const TAIL: usize = 96 * 1024;
 const MAX_QUESTION: usize = 512;
 /// Between two looks at a child that is silent.
 const TICK: Duration = Duration::from_millis(20);
+/// Between two offers of a piece that there was no room for.
+const HELD: Duration = Duration::from_millis(1);
 /// Between two looks at its counters.
 const LOOK: Duration = Duration::from_millis(250);
 /// How long a pipe may stay open after the child and its group are gone.

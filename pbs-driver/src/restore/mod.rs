@@ -17,6 +17,7 @@
 //! Nothing is ever overwritten: a tree goes into a folder that is new or empty, a file is made anew
 //! (0600, whatever the umask). A restore that fails leaves the target as it was.
 
+mod beside;
 mod target;
 mod unpack;
 mod witnessed;
@@ -108,16 +109,47 @@ pub fn tree(
     absolute(request.key_file)?;
     let target = Target::folder(target)?;
     let result = match split {
-        true => by_the_client(client, request, &target, observer),
+        true => by_the_client(client, request, &target, observer).map_err(Failed::from),
         false => unpack::tree(client, request, &target, observer),
     };
+    kept(target, result, request, observer)
+}
+
+/// What was restored stays; what was not, goes, if its disk answers.
+fn kept(
+    target: Target,
+    result: Result<RestoreOutput, Failed>,
+    request: &Request<'_>,
+    observer: Observer<'_>,
+) -> Result<RestoreOutput, DriverError> {
+    let total = request.signed.size;
+    let mut go_on = || observer(Progress { elapsed: Duration::ZERO, received: 0, total });
     match result {
         Ok(output) => {
             target.keep();
             Ok(output)
         }
-        Err(error) => Err(target.give_up(error)),
+        Err(Failed::Ended(error)) => Err(target.give_up(error, &mut go_on)),
+        Err(Failed::Hangs(error)) => Err(target.leave(error)),
     }
+}
+
+/// Why a restore did not end well.
+enum Failed {
+    /// It has ended.
+    Ended(DriverError),
+    /// It was to end for this reason, and something of it hangs in the target's disk.
+    Hangs(DriverError),
+}
+
+impl From<DriverError> for Failed {
+    fn from(error: DriverError) -> Self {
+        Self::Ended(error)
+    }
+}
+
+fn interrupted() -> DriverError {
+    DriverError::Client { command: COMMAND, failure: Failure::Interrupted }
 }
 
 /// Restores a blob or an image into a new file (0600), which is removed again if that fails.
@@ -141,13 +173,7 @@ pub fn file(
         FileKind::Fixed => unpack::image(client, request, &target, made, observer),
         FileKind::Blob | FileKind::Dynamic => unpack::blob(client, request, &target, made, observer),
     };
-    match result {
-        Ok(output) => {
-            target.keep();
-            Ok(output)
-        }
-        Err(error) => Err(target.give_up(error)),
-    }
+    kept(target, result, request, observer)
 }
 
 /// A split archive, which the client does not pipe and whose cuts do not follow from its content.
@@ -184,7 +210,8 @@ pub fn bytes(client: &Client, request: &Request<'_>, max: usize) -> Result<Vec<u
 /// uses our key. That is all it promises: the bytes are not held against the signed entry.
 ///
 /// # Errors
-/// [`DriverError`]. What the receiver has by then is partial.
+/// [`DriverError`]. What the receiver has by then is partial. A receiver that has no room now says so by
+/// [`io::ErrorKind::WouldBlock`], and is asked again; that is no error.
 pub fn stream(
     client: &Client,
     request: &Request<'_>,
@@ -193,6 +220,8 @@ pub fn stream(
 ) -> Result<RestoreOutput, DriverError> {
     let mut vouched = false;
     let mut refused = false;
+    // So much of a piece was taken that is offered again.
+    let mut taken = 0;
     let mut pass_on = |stderr: &Capture, bytes: &[u8]| {
         if !vouched {
             vouched = under_our_key(request, stderr).is_ok();
@@ -201,7 +230,16 @@ pub fn stream(
                 return Err(io::ErrorKind::PermissionDenied.into());
             }
         }
-        receiver.write_all(bytes)
+        while taken < bytes.len() {
+            match receiver.write(&bytes[taken..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(length) => taken += length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        taken = 0;
+        Ok(())
     };
     let result = restore(client, request, "-".into(), Stdout::Stream(&mut pass_on), observer);
     if refused {

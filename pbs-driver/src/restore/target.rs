@@ -9,11 +9,15 @@ use std::{
     io,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use pbs_format::pxar;
 
-use super::{COMMAND, absolute};
+use super::{
+    COMMAND, absolute,
+    beside::{GoOn, aside},
+};
 use crate::{error::DriverError, failure::Failure};
 
 /// A target on probation.
@@ -72,11 +76,21 @@ impl Target {
 
     /// Takes away what was restored, and passes on why; if something cannot be taken away, that is
     /// what has to be told first.
-    pub(super) fn give_up(mut self, why: DriverError) -> DriverError {
-        match self.clear() {
-            Ok(()) => why,
-            Err(cause) => DriverError::Left { path: self.path.clone(), cause, why: Box::new(why) },
-        }
+    pub(super) fn give_up(mut self, why: DriverError, go_on: GoOn<'_>) -> DriverError {
+        let path = self.path.clone();
+        let found = std::mem::replace(&mut self.found, Found::Kept);
+        let cause = match aside(PATIENCE, move || Self { path, found }.clear(), go_on) {
+            Ok(Ok(Ok(()))) => return why,
+            Ok(Ok(Err(cause))) | Err(cause) => cause,
+            Ok(Err(_)) => no_answer(),
+        };
+        DriverError::Left { path: self.path.clone(), cause, why: Box::new(why) }
+    }
+
+    /// Leaves what was restored where it is: somebody who hangs may still write to it.
+    pub(super) fn leave(mut self, why: DriverError) -> DriverError {
+        self.found = Found::Kept;
+        DriverError::Left { path: self.path.clone(), cause: no_answer(), why: Box::new(why) }
     }
 
     fn clear(&mut self) -> io::Result<()> {
@@ -95,6 +109,13 @@ impl Drop for Target {
     }
 }
 
+fn no_answer() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "its disk does not answer in time")
+}
+
 fn exists() -> DriverError {
     DriverError::Client { command: COMMAND, failure: Failure::TargetExists }
 }
+
+/// Once it is to end, a large tree may take so long to be removed.
+const PATIENCE: Duration = Duration::from_secs(120);

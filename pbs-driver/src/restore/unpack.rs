@@ -5,15 +5,22 @@ use std::{
     error::Error,
     fs::File,
     io::{self, Write},
+    time::Duration,
 };
 
 use pbs_format::{
     blob,
-    pxar::{self, DecodeError, ExtractError, ExtractOptions, ExtractReport},
+    pxar::{self, DecodeError, ExtractError, ExtractOptions, ExtractReport, Overwrite},
     sparse,
 };
 
-use super::{COMMAND, MAX_SAID, Observer, Request, RestoreOutput, can_be, stream, target::Target, witnessed};
+use super::{
+    COMMAND, Failed, MAX_SAID, Observer, Progress, Request, RestoreOutput,
+    beside::{PATIENCE, Pieces, Queue, Writer, aside},
+    can_be, interrupted, stream,
+    target::Target,
+    witnessed,
+};
 use crate::{
     client::Client,
     error::DriverError,
@@ -27,14 +34,12 @@ pub(super) fn tree(
     request: &Request<'_>,
     target: &Target,
     observer: Observer<'_>,
-) -> Result<RestoreOutput, DriverError> {
-    let options = ExtractOptions::default();
+) -> Result<RestoreOutput, Failed> {
+    let path = target.path().to_owned();
+    let unpack = move |pieces: &mut Pieces| pxar::unpack(pieces, &path, &OPTIONS);
     let failed = |error| failed(request, error);
-    let unpacked = witnessed::run(client, request, observer, |pieces| {
-        pxar::unpack(pieces, target.path(), &options).map_err(failed)
-    })?;
-    let (unsealed, mut output) = unpacked;
-    let report = unsealed.seal().map_err(failed)?;
+    let (unsealed, mut output) = witnessed::run(client, request, observer, unpack, failed)?;
+    let report = beside(target, observer, request, move || unsealed.seal())?.map_err(failed)?;
     tell(&report, &mut output.said);
     Ok(output)
 }
@@ -46,10 +51,9 @@ pub(super) fn image(
     target: &Target,
     made: File,
     observer: Observer<'_>,
-) -> Result<RestoreOutput, DriverError> {
-    let write =
-        |pieces: &mut witnessed::Pieces| sparse::copy(pieces, &made).map_err(|source| unwritten(target, source));
-    witnessed::run(client, request, observer, write).map(|(_, output)| output)
+) -> Result<RestoreOutput, Failed> {
+    let write = move |pieces: &mut Pieces| sparse::copy(pieces, &made);
+    witnessed::run(client, request, observer, write, |source| unwritten(target, source)).map(|(_, output)| output)
 }
 
 /// A blob, of which nothing but its length can be held against its entry. Not one byte of it is written
@@ -60,48 +64,79 @@ pub(super) fn blob(
     target: &Target,
     made: File,
     observer: Observer<'_>,
-) -> Result<RestoreOutput, DriverError> {
-    let mut writer = Bounded { file: made, length: 0, failed: None };
-    let result = stream(client, request, &mut writer, observer);
-    if let Some(source) = writer.failed {
-        return Err(unwritten(target, source));
-    }
-    let output = result?;
-    can_be(request, writer.length)?;
+) -> Result<RestoreOutput, Failed> {
+    let mut writer = Writer::start(client.program(), move |pieces: &mut Pieces| io::copy(pieces, &mut &made))?;
+    let mut bounded = Bounded { queue: writer.queue(), length: 0, is_too_long: false };
+    let result = stream(client, request, &mut bounded, observer);
+    let (length, is_too_long) = (bounded.length, bounded.is_too_long);
+    let unwritten = |source| unwritten(target, source);
+    let output = match result {
+        Ok(output) => output,
+        Err(error) => {
+            let error = if is_too_long { unwritten(io::ErrorKind::FileTooLarge.into()) } else { error };
+            return Err(match writer.break_off() {
+                Err(_) => Failed::Hangs(error),
+                // That the stream broke off is no failure of the writer's own.
+                Ok(Err(source)) if source.kind() != io::ErrorKind::ConnectionAborted => unwritten(source).into(),
+                Ok(_) => error.into(),
+            });
+        }
+    };
+    let total = request.signed.size;
+    let mut go_on = || observer(Progress { elapsed: Duration::ZERO, received: total, total });
+    writer.end(&mut go_on).map_err(|_| Failed::Hangs(interrupted()))?.map_err(unwritten)?;
+    can_be(request, length)?;
     Ok(output)
 }
 
-/// A file that takes no more than a blob can hold, and keeps why it took no more.
-struct Bounded {
-    file: File,
+/// What takes no more than a blob can hold.
+struct Bounded<'a> {
+    queue: &'a mut Queue,
     length: u64,
-    failed: Option<io::Error>,
+    is_too_long: bool,
 }
 
-impl Write for Bounded {
+impl Write for Bounded<'_> {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
         let length = self.length.saturating_add(piece.len() as u64);
-        let written = if length > blob::MAX_PLAIN as u64 {
-            Err(io::ErrorKind::FileTooLarge.into())
-        } else {
-            self.file.write_all(piece)
-        };
-        match written {
-            Ok(()) => {
-                self.length = length;
-                Ok(piece.len())
-            }
-            Err(error) => {
-                self.failed = Some(error);
-                Err(io::ErrorKind::BrokenPipe.into())
-            }
+        if length > blob::MAX_PLAIN as u64 {
+            self.is_too_long = true;
+            return Err(io::ErrorKind::BrokenPipe.into());
         }
+        self.queue.offer(piece)?;
+        self.length = length;
+        Ok(piece.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
+
+/// What touches the target and may hang.
+fn beside<T: Send + 'static>(
+    target: &Target,
+    observer: Observer<'_>,
+    request: &Request<'_>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failed> {
+    let total = request.signed.size;
+    let mut go_on = || observer(Progress { elapsed: Duration::ZERO, received: total, total });
+    aside(PATIENCE, work, &mut go_on)
+        .map_err(|source| unwritten(target, source))?
+        .map_err(|_| Failed::Hangs(interrupted()))
+}
+
+/// Nothing is replaced, and everything is set: the extractor's own default, which outlives every thread.
+static OPTIONS: ExtractOptions = ExtractOptions {
+    allow_existing_dirs: false,
+    overwrite: Overwrite { files: false, symlinks: false, hardlinks: false },
+    ignore_ownership: false,
+    ignore_xattrs: false,
+    ignore_acls: false,
+    ignore_permissions: false,
+    ignore_extract_device_errors: false,
+};
 
 /// What a failure of the extractor means.
 fn failed(request: &Request<'_>, error: ExtractError) -> DriverError {
@@ -156,5 +191,15 @@ fn tell(report: &ExtractReport, said: &mut Vec<String>) {
     let told = said.iter().filter(|line| line.starts_with("not restored: ")).count() as u64;
     if further > told {
         said.push(format!("not restored: {} more", further - told));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_options_are_the_extractors_default() {
+        assert_eq!(OPTIONS, ExtractOptions::default());
     }
 }

@@ -13,9 +13,8 @@
 
 use std::{
     cell::Cell,
-    io::{self, Read, Write},
-    sync::mpsc::{self, Receiver, SyncSender},
-    thread,
+    io::{self, Write},
+    time::Duration,
 };
 
 use pbs_format::{
@@ -23,54 +22,51 @@ use pbs_format::{
     witness::{Doubt, Verdict, Witness, WitnessError},
 };
 
-use super::{COMMAND, Observer, Progress, Request, RestoreOutput, stream};
+use super::{
+    COMMAND, Failed, Observer, Progress, Request, RestoreOutput,
+    beside::{Pieces, Queue, Writer},
+    interrupted, stream,
+};
 use crate::{client::Client, error::DriverError, failure::Failure};
-
-/// Pieces (of 64 KiB at most) that wait between the client and the disk.
-const QUEUE: usize = 64;
 
 /// Runs the restore and hands its stream to `write`, in a thread of its own. Comes back well only if
 /// the client used our key, what came is the archive of the signed entry, and `write` is content.
 ///
-/// `write` sees the end of the stream only if the client ended well; its own failure, if it stopped
-/// reading before, is the one that counts.
-pub(super) fn run<T: Send>(
+/// `write` sees the end of the stream only if the client ended well; its own failure (`failed`), if it
+/// stopped reading before, is the one that counts.
+pub(super) fn run<T: Send + 'static, E: Send + 'static>(
     client: &Client,
     request: &Request<'_>,
     observer: Observer<'_>,
-    write: impl FnOnce(&mut Pieces) -> Result<T, DriverError> + Send,
-) -> Result<(T, RestoreOutput), DriverError> {
+    write: impl FnOnce(&mut Pieces) -> Result<T, E> + Send + 'static,
+    failed: impl Fn(E) -> DriverError,
+) -> Result<(T, RestoreOutput), Failed> {
     let key = open_key(request)?;
     let wrong = |source| DriverError::NotSigned { archive: request.signed.filename.to_string(), source };
     let witness = Witness::new(request.signed, &key).map_err(wrong)?;
-    let (sender, receiver) = mpsc::sync_channel(QUEUE);
-    let (written, streamed) = thread::scope(|scope| {
-        let writer = thread::Builder::new()
-            .name("restore".to_owned())
-            .spawn_scoped(scope, move || write(&mut Pieces { receiver, piece: Vec::new(), at: 0, ended: false }));
-        let writer = match writer {
-            Ok(writer) => writer,
-            Err(source) => {
-                let path = client.program().to_owned();
-                return (Err(DriverError::Io { doing: "starting a thread beside", path, source }), None);
-            }
-        };
-        let streamed = judged(client, request, observer, witness, Some(sender));
-        let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        (written, Some(streamed))
-    });
+    let mut writer = Writer::start(client.program(), write)?;
+    let streamed = judged(client, request, observer, witness, Some(writer.queue()));
     let (output, verdict) = match streamed {
-        // The writer stopped first, and says why better than a broken pipe does.
-        Some(Err(Stop::Writer)) => {
-            return Err(written.err().unwrap_or_else(|| wrong(WitnessError::Content)));
+        Ok(judged) => judged,
+        Err(stop) => {
+            let written = writer.break_off();
+            let why = match stop {
+                Stop::Witness(source) => wrong(source),
+                Stop::Client(error) => error,
+                // The writer stopped first, and says why better than a broken pipe does.
+                Stop::Writer => match written {
+                    Ok(Err(error)) => return Err(failed(error).into()),
+                    _ => wrong(WitnessError::Content),
+                },
+            };
+            return Err(if written.is_ok() { why.into() } else { Failed::Hangs(why) });
         }
-        Some(Err(Stop::Witness(source))) => return Err(wrong(source)),
-        Some(Err(Stop::Client(error))) => return Err(error),
-        Some(Ok(streamed)) => streamed,
-        None => return Err(written.err().unwrap_or_else(|| wrong(WitnessError::Content))),
     };
+    let total = request.signed.size;
+    let mut go_on = || observer(Progress { received: total, total, elapsed: Duration::ZERO });
+    let written = writer.end(&mut go_on).map_err(|_| Failed::Hangs(interrupted()))?;
     let verdict = verdict.map_err(wrong)?;
-    let written = written?;
+    let written = written.map_err(failed)?;
     if let Verdict::Doubt(doubt) = verdict {
         again(client, request, observer, &key, doubt)?;
     }
@@ -111,80 +107,53 @@ fn judged(
     request: &Request<'_>,
     observer: Observer<'_>,
     witness: Witness<'_>,
-    sender: Option<SyncSender<Piece>>,
+    queue: Option<&mut Queue>,
 ) -> Result<Judged, Stop> {
     let received = Cell::new(0);
-    let mut tee = Tee { witness, sender, received: &received, stopped: None };
+    let mut tee = Tee { witness, queue, is_judged: false, received: &received, stopped: None };
     let mut observe = |moment: Progress| observer(Progress { received: received.get(), ..moment });
     let result = stream(client, request, &mut tee, &mut observe);
     if let Some(stop) = tee.stopped {
         return Err(stop);
     }
     let output = result.map_err(Stop::Client)?;
-    if let Some(sender) = &tee.sender {
-        sender.send(Piece::End).map_err(|_| Stop::Writer)?;
-    }
     Ok((output, tee.witness.finish()))
 }
 
-/// Shows each piece to the witness, and passes it on.
+/// Shows each piece to the witness, and passes it on: once each, however often it has to be offered.
 struct Tee<'a> {
     witness: Witness<'a>,
-    sender: Option<SyncSender<Piece>>,
+    queue: Option<&'a mut Queue>,
+    /// Whether the witness has seen the piece that there was no room for.
+    is_judged: bool,
     received: &'a Cell<u64>,
     stopped: Option<Stop>,
 }
 
 impl Write for Tee<'_> {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        let stop = match (self.witness.take(piece), &self.sender) {
-            (Err(source), _) => Stop::Witness(source),
-            (Ok(()), Some(sender)) if sender.send(Piece::Bytes(piece.to_vec())).is_err() => Stop::Writer,
-            (Ok(()), _) => {
-                self.received.set(self.witness.size());
-                return Ok(piece.len());
+        if !self.is_judged
+            && let Err(source) = self.witness.take(piece)
+        {
+            self.stopped = Some(Stop::Witness(source));
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.is_judged = true;
+        if let Some(queue) = &mut self.queue
+            && let Err(error) = queue.offer(piece)
+        {
+            if error.kind() != io::ErrorKind::WouldBlock {
+                self.stopped = Some(Stop::Writer);
             }
-        };
-        self.stopped = Some(stop);
-        Err(io::ErrorKind::BrokenPipe.into())
+            return Err(error);
+        }
+        self.is_judged = false;
+        self.received.set(self.witness.size());
+        Ok(piece.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-enum Piece {
-    Bytes(Vec<u8>),
-    /// The client ended well, and this was all.
-    End,
-}
-
-/// The stream as its writer reads it: at its end, or broken off.
-pub(super) struct Pieces {
-    receiver: Receiver<Piece>,
-    piece: Vec<u8>,
-    at: usize,
-    ended: bool,
-}
-
-impl Read for Pieces {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.piece.len() {
-            if self.ended {
-                return Ok(0);
-            }
-            match self.receiver.recv() {
-                Ok(Piece::Bytes(piece)) => (self.piece, self.at) = (piece, 0),
-                Ok(Piece::End) => self.ended = true,
-                Err(_) => return Err(io::ErrorKind::ConnectionAborted.into()),
-            }
-        }
-        let rest = &self.piece[self.at..];
-        let count = rest.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&rest[..count]);
-        self.at += count;
-        Ok(count)
     }
 }
 

@@ -2,7 +2,13 @@
 
 mod streams;
 
-use std::{fs, ops::ControlFlow, os::unix::fs::MetadataExt as _, path::PathBuf};
+use std::{
+    fs,
+    io::{self, Write},
+    ops::ControlFlow,
+    os::unix::fs::MetadataExt as _,
+    path::PathBuf,
+};
 
 use pbs_driver::{
     Access, DriverError, Failure,
@@ -239,6 +245,63 @@ fn a_restore_that_stands_still_or_is_unwanted_is_ended() {
     })
     .unwrap_err();
     assert_eq!(error.failure(), Some(&Failure::Interrupted));
+    asked.place.assert_clean();
+}
+
+/// Takes so many bytes at once, and each only when it was asked so many times; or never.
+struct Narrow {
+    taken: Vec<u8>,
+    refusals: u32,
+    left: u32,
+}
+
+impl Write for Narrow {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        if self.left > 0 {
+            self.left -= 1;
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.left = self.refusals;
+        let some = piece.len().min(10_000);
+        self.taken.extend_from_slice(&piece[..some]);
+        Ok(some)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A receiver without room is a disk that is slow, or one that hangs: the client has long ended, and not a
+/// byte is lost, or somebody wants to end, and is not kept waiting.
+#[test]
+fn a_receiver_without_room_is_offered_the_same_again_and_keeps_nobody_from_ending() {
+    let asked = Asked::new("root.pxar.didx");
+    // Less than a pipe holds in the end: the client is gone while most is still to be taken.
+    let client = asked.place.client(&format!("{}seq 60000; touch \"$scratch/ended\"", vouches()));
+    let mut slow = Narrow { taken: Vec::new(), refusals: 30, left: 3 };
+    restore::stream(&client, &asked.request(), &mut slow, &mut on).unwrap();
+    let expected: String = (1..=60_000).map(|number| format!("{number}\n")).collect();
+    assert!(asked.place.left("ended").is_some());
+    assert_eq!(slow.taken.len(), expected.len());
+    assert!(slow.taken == expected.as_bytes());
+
+    let mut hanging = Narrow { taken: Vec::new(), refusals: u32::MAX, left: u32::MAX };
+    let endless = asked.place.client(&format!("{}while :; do echo y; done", vouches()));
+    for client in [&client, &endless] {
+        let mut looks = 0;
+        let error = restore::stream(client, &asked.request(), &mut hanging, &mut |_| {
+            looks += 1;
+            if looks > 20 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .unwrap_err();
+        assert_eq!(error.failure(), Some(&Failure::Interrupted));
+    }
+    // And what nobody interrupts is ended where nothing moves for long.
+    let client = asked.place.impatient(&format!("{}seq 60000", vouches()));
+    let error = restore::stream(&client, &asked.request(), &mut hanging, &mut on).unwrap_err();
+    assert_eq!(error.failure(), Some(&Failure::TimedOut { waiting_for: "a sign of work" }));
+    assert_eq!(hanging.taken, b"");
     asked.place.assert_clean();
 }
 

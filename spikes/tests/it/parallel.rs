@@ -291,6 +291,9 @@ fn an_interrupt_ends_everything_that_runs_at_once_and_the_same_command_brings_it
     terminal.expect("Does this fit? [y/n] ", LONG)?;
     terminal.type_line("y")?;
     let pids = begun(&hung, at_once)?;
+    // A bar for what runs, and below it one for all.
+    terminal.expect("ct/101: ", LONG)?;
+    terminal.expect("; 0 of 7 back", LONG)?;
     let id = terminal.process_id().context("the agent runs")?;
     kill(Pid::from_raw(i32::try_from(id)?), Signal::SIGTERM)?;
     let (code, shown) = terminal.end(LONG)?;

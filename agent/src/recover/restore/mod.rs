@@ -109,7 +109,7 @@ impl Bench<'_> {
         }
         seat.progress_ends();
         let (restored, changed) = snapshots.into_ends();
-        done.archives = restored.into_iter().map(|(_, restored)| restored).collect();
+        done.archives = restored;
         // What is said of a snapshot as a whole stands behind what is said of its archives.
         missing.extend(changed.into_iter().map(|(index, why)| (Some(index), why)));
         missing.sort_by_key(|(place, _)| *place);

@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_causes_from_elsewhere_are_harmless_and_bounded() {
+    fn s71_names_and_causes_from_elsewhere_are_harmless_and_bounded() {
         let noise = "\u{1b}[2J\u{202e}x".repeat(1000);
         let mut model = Model::new([(1, noise.clone(), 1)].into_iter());
         model.begins(1, seconds(0));

@@ -72,8 +72,8 @@ impl<'p> Snapshots<'p> {
         state.missing = missing;
     }
 
-    /// What counts as restored, by its number, and what does not, after so many things of the plan.
-    pub(super) fn into_ends(self) -> (Vec<(usize, Restored)>, Vec<(usize, Missing)>) {
+    /// What counts as restored, in the plan's order; and the snapshots that are others now, by their index.
+    pub(super) fn into_ends(self) -> (Vec<Restored>, Vec<(usize, Missing)>) {
         let (mut restored, mut missing) = (Vec::new(), Vec::new());
         for (index, (_, state)) in self.all.into_iter().enumerate() {
             let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -81,7 +81,7 @@ impl<'p> Snapshots<'p> {
             missing.extend(state.missing.into_iter().map(|missing| (index, missing)));
         }
         restored.sort_by_key(|(number, _)| *number);
-        (restored, missing)
+        (restored.into_iter().map(|(_, restored)| restored).collect(), missing)
     }
 
     /// Each gets its place, or is missing.
