@@ -284,6 +284,15 @@ mod tests {
     }
 
     #[test]
+    fn a_hidden_line_is_asked_for_as_one() -> Tested {
+        let (mut seat, mut console) = seat()?;
+        answer(&mut console, Answered::Line, b"6ae6fdf0")?;
+        assert_eq!(seat.ask_hidden("The secret: ").map_err(|stop| stop.what)?.as_str(), "6ae6fdf0");
+        assert_eq!(message::read(&mut console)?.kind(), Kind::AskHidden);
+        Ok(())
+    }
+
+    #[test]
     fn an_answer_to_another_question_is_none() -> Tested {
         let (mut seat, mut console) = seat()?;
         let code = RecoveryCode::parse(WORDS)?;

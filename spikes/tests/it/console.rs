@@ -21,10 +21,13 @@ use tempfile::TempDir;
 use tenwords_spikes::{
     customer::{Customer, Kind},
     terminal::numbered_words,
-    world::Machine,
+    world::{Machine, token_secret},
 };
 
-use crate::support::{BOX, GROUP, Scene, joined, protected, versions};
+use crate::{
+    connect::with_secret,
+    support::{BOX, GROUP, Scene, joined, protected, versions},
+};
 
 const LONG: Duration = Duration::from_secs(120);
 /// Users that nobody is.
@@ -361,6 +364,30 @@ fn s02_a_recovery_at_the_console_takes_ticket_words_and_a_search_for_the_slip() 
     customer.keeps_none_drawn(&scene.words)?;
     ensure!(machine.installed_key().exists() && machine.restored(GROUP, "root.pxar").exists(), "nothing came back");
     ensure!(machine.is_protected()?, "the closing ceremony was not held");
+    Ok(())
+}
+
+#[test]
+fn s57_a_tokens_new_secret_is_asked_for_at_the_console_and_not_shown() -> Result<()> {
+    let scene = protected()?;
+    let new = token_secret();
+    let machine = Machine::new(&scene.world, "box2", &with_secret(&scene, "rotated-client", &new)?)?;
+    let ticket = scene.hub.arm(BOX, &[])?;
+    let desk = Desk::of(&scene, &machine)?;
+    let mut customer = desk.sits_at(GERMAN, CUSTOMER)?;
+    customer.sees(&["Bitte tippen Sie eine Nummer"])?;
+    customer.types("4\r")?;
+    asks(&customer, TICKET, 1)?;
+    customer.types(format!("{ticket}\r"))?;
+    customer.sees(&["Die zehn Wörter: 1."])?;
+    customer.types(format!("{}\r", *scene.words))?;
+    customer.sees(&["Passt das?"])?;
+    customer.types("y\r")?;
+    customer.sees(&["Es geht nur an diesen Server, nie an den Hub.", "Das Geheimnis von backup@pbs!box1"])?;
+    customer.types(format!("{new}\r"))?;
+    customer.sees(&["Geschafft: Diese Box ist wieder da, mit Daten"])?;
+    ensure!(!String::from_utf8_lossy(&customer.transcript()).contains(&new), "the secret was shown");
+    ensure!(fs::read_to_string(machine.installed_token())?.trim_end() == new, "another secret was put in place");
     Ok(())
 }
 

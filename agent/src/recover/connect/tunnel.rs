@@ -163,7 +163,6 @@ impl Drop for Tunnels {
         for up in self.up.drain(..).rev() {
             let secrets: Vec<&str> = up.secrets.iter().map(|secret| secret.as_str()).collect();
             if let Err(error) = wg_quick(&up.program, &up.private, Turn::Down, &up.file, &secrets, &|| false) {
-                let _folder = &up._folder;
                 tracing::warn!(tunnel = up.name, error = chain(&error), "the tunnel could not be taken down");
             }
         }

@@ -56,7 +56,7 @@ fn command(path: &str, kept: &Path) -> Option<String> {
     let at = kept.join(path.trim_start_matches('/'));
     let (folder, name) = path.rsplit_once('/')?;
     let copied = |to: &str| format!("install -m 600 {} {to}", quoted(&at));
-    if path.starts_with("/etc/openvpn/") {
+    if path.contains("/openvpn/") {
         let is_config = name.ends_with(".conf") || name.ends_with(".ovpn");
         let home = at.parent().unwrap_or(kept);
         return is_config.then(|| format!("openvpn --cd {} --config {}", quoted(home), quoted(&at)));
