@@ -93,6 +93,15 @@ fn s44_what_a_stolen_box_has_is_shown_alive_until_it_is_proven_dead() -> Result<
     ensure!(!stolen.is_protected()?, "the hub takes the stolen box's certificate");
     let key = key_of(&burnt, "stolen.enc")?;
     back_up(&burnt.world, &burnt.server, "ct/101", &key)?;
+    // Ahead of the clock too, so that it will be the newest for long.
+    let ahead = (Timestamp::now().unix() + 86_400).to_string();
+    let (config, data) = (
+        format!("pct.conf:{}", burnt.world.folder().join("ct-101.conf").display()),
+        format!("root.pxar:{}", burnt.world.folder().join("ct-101").display()),
+    );
+    let keyfile = key.display().to_string();
+    let arguments = ["backup", &config, &data, "--backup-type", "ct", "--backup-id", "101", "--keyfile", &keyfile];
+    burnt.server.run(&[&arguments[..], &["--backup-time", &ahead]].concat())?.with_code(0)?;
     let list = look(&machine)?;
     is(&list, "certificate", "proven", "the hub has revoked every certificate")?;
     is(&list, "token:pbs", "open", "ALIVE: ")?;
