@@ -223,6 +223,28 @@ fn only_what_is_on_the_list_and_open_is_attested() -> Result<()> {
     Ok(())
 }
 
+/// No hub can be asked there, and perhaps one knows the lost box all the same.
+#[test]
+fn without_a_hub_it_is_for_somebody_to_say_that_the_certificate_is_dead() -> Result<()> {
+    let scene = protected()?;
+    let kit = scene.world.folder().join("box.kit").display().to_string();
+    scene.box_1.agent(&["kit", "--out", &kit], "")?.with_code(0)?;
+    let machine = scene.fresh("box2")?;
+    let recovery = machine.recover_without_hub(&["--kit", &kit], &[&scene.words])?;
+    ensure!(recovery.code == 0, "recover ended with {}:\n{}", recovery.code, *recovery.shown);
+    let list = look(&machine)?;
+    is(&list, "certificate", "open", "to be taken as ALIVE")?;
+    is(&list, "kit", "proven", "second holder")?;
+    machine.agent(&["closure", "attest", "certificate", "--by", "Jo", "--reason", "no hub ever knew it"], "")?;
+    is(&look(&machine)?, "certificate", "attested", "no hub ever knew it")?;
+    // What is attested and seen to be otherwise says both.
+    machine.agent(&["closure", "attest", "token:pbs", "--by", "Jo", "--reason", "ashes"], "")?;
+    is(&look(&machine)?, "token:pbs", "attested", "ALIVE: ")?;
+    let shown = machine.agent(&["closure"], "")?.with_code(1)?.wrote();
+    ensure!(shown.contains("by Jo: ashes") && shown.contains("ALIVE: "), "{shown}");
+    Ok(())
+}
+
 #[test]
 fn where_nothing_was_recovered_there_is_no_list() -> Result<()> {
     let scene = joined()?;
