@@ -32,7 +32,7 @@ pub(super) struct Look<'l> {
 
 impl Look<'_> {
     /// Looks at every source that is in use, until one has such a snapshot.
-    pub(super) fn of(&self, kept: &Kept, guest: &Guest) -> Found {
+    pub(super) fn of(&self, kept: &mut Kept, guest: &Guest) -> Found {
         let mut seen = Vec::new();
         for source in &self.found.sources {
             if !matches!(source.state, SourceState::InUse { .. }) {
@@ -49,14 +49,17 @@ impl Look<'_> {
         Found::Unknown(seen.join("; "))
     }
 
-    fn at(&self, kept: &Kept, guest: &Guest, source: &BoxSource) -> Result<String, String> {
-        let since = since(kept, guest, &source.id)?;
+    fn at(&self, kept: &mut Kept, guest: &Guest, source: &BoxSource) -> Result<String, String> {
         let group: Group = guest.group.parse().map_err(|error| chain(&error))?;
         let access = source.access().map_err(|stop| stop.in_one_line())?;
         let listed = snapshot::list(self.client, &access, Some(&group)).map_err(|error| chain(&error))?;
-        // One with a time that is still to come was not made by a clock that goes right.
+        // One with a time that is still to come was not made by a clock that goes right, also when it has come.
         let until = self.now.plus(SKEW);
-        let mut newer: Vec<_> = listed.iter().filter(|info| (since..=until).contains(&info.snapshot.time())).collect();
+        let name = |info: &SnapshotInfo| format!("{} {}", source.id, info.snapshot);
+        kept.ahead.extend(listed.iter().filter(|info| info.snapshot.time() > until).take(MOST_AHEAD).map(name));
+        let since = since(kept, guest, &source.id)?;
+        let is_newer = |info: &&SnapshotInfo| info.snapshot.time() >= since && !kept.ahead.contains(&name(info));
+        let mut newer: Vec<_> = listed.iter().filter(is_newer).collect();
         newer.sort_by_key(|info| info.snapshot.time());
         let mut why = format!("nothing was backed up since {since}");
         for info in newer.into_iter().take(TRIES) {
@@ -104,5 +107,7 @@ fn since(kept: &Kept, guest: &Guest, source: &str) -> Result<Timestamp, String> 
 }
 
 const SKEW: Duration = Duration::from_secs(600);
+/// Far more than a look can see of what is genuine.
+const MOST_AHEAD: usize = 1024;
 /// Snapshots of one group whose list of files is fetched at most.
 const TRIES: usize = 4;

@@ -4,7 +4,10 @@
 //! still uses it, and nothing that opens anything. (A token's secret is drawn by PBS and cannot be guessed;
 //! a user's password could be, by whoever reads this file, which root alone does, beside the password.)
 
-use std::{collections::BTreeMap, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
 
 use rand::{Rng as _, rand_core::UnwrapErr, rngs::SysRng};
 use serde::{Deserialize, Serialize};
@@ -50,6 +53,9 @@ pub(super) struct Kept {
     /// Small files of the lost box, by name: some may hold secrets.
     pub(super) files: Vec<String>,
     pub(super) lines: BTreeMap<Id, State>,
+    /// Snapshots that were seen before their time had come: nobody's backup.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) ahead: BTreeSet<String>,
 }
 
 /// A token that the lost box has.
@@ -110,6 +116,7 @@ impl Kept {
             guests: guests.iter().map(guest).collect(),
             files: facts.secrets.files.iter().map(|file| file.path.as_str().to_owned()).collect(),
             lines: BTreeMap::new(),
+            ahead: BTreeSet::new(),
         }
     }
 

@@ -24,7 +24,13 @@ use super::{
     node::Node,
     worker,
 };
-use crate::{environment::Environment, group::Exit, private::PrivateDir, process::Job, scrub::scrub};
+use crate::{
+    environment::Environment,
+    group::Exit,
+    private::PrivateDir,
+    process::{Job, RunError},
+    scrub::scrub,
+};
 
 /// Which guest, and how long is waited for what.
 #[derive(Debug, Clone, Copy)]
@@ -239,7 +245,13 @@ impl<'a> Hand<'a> {
         let job =
             Job { program: self.program, args: &args, environment: &environment, spawn: SPAWN, whole, stall: None };
         let ran = worker::run(&job, CLEANUP, &mut |_| {}, &mut |_| ControlFlow::Continue(()));
-        let ran = ran.map_err(|error| format!("{command} could not be run: {error:?}"))?;
+        let ran = match ran {
+            Ok(ran) => ran,
+            Err(RunError::Spawn(error) | RunError::Pipe(error) | RunError::Receiver(error)) => {
+                return Err(format!("{command} could not be run: {error}"));
+            }
+            Err(_) => return Err(format!("{command} did not start in time")),
+        };
         match ran.end {
             Ok(Exit::Code(0)) => Ok(scrub(&ran.stdout.text(), &[])),
             Ok(_) => {

@@ -18,6 +18,7 @@ mod lists;
 mod place;
 mod private;
 mod pve_install;
+mod pve_jobs;
 mod pve_node;
 mod pve_place;
 mod pve_pvesm;

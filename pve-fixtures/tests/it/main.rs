@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests start programs of their own")]
 
 mod calls;
+mod guests;
 mod replace;
 mod storages;
 mod support;

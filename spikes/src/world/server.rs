@@ -86,6 +86,21 @@ impl BackupServer {
         Ok(server)
     }
 
+    /// The same after its administrator has given the token a new secret: the former one is refused.
+    ///
+    /// # Errors
+    /// It is a real one, or what the system said.
+    pub fn with_new_secret(&self) -> Result<Self> {
+        self.folder.as_ref().context("a stand-in")?;
+        let hash = |secret: &str| hex::encode(Sha256::digest(secret));
+        let secret = token_secret();
+        let text = fs::read_to_string(&self.client)?;
+        let changed = text.replace(&hash(&self.secret), &hash(&secret));
+        anyhow::ensure!(changed != text, "the stand-in does not know the token");
+        fs::write(&self.client, changed)?;
+        Ok(Self { secret, ..self.clone() })
+    }
+
     /// A real one.
     ///
     /// # Errors

@@ -359,6 +359,18 @@ fn s02_a_recovery_at_the_console_takes_ticket_words_and_a_search_for_the_slip() 
     ensure!(turned > 0, "what was to be read has scrolled away");
     customer.types("\r")?;
     asks(&customer, GERMAN_MENU, 2)?;
+    // It is back, and what the lost one had is not dead yet.
+    let mut turned = shown(&customer, GERMAN_MORE);
+    customer.types("1\r")?;
+    customer.sees(&["Diese Box ist geschützt", "Diese Box wurde wiederhergestellt"])?;
+    until("the list has no end", || {
+        if shown(&customer, GERMAN_MORE) > turned && customer.types("\r").is_ok() {
+            turned += 1;
+        }
+        shown(&customer, GERMAN_BACK) == 2
+    })?;
+    customer.types("\r")?;
+    asks(&customer, GERMAN_MENU, 3)?;
     customer.types("0\r")?;
     ensure!(customer.ends()? == 0, "the console did not end well");
     customer.keeps_none_drawn(&scene.words)?;

@@ -36,6 +36,15 @@ pub(crate) struct Burnt {
 /// A node with container 101 and virtual machine 102, both backed up to the storage `pbs`; more is
 /// done by `change` before the ceremony.
 pub(crate) fn burnt(change: impl FnOnce(&World, &BackupServer, &Pve, &Path) -> Result<()>) -> Result<Burnt> {
+    let (burnt, machine) = living(change)?;
+    machine.destroy()?;
+    Ok(burnt)
+}
+
+/// The same before it is gone; with its machine.
+pub(crate) fn living(
+    change: impl FnOnce(&World, &BackupServer, &Pve, &Path) -> Result<()>,
+) -> Result<(Burnt, Machine)> {
     let base = tempfile::tempdir()?;
     let world = World::new(base.path())?;
     let server = BackupServer::local(&world)?;
@@ -51,8 +60,7 @@ pub(crate) fn burnt(change: impl FnOnce(&World, &BackupServer, &Pve, &Path) -> R
     machine.enroll(&ticket)?;
     let words = machine.ceremony(as_shown)?;
     let key = fs::read(pve.etc("priv/storage/pbs.enc"))?;
-    machine.destroy()?;
-    Ok(Burnt { words, key, tree, disk, server, hub, world, _base: base })
+    Ok((Burnt { words, key, tree, disk, server, hub, world, _base: base }, machine))
 }
 
 /// As vzdump leaves one on the server.

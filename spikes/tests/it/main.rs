@@ -1,8 +1,10 @@
 //! The story, the searches and the walls, on the built programs: from the command line and the
 //! terminal, as a person meets them.
 
+mod after;
 mod backups;
 mod ceremony;
+mod closure;
 mod codes;
 mod connect;
 mod console;

@@ -201,6 +201,11 @@ impl Disk {
         Ok(())
     }
 
+    /// Takes every revocation of a certificate back.
+    pub(crate) fn revive_certificates(&mut self) -> Result<()> {
+        self.run(sqlx::query("UPDATE certificates SET revoked_at = NULL, revoked_because = NULL"))
+    }
+
     /// From now on every key part that is stored becomes this one.
     pub(crate) fn replace_key_parts_by(&mut self, body: &[u8]) -> Result<()> {
         let (body, hash) = (hex::encode(body), tenwords_protocol::hash::Sha256::of(body));

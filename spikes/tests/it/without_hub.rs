@@ -67,7 +67,8 @@ fn s33_with_the_hub_gone_a_kit_and_the_words_bring_the_box_back() -> Result<()> 
     ensure!(recovery.shown.contains("the kit "), "it says where the escrow lay:\n{}", *recovery.shown);
     // It ends with an escrow of its own, which a third machine recovers from.
     let closing = closing_kit(&machine)?;
-    let told = machine.agent(&["status"], "")?.with_code(0)?.wrote();
+    // Protected it is; closed it is not, after a recovery.
+    let told = machine.agent(&["status"], "")?.with_code(1)?.wrote();
     ensure!(told.contains("no hub keeps the escrow"), "status says what keeps it: {told}");
     recovers(&scene, &scene.fresh("box3")?, &["--kit", &closing])?;
     Ok(())

@@ -163,7 +163,7 @@ mod tests {
         };
         assert!(now("rootfs: local:101/a,size=8G\nmp0: local:101/b,mp=/srv,size=1G\n").is_empty());
         let seen = now("rootfs: local:101/a,size=4G\n");
-        assert!(matches!(&seen[..], [rootfs, mp0] if rootfs.contains("8.00 GiB") && mp0.contains("mp0")), "{seen:?}");
+        assert!(matches!(&seen[..], [mp0, rootfs] if rootfs.contains("8.00 GiB") && mp0.contains("mp0")), "{seen:?}");
         assert_eq!(now("rootfs: local:101/z,size=8G\nmp0: local:101/b,mp=/srv,size=1G\n").len(), 1);
     }
 
