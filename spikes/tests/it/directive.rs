@@ -216,6 +216,8 @@ fn a_hub_that_takes_or_tells_no_inventory_holds_up_neither_a_ceremony_nor_a_reco
         ensure!(Tree::read(&machine.restored("ct/101", "root.pxar"))? == scene.data, "{name}: the data is another");
         says(&told, &[sentence])?;
         ensure!(!harmful(&told), "{name}: {told:?}");
+        // Whatever came back to the box: it has said what it has, of sources that were put in place just now.
+        ensure!(standing(&scene.hub)?.2 == ["ct/101"], "{name}: {:?}", standing(&scene.hub)?);
         if name == "refused" {
             says(&told, &["the hub did not get this box's inventory", "the next ceremony sends it again"])?;
             ensure!(machine.is_protected()?, "the box is not protected");

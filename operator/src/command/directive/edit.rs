@@ -146,6 +146,9 @@ fn shown(name: &str, changes: &[String], after: &[Item], is_automatic: bool, las
             let named = others[..others.len().min(NAMED)].join(", ");
             text.push_str(&format!("Not among them, of what the box had on {}: {named}{more}\n", last.made_at));
         }
+        for source in last.sources.iter().filter(|source| !source.answered) {
+            text.push_str(&format!("What lies at source {} is not known here: it gave no answer then.\n", source.id));
+        }
         text.push_str(&format!(
             "What was first backed up after {} is not among them, unless --only names it.\n",
             last.made_at
