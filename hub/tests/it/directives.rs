@@ -288,7 +288,7 @@ async fn a_hostile_inventory_is_refused_and_a_box_can_only_add(hub: &mut TestHub
         ("a list without end", with(&|it| it["sources"][0]["groups"] = groups(10_001))),
         ("a long name", with(&|it| it["guests"] = json!([{"group": "ct/1", "name": "x".repeat(65), "covered": true}]))),
         ("two texts", [with(&|_| ()), with(&|_| ())].concat()),
-        ("a key twice", String::from_utf8(with(&|_| ())).unwrap().replace("{\"v\":1", "{\"v\":1,\"v\":1").into_bytes()),
+        ("a key twice", String::from_utf8(with(&|_| ())).unwrap().replace("\"v\":1", "\"v\":1,\"v\":1").into_bytes()),
     ] {
         println!("{what}");
         expect_problem(try_say(&machine, 1, text).await, ProblemCode::BadRequest).await;

@@ -15,14 +15,15 @@ Without options your editor opens ($VISUAL, else $EDITOR, else vi) on what stand
 Whatever you ask for is shown in words first, and asked for; --yes sends it without asking.
 
   tenwords directive edit lab-1 --only ct/101,vm/102        these first, and nothing else
-  tenwords directive edit lab-1 --as-of 2026-03-03          each as it was at the end of that day, UTC
+  tenwords directive edit lab-1 --as-of 2026-03-03          each as it was that day (to its end, UTC)
   tenwords directive edit lab-1 --storage local-zfs         all guests to that storage
   tenwords directive edit lab-1 --vmid ct/101=201           under another number
   tenwords directive edit lab-1 --file items.json           items that a program has written
   tenwords directive edit lab-1 --auto                      drop it: everything, newest, again
 
-What a directive does not name is not restored. The recovery names what it leaves there, so that the
-next edit can take it in; then the technician runs the same command again.";
+What a directive does not name is not restored. The recovery names what it leaves there. Until it has
+ended well, the same command on the new machine takes in what you edit meanwhile; afterwards Proxmox VE
+itself restores what was left, from the storage that is back.";
 
 const SHOW_AFTER: &str = "\
 An automatic directive is made by the hub from the inventory that the box sends with each ceremony. It

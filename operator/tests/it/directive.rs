@@ -43,7 +43,8 @@ pub(crate) fn inventory() -> (u16, String) {
     let source = json!({"id": "pbs", "answered": true,
         "groups": [group("ct/101"), group("ct/103"), group("vm/102")]});
     let guests = [guest("ct/101", "web"), guest("ct/103", "ol\u{1b}[2Jd\u{202e}"), guest("vm/102", "db")];
-    let said = json!({"v": 1, "made_at": "2026-03-03T12:00:00Z", "sources": [source], "guests": guests});
+    let silent = json!({"id": "second", "answered": false, "groups": []});
+    let said = json!({"v": 1, "made_at": "2026-03-03T12:00:00Z", "sources": [source, silent], "guests": guests});
     (200, json!({"v": 1, "version": 7, "received_at": "2026-03-03T12:00:05Z", "inventory": said}).to_string())
 }
 

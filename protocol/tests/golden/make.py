@@ -66,11 +66,14 @@ put("directive.json", line(directive))
 
 # What operators ask and are told of directives.
 head = {"number": 3, "made_at": LATER, "origin": "operator", "by": "admin", "items": 4, "left_out": 0, "sha256": sha(line(directive).encode())}
-made = {"number": 2, "made_at": TIME, "origin": "automatic", "version": 7, "items": 1000, "left_out": 5, "sha256": sha(b"another")}
+def made(number, **by):
+    return {"number": number, "made_at": TIME, "origin": "automatic"} | by | {"version": 7, "items": 1000, "left_out": 5, "sha256": sha(b"another")}
+
+
 put("directive-edit.json", line({"v": 1, "based_on": 2, "automatic": False, "items": directive["items"]}))
 put("directive-edit-auto.json", line({"v": 1, "based_on": 0, "automatic": True, "items": []}))
 put("directive-stored.json", line({"v": 1, "head": head, "directive": directive}))
-put("directive-list.json", line({"v": 1, "directives": [head, made, made | {"number": 1, "by": "admin"}]}))
+put("directive-list.json", line({"v": 1, "directives": [head, made(2), made(1, by="admin")]}))
 
 
 def bundle(value): return "tenwords kit 1 - Never keep this beside the ten words.\n" + line(value) + "\n"

@@ -162,7 +162,9 @@ impl Course {
         if run.is_ending || self.ended {
             return Effect::Report;
         }
-        if let Some((item, _)) = self.unfinished().find(|(item, _)| !run.looked_at.contains(item)) {
+        // What this run itself has left is for a person to see first, and for the next run.
+        let is_earlier = |item: &ItemId| !run.looked_at.contains(item) && !run.tried.contains(item);
+        if let Some((item, _)) = self.unfinished().find(|(item, _)| is_earlier(item)) {
             return Effect::Settle(item);
         }
         if !run.planned {

@@ -207,7 +207,7 @@ mod tests {
         let groups = [group("ct/101", 3, 4000), group("vm/102", 3, 4000)].join(",");
         let last = last(&format!(r#"[{{"id":"pbs","answered":true,"groups":[{groups}]}}]"#), "[]")?;
         let now = found("pbs", &[("ct/101", 3, 4000), ("vm/102", 9, 1000)])?;
-        assert_eq!(differences(&[now], &last), [String::new(); 0]);
+        assert_eq!(differences(&[now], &last), Vec::<String>::new());
         Ok(())
     }
 

@@ -239,7 +239,11 @@ impl Row {
         let target = match target {
             RowTarget::Guest { kind, vmid, storage } => {
                 let storage = storage.as_ref().map_or(String::new(), |storage| format!(" on storage {storage}"));
-                format!("{kind} {vmid}{storage}")
+                let what = match kind {
+                    GuestKind::Ct => "container",
+                    GuestKind::Vm => "virtual machine",
+                };
+                format!("{what} {vmid}{storage}")
             }
             RowTarget::Archive { path, .. } => path.display().to_string(),
         };

@@ -49,7 +49,7 @@ pub(in crate::command) async fn run(desk: &Desk, edit: &EditDirective) -> Result
     let hub = desk.hub()?;
     let standing = Standing::ask(&hub, id).await?;
     let Some(Asked { request, written }) = asked(&map, id, edit, &standing)? else {
-        return unchanged(desk, id, "the text is empty: nothing was changed");
+        return unchanged(desk, id, "nothing was changed: the text is as it was, or empty");
     };
     let sent = confirm_and_send(desk, &hub, &map, id, edit, &standing, &request).await;
     match (sent, written) {
@@ -76,7 +76,11 @@ fn asked(map: &Map, id: BoxId, edit: &EditDirective, standing: &Standing) -> Res
     }
     let now = standing.directive.as_ref().map_or("there is none yet".to_owned(), |stored| described(&stored.head));
     let title = format!("What a recovery of {} restores; {now}", called(map, id));
-    let written = Edited::of(&text::of(&title, &standing.items(), standing.holdings())?)?;
+    let before = text::of(&title, &standing.items(), standing.holdings())?;
+    let written = Edited::of(&before)?;
+    if written.text == before {
+        return Ok(None);
+    }
     match text::read(&written.text) {
         Ok(items) => Ok(items.map(|items| Asked { request: of(items), written: Some(written) })),
         Err(failure) => Err(written.keep(failure, &edit.which.name)),
@@ -142,8 +146,11 @@ fn shown(name: &str, changes: &[String], after: &[Item], is_automatic: bool, las
             let named = others[..others.len().min(NAMED)].join(", ");
             text.push_str(&format!("Not among them, of what the box had on {}: {named}{more}\n", last.made_at));
         }
+        for source in last.sources.iter().filter(|source| !source.answered) {
+            text.push_str(&format!("What lies at source {} is not known here: it gave no answer then.\n", source.id));
+        }
         text.push_str(&format!(
-            "Nor is anything that was first backed up after {}: add it with --only.\n",
+            "What was first backed up after {} is not among them, unless --only names it.\n",
             last.made_at
         ));
     }

@@ -100,9 +100,15 @@ fn whole(called: &str, stored: &StoredDirective, stands: bool, last: Option<&Hol
         ]);
     }
     if stored.directive.items.is_empty() {
-        text.push_str("It names nothing: the box has sent no inventory yet.\n");
+        text.push_str("It names nothing: the hub knows of no backup of this box.\n");
     } else {
         text.push_str(&format!("\n{}", table(&rows)));
+    }
+    for source in last.iter().flat_map(|last| last.sources.iter()).filter(|source| !source.answered) {
+        text.push_str(&format!(
+            "\nSource {} gave no answer when the box looked last: what lies there is not known here.\n",
+            source.id
+        ));
     }
     if head.left_out > 0 {
         text.push_str(&format!("\n{} groups of the inventory had no room in it or cannot be named.\n", head.left_out));

@@ -18,7 +18,7 @@ use nix::{
 };
 use tenwords_spikes::world::Machine;
 
-use super::{LONG, Stage, command, liar::Lie, recovers};
+use super::{LONG, Stage, command, liar::Lie, recovers, told};
 use crate::support::{BOX, Scene, versions};
 
 /// A recovery that runs until it is killed: the agent alone, as the kernel does when memory is short.
@@ -149,13 +149,20 @@ fn s39_killed_while_restoring_the_same_command_ends_well() -> Result<()> {
         text.trim().parse::<i32>().ok()
     })?;
     let _gone_with_its_parent = kill(Pid::from_raw(waiting), Signal::SIGKILL);
-    // However the machine went down, it left something else than was backed up.
-    let left = machine.restored(crate::support::GROUP, "root.pxar");
-    fs::create_dir_all(&left)?;
-    fs::write(left.join("books"), "other")?;
-    fs::write(left.join("planted"), "more")?;
+    // It is at its stage, under the recovery's mark. However the machine went down, that has something else
+    // than was backed up.
+    let target = machine.restored(crate::support::GROUP, "root.pxar");
+    ensure!(!target.exists(), "what is unfinished lies in its place already");
+    let folder = target.parent().context("its folder")?;
+    let names = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+    let [stage] = &names[..] else { bail!("beside the stage there is {names:?}") };
+    fs::write(stage.join("books"), "other")?;
+    fs::write(stage.join("planted"), "more")?;
+    let status = machine.run(&["recover", "--status"])?;
+    ensure!(status.code == Some(14) && String::from_utf8_lossy(&status.stdout).contains("[~]   1."), "{}", told(&status));
     fs::write(&go_on, "")?;
     recovers(scene, &machine, &ticket)?;
+    ensure!(fs::read_dir(folder)?.count() == 1, "something is left beside what was restored");
     ensure!(versions(&scene.hub)? == 2, "the closing ceremony was held once");
     ensure!(machine.is_protected()?, "it is not protected");
     Ok(())
