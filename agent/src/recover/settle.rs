@@ -1,7 +1,11 @@
 //! What an earlier run has left unfinished: brought to its end, taken away, or left alone because it is
 //! not this recovery's.
 
-use std::{collections::BTreeSet, io};
+use std::{
+    collections::BTreeSet,
+    io, thread,
+    time::{Duration, Instant},
+};
 
 use pbs_driver::{
     Client,
@@ -16,7 +20,10 @@ use super::{
     report::GuestKind,
     stage::Stage,
 };
-use crate::exit::{Code, OrStop as _, Outcome, Stop};
+use crate::{
+    exit::{Code, OrStop as _, Outcome, Stop},
+    interrupt,
+};
 
 /// What came of it, for a person.
 #[derive(Debug, PartialEq, Eq)]
@@ -90,7 +97,15 @@ fn guest(
     let stop =
         |why: String, remedy: &str| Err(Stop::new(Code::Preflight, format!("{}: {why}", cannot())).remedy(remedy));
     let Some(pool) = log.pool() else { return stop("it has no mark".to_owned(), "tell the operator") };
-    let found = torn::look(node, guest.kind(), vmid, &pool).or_stop(Code::Preflight, cannot)?;
+    let look = || torn::look(node, guest.kind(), vmid, &pool).or_stop(Code::Preflight, cannot);
+    let mut found = look()?;
+    // PVE's program may have outlived the agent that started it, and ends with its first word to nobody.
+    let since = Instant::now();
+    while found == torn::Found::AtWork && since.elapsed() < PATIENCE {
+        interrupt::check()?;
+        thread::sleep(BETWEEN);
+        found = look()?;
+    }
     match found {
         torn::Found::AtWork => {
             return stop(
@@ -117,3 +132,7 @@ fn guest(
     }
     Ok(Settled::Cleared)
 }
+
+/// For a program of PVE's that is at work on a guest which an earlier run has begun.
+const PATIENCE: Duration = Duration::from_secs(120);
+const BETWEEN: Duration = Duration::from_millis(250);

@@ -15,6 +15,7 @@ mod guests;
 mod hostile;
 mod hub;
 mod inventory;
+mod journal;
 mod manners;
 mod never_asked;
 mod parallel;

@@ -158,8 +158,12 @@ fn s39_killed_while_restoring_the_same_command_ends_well() -> Result<()> {
     let [stage] = &names[..] else { bail!("beside the stage there is {names:?}") };
     fs::write(stage.join("books"), "other")?;
     fs::write(stage.join("planted"), "more")?;
-    let status = machine.run(&["recover", "--status"])?;
-    ensure!(status.code == Some(14) && String::from_utf8_lossy(&status.stdout).contains("[~]   1."), "{}", told(&status));
+    let status = machine.agent(&["recover", "--status"], "")?;
+    ensure!(
+        status.code == Some(14) && String::from_utf8_lossy(&status.stdout).contains("[~]   1."),
+        "{}",
+        told(&status)
+    );
     fs::write(&go_on, "")?;
     recovers(scene, &machine, &ticket)?;
     ensure!(fs::read_dir(folder)?.count() == 1, "something is left beside what was restored");

@@ -1,0 +1,346 @@
+//! A recovery that is killed at its durable steps, torn, spied on, given up: the same command goes on, and
+//! what is not this recovery's own is left alone.
+#![expect(clippy::disallowed_methods, reason = "a child that is killed by its number is started by hand")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use tenwords_spikes::{
+    tree::Tree,
+    world::{Machine, Pve},
+};
+
+use crate::{
+    guests::{Burnt, burnt},
+    support::{BOX, by_pipe, client, command_by_pipe, container},
+};
+
+/// A durable step, as the agent traces it: its name, and whether it begins or is on the disk.
+type Step = (String, bool);
+
+/// A node with a container, a machine and a group of two archives.
+fn burnt_with_archives() -> Result<(Burnt, [Tree; 2])> {
+    let mut trees = None;
+    let burnt = burnt(|world, server, _, key| {
+        let folders = [container(world, "files-a", b"letters")?, container(world, "files-b", b"bills")?];
+        trees = Some([Tree::read(&folders[0])?, Tree::read(&folders[1])?]);
+        let [a, b] = folders.map(|folder| folder.display().to_string());
+        server.back_up(&[format!("a.pxar:{a}"), format!("b.pxar:{b}")], "host/desk", key).map(drop)
+    })?;
+    Ok((burnt, trees.context("the archives")?))
+}
+
+/// Runs a recovery and follows its durable steps; at the one that `is_it` says, the agent is killed. Tells
+/// the steps up to there, and the exit code if it came to an end of its own.
+fn follow(
+    burnt: &Burnt,
+    machine: &Machine,
+    ticket: &str,
+    mut is_it: impl FnMut(usize, &Step) -> bool,
+) -> Result<(Vec<Step>, Option<i32>)> {
+    let mut child = Command::new("/bin/sh")
+        .args(command_by_pipe(&burnt.world, machine, ticket, &[])?)
+        .env_clear()
+        .envs(burnt.world.environment())
+        .envs([("TENWORDS_LOG", "tenwords_agent::durable=trace"), ("NO_COLOR", "1")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    child.stdin.take().context("its input")?.write_all(burnt.words.as_bytes())?;
+    let mut steps = Vec::new();
+    for line in BufReader::new(child.stderr.take().context("its errors")?).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).into_owned();
+        let Some(step) = step(&line) else { continue };
+        let is_last = is_it(steps.len(), &step);
+        steps.push(step);
+        if is_last {
+            child.kill()?;
+            break;
+        }
+    }
+    Ok((steps, child.wait()?.code()))
+}
+
+fn step(line: &str) -> Option<Step> {
+    let is_done = line.contains("on the disk");
+    if !is_done && !line.contains("durable write") {
+        return None;
+    }
+    let name = line.split_once("step=\"")?.1.split_once('"')?.0;
+    Some((name.to_owned(), is_done))
+}
+
+/// The state that a recovery ends in, whatever happened on the way: guests, archives, PVE's files, and that
+/// nothing unfinished is left anywhere.
+fn end_state(burnt: &Burnt, machine: &Machine, pve: &Pve, archives: &[Tree; 2]) -> Result<BTreeMap<String, String>> {
+    ensure!(Tree::read(&pve.container_root(101))? == burnt.tree, "the files of container 101 are others");
+    ensure!(fs::read(pve.disk(102))? == burnt.disk, "the disk of machine 102 is another");
+    for (name, tree) in ["a.pxar", "b.pxar"].iter().zip(archives) {
+        ensure!(Tree::read(&machine.restored("host/desk", name))? == *tree, "{name} is another");
+    }
+    let mut left = Vec::new();
+    unfinished(machine.folder(), &mut left)?;
+    ensure!(left.is_empty(), "left behind: {left:?}");
+    ensure!(machine.is_protected()?, "it is not protected");
+    let status = machine.agent(&["--json", "recover", "--status"], "")?;
+    let told: serde_json::Value = serde_json::from_slice(&status.stdout)?;
+    ensure!(told["state"] == "ended" && status.code == Some(0), "{told}");
+    let mut state = BTreeMap::new();
+    for name in ["storage.cfg", "user.cfg", "priv/storage/pbs.enc", "priv/storage/pbs.pw"] {
+        state.insert(name.to_owned(), fs::read_to_string(pve.etc(name)).unwrap_or_default());
+    }
+    state.insert("ct 101".to_owned(), pve.container_config(101)?);
+    // PVE draws its generation anew for each restore.
+    let config = pve.machine_config(102)?;
+    let config: String =
+        config.lines().filter(|line| !line.starts_with("vmgenid")).map(|line| format!("{line}\n")).collect();
+    state.insert("vm 102".to_owned(), config);
+    for kind in ["lxc", "qemu-server"] {
+        let names: BTreeSet<_> =
+            fs::read_dir(pve.etc(kind))?.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<_, _>>()?;
+        state.insert(kind.to_owned(), format!("{names:?}"));
+    }
+    let volumes = pve.run("pvesm", &["list", "local"])?.with_code(0)?;
+    let volumes = String::from_utf8_lossy(&volumes.stdout).into_owned();
+    let volumes = volumes.lines().filter_map(|line| line.split_whitespace().next()).collect::<Vec<_>>().join(" ");
+    state.insert("volumes".to_owned(), volumes);
+    Ok(state)
+}
+
+/// Every name below that a recovery gives to what is unfinished.
+fn unfinished(folder: &Path, left: &mut Vec<String>) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(".tenwords-") && name != ".tenwords-recovery.json" {
+            left.push(entry.path().display().to_string());
+        } else if entry.file_type()?.is_dir() {
+            unfinished(&entry.path(), left)?;
+        }
+    }
+    Ok(())
+}
+
+/// The agent takes away what a kill has left of a file that it was writing only when it writes it again.
+fn is_of_a_write(path: &str) -> bool {
+    path.rsplit('/').next().is_some_and(|name| name.len() == ".tenwords-".len() + 6)
+}
+
+/// Never killed: the steps, and the state at the end.
+fn calm(burnt: &Burnt, archives: &[Tree; 2]) -> Result<(Vec<Step>, BTreeMap<String, String>)> {
+    let (machine, pve) = burnt.node("calm")?;
+    let (steps, code) = follow(burnt, &machine, &burnt.hub.arm(BOX, &[])?, |_, _| false)?;
+    ensure!(code == Some(0), "it ended with {code:?} after {steps:?}");
+    let state = end_state(burnt, &machine, &pve, archives)?;
+    for name in ["begun", "proven", "planned", "installed", "started", "staged", "restored", "closed", "ended"] {
+        let count = steps.iter().filter(|(step, done)| *done && *step == format!("journal-{name}")).count();
+        let expected = match name {
+            "started" | "restored" => 4,
+            "staged" => 2,
+            _ => 1,
+        };
+        ensure!(count == expected, "{count} times {name}: {steps:?}");
+    }
+    Ok((steps, state))
+}
+
+/// Killed at the step with this number, the same command ends in the same state.
+fn killed_at(burnt: &Burnt, archives: &[Tree; 2], at: usize, expected: &BTreeMap<String, String>) -> Result<Step> {
+    let (machine, pve) = burnt.node(&format!("killed-{at}"))?;
+    let ticket = burnt.hub.arm(BOX, &[])?;
+    let (steps, code) = follow(burnt, &machine, &ticket, |number, _| number == at)?;
+    ensure!(code.is_none(), "it ended with {code:?} before step {at}");
+    let step = steps.last().context("a step")?.clone();
+    let at = || format!("killed at step {at}, {step:?}");
+    let ended = by_pipe(&burnt.world, &machine, &ticket, &[], &burnt.words).with_context(at)?;
+    ensure!(ended.code == Some(0), "{}: it ended with {:?}:\n{}{}", at(), ended.code, ended.said(), ended.wrote());
+    let mut left = Vec::new();
+    unfinished(machine.folder(), &mut left)?;
+    for path in left.iter().filter(|path| is_of_a_write(path)) {
+        fs::remove_file(path)?;
+    }
+    let state = end_state(burnt, &machine, &pve, archives).with_context(at)?;
+    ensure!(state == *expected, "{}:\n{state:#?}\ninstead of\n{expected:#?}", at());
+    machine.destroy()?;
+    Ok(step)
+}
+
+#[test]
+fn s39_killed_at_its_steps_the_same_command_ends_as_if_it_never_was() -> Result<()> {
+    let (burnt, archives) = burnt_with_archives()?;
+    let (steps, state) = calm(&burnt, &archives)?;
+    // Each kind of step that matters once, before or after it is on the disk; all of them are the long tier's.
+    let mut left: BTreeSet<Step> = [
+        ("journal-begun", true),
+        ("journal-planned", false),
+        ("journal-installing", true),
+        ("journal-started", true),
+        ("journal-staged", true),
+        ("archive-in-place", true),
+        ("journal-restored", true),
+        ("journal-closing", true),
+        ("journal-ended", false),
+    ]
+    .map(|(name, done)| (name.to_owned(), done))
+    .into();
+    for (number, step) in steps.iter().enumerate() {
+        if left.remove(step) {
+            killed_at(&burnt, &archives, number, &state)?;
+        }
+    }
+    ensure!(left.is_empty(), "never came to {left:?}");
+    Ok(())
+}
+
+#[test]
+#[ignore = "every durable step of a recovery, twice: many minutes; cargo xtask proof runs it"]
+fn proof_s39_killed_at_every_durable_step_it_ends_as_if_it_never_was() -> Result<()> {
+    let mut tried = BTreeMap::new();
+    let (mut number, mut all) = (0, usize::MAX);
+    while number < all {
+        // A box may hold so many ceremonies a day: each world is good for some.
+        let (burnt, archives) = burnt_with_archives()?;
+        let (steps, state) = calm(&burnt, &archives)?;
+        all = steps.len();
+        for at in (number..all).take(10) {
+            let step = killed_at(&burnt, &archives, at, &state)?;
+            *tried.entry(step).or_insert(0) += 1;
+            number = at + 1;
+        }
+    }
+    println!("{all} moments of {} kinds: {tried:#?}", tried.len());
+    ensure!(all > 60, "only {all} moments");
+    Ok(())
+}
+
+/// While container 101 is restored, the agent is killed; then somebody makes a guest of that number.
+#[test]
+fn s72_a_guest_that_somebody_made_meanwhile_is_not_touched() -> Result<()> {
+    let (burnt, _) = burnt_with_archives()?;
+    let gate = burnt.world.folder().join("gate");
+    fs::write(&gate, "")?;
+    let script = format!(
+        "case \"$*\" in *' ct/101/'*' root.pxar '*) if [ -e '{0}' ]; then touch '{0}.reached'; exec sleep 600; fi ;; esac",
+        gate.display()
+    );
+    let waiting = client(&burnt.world, &burnt.server, "waiting-client", &script)?;
+    let (machine, pve) = burnt.node_with("box2", &waiting)?;
+    let ticket = burnt.hub.arm(BOX, &[])?;
+    // The container is the first; with its intent on the disk PVE is about to begin.
+    let (steps, code) = follow(&burnt, &machine, &ticket, |_, step| *step == ("journal-started".to_owned(), true))?;
+    ensure!(code.is_none(), "it ended with {code:?} after {steps:?}");
+    fs::remove_file(&gate)?;
+    // Whatever PVE had begun is gone, and somebody makes another guest of that number.
+    let theirs = "arch: amd64\nhostname: theirs\nmemory: 256\n";
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    while pve.run("pct", &["unlock", "101"])?.code == Some(0) || pve.etc("local/lxc/101.conf").exists() {
+        pve.run("pct", &["destroy", "101"])?;
+        ensure!(std::time::Instant::now() < deadline, "101 does not go");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    fs::write(pve.etc("local/lxc/101.conf"), theirs)?;
+    let ended = by_pipe(&burnt.world, &machine, &ticket, &[], &burnt.words)?;
+    let told = format!("{}{}", ended.said(), ended.wrote());
+    ensure!(ended.code == Some(13), "it ended with {:?}:\n{told}", ended.code);
+    ensure!(fs::read_to_string(pve.etc("local/lxc/101.conf"))? == theirs, "somebody's guest was touched:\n{told}");
+    for sentence in ["does not carry this recovery's mark", "the number 101 is taken by the container \"theirs\""] {
+        ensure!(told.contains(sentence), "`{sentence}` is not told:\n{told}");
+    }
+    ensure!(fs::read(pve.disk(102))? == burnt.disk, "the machine is not back:\n{told}");
+    // Once it is gone, the same command brings the rest, and nothing twice.
+    fs::remove_file(pve.etc("local/lxc/101.conf"))?;
+    let ended = by_pipe(&burnt.world, &machine, &ticket, &[], &burnt.words)?;
+    let told = format!("{}{}", ended.said(), ended.wrote());
+    ensure!(ended.code == Some(0), "it ended with {:?}:\n{told}", ended.code);
+    ensure!(told.contains("1 guests, ") || told.contains("2 guests, "), "{told}");
+    ensure!(Tree::read(&pve.container_root(101))? == burnt.tree, "the container is another:\n{told}");
+    ensure!(!told.contains("begun: vm/102"), "the machine was restored twice:\n{told}");
+    Ok(())
+}
+
+/// `--abort` leaves what is whole, takes away what is not, and lets another recovery begin.
+#[test]
+fn a_recovery_that_is_given_up_leaves_the_machine_tidy() -> Result<()> {
+    let (burnt, archives) = burnt_with_archives()?;
+    let (machine, pve) = burnt.node("box2")?;
+    let nothing = machine.agent(&["recover", "--abort"], "")?.with_code(10)?;
+    ensure!(nothing.said().contains("no recovery is going on"), "{}", nothing.said());
+    let status = machine.agent(&["recover", "--status"], "")?.with_code(0)?;
+    ensure!(status.wrote().contains("No recovery"), "{}", status.wrote());
+
+    let ticket = burnt.hub.arm(BOX, &["--rehearsal"])?;
+    let (_, code) = follow(&burnt, &machine, &ticket, |_, step| *step == ("journal-staged".to_owned(), true))?;
+    ensure!(code.is_none(), "it ended with {code:?}");
+    let status = machine.agent(&["recover", "--status"], "")?.with_code(14)?;
+    let told = status.wrote();
+    ensure!(told.contains("[~]") && told.contains("recover --abort"), "{told}");
+    // Another box's recovery, or one in earnest, is not mixed with it.
+    let ended = by_pipe(&burnt.world, &machine, &burnt.hub.arm(BOX, &[])?, &[], &burnt.words)?;
+    ensure!(
+        ended.code == Some(10) && ended.said().contains("is a rehearsal, and this is in earnest"),
+        "{}",
+        ended.said()
+    );
+
+    let aborted = machine.agent(&["recover", "--abort"], "")?.with_code(0)?;
+    let mut left = Vec::new();
+    unfinished(machine.folder(), &mut left)?;
+    ensure!(left.iter().all(|path| is_of_a_write(path)), "left behind: {left:?}\n{}", aborted.wrote());
+    machine.agent(&["recover", "--status"], "")?.with_code(0)?;
+    let into = machine.folder().join("again");
+    let more = ["--into", &into.display().to_string()].map(str::to_owned);
+    let more: Vec<&str> = more.iter().map(String::as_str).collect();
+    let ended = by_pipe(&burnt.world, &machine, &burnt.hub.arm(BOX, &[])?, &more, &burnt.words)?;
+    ensure!(ended.code == Some(0), "{:?}:\n{}{}", ended.code, ended.said(), ended.wrote());
+    ensure!(Tree::read(&into.join("pbs/host-desk/a.pxar"))? == archives[0], "a.pxar is another");
+    ensure!(Tree::read(&pve.container_root(101))? == burnt.tree, "the container is another");
+    Ok(())
+}
+
+/// A torn end is what a power cut leaves, and is nothing to stop at; anything else is not guessed at.
+#[test]
+fn a_journal_that_was_torn_is_gone_on_with_and_one_that_was_changed_is_not() -> Result<()> {
+    let (burnt, archives) = burnt_with_archives()?;
+    let (machine, pve) = burnt.node("box2")?;
+    let ticket = burnt.hub.arm(BOX, &[])?;
+    let (_, code) = follow(&burnt, &machine, &ticket, |_, step| *step == ("journal-installed".to_owned(), true))?;
+    ensure!(code.is_none(), "it ended with {code:?}");
+    let path = machine.state().join("recovery/journal");
+    let whole = fs::read(&path)?;
+    let mut changed = whole.clone();
+    *changed.get_mut(100).context("the first line")? ^= 1;
+    let mut shorter = whole.clone();
+    shorter.drain(..whole.iter().position(|byte| *byte == b'\n').context("a line")? + 1);
+    for text in [changed, shorter] {
+        fs::write(&path, &text)?;
+        let ended = by_pipe(&burnt.world, &machine, &ticket, &[], &burnt.words)?;
+        let said = ended.said();
+        ensure!(ended.code == Some(10) && said.contains("recover --abort"), "{:?}: {said}", ended.code);
+        ensure!(fs::read(&path)? == text, "a journal that nobody understands was written to");
+        ensure!(pve.has_no_guests()?, "something was restored");
+    }
+    // Another plan in its place is none.
+    let plan = machine.state().join("recovery/plan.json");
+    let kept = fs::read(&plan)?;
+    fs::write(&path, &whole)?;
+    fs::write(&plan, b"{}")?;
+    let ended = by_pipe(&burnt.world, &machine, &ticket, &[], &burnt.words)?;
+    ensure!(ended.code == Some(10) && ended.said().contains("is not the one that it has kept"), "{}", ended.said());
+    fs::write(&plan, kept)?;
+
+    let mut torn = whole.clone();
+    torn.extend_from_slice(&whole[..40]);
+    fs::write(&path, torn)?;
+    let ended = by_pipe(&burnt.world, &machine, &ticket, &[], &burnt.words)?;
+    if ended.code != Some(0) {
+        bail!("it ended with {:?}:\n{}{}", ended.code, ended.said(), ended.wrote());
+    }
+    end_state(&burnt, &machine, &pve, &archives).map(drop)
+}
