@@ -58,3 +58,47 @@ fn place(source: &Source, shown: Option<Fingerprint>) -> String {
 }
 
 const NO_ORDERS: &str = "This version takes no orders yet, so this cannot be passed here.";
+
+#[cfg(test)]
+mod tests {
+    use pbs_driver::failure::Silence;
+    use tenwords_escrow::root::KeptIn;
+
+    use super::*;
+
+    type Tested = Result<(), Box<dyn std::error::Error>>;
+
+    fn source(server: &str) -> Result<Source, Box<dyn std::error::Error>> {
+        Ok(Source {
+            id: "pbs".parse()?,
+            server: server.parse()?,
+            port: 8007.try_into()?,
+            datastore: "store".parse()?,
+            namespace: Some("tenants/a".parse()?),
+            certificate: Certificate::Pinned(Fingerprint::from_bytes([7; 32])),
+            auth_id: "backup@pbs!box1".parse()?,
+            key_fingerprint: Fingerprint::from_bytes([8; 32]),
+            kept_in: KeptIn::Settings,
+        })
+    }
+
+    #[test]
+    fn s56_the_order_names_all_that_a_source_is_and_the_fingerprint_that_was_seen() -> Tested {
+        let (pinned, seen) = (Fingerprint::from_bytes([7; 32]), Fingerprint::from_bytes([9; 32]));
+        let certificate = Failure::Certificate { expected: Some(pinned), presented: Some(seen) };
+        let told = advice(&source("pbs.example")?, &certificate).unwrap_or_default();
+        let order =
+            "`repoint`: source pbs is at server pbs.example:8007, datastore store, namespace tenants/a, certificate";
+        assert!(told.contains(&format!("{order} {seen}")) && told.contains("takes no orders yet"), "{told}");
+        // A name can be led elsewhere without an order, since the certificate decides; an address cannot.
+        let silent = Failure::Unreachable { why: Silence::TimedOut };
+        let told = advice(&source("pbs.example")?, &silent).unwrap_or_default();
+        assert!(told.contains("/etc/hosts") && told.contains(&format!("{order} {pinned}")), "{told}");
+        for address in ["192.0.2.1", "2001:db8::1"] {
+            let told = advice(&source(address)?, &silent).unwrap_or_default();
+            assert!(!told.contains("/etc/hosts") && told.contains("`repoint`"), "{told}");
+        }
+        assert_eq!(advice(&source("pbs.example")?, &Failure::DiskFull), None);
+        Ok(())
+    }
+}
