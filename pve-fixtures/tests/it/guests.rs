@@ -27,7 +27,7 @@ fn a_guest_is_stopped_until_it_is_started_and_again_afterwards() {
     for (program, vmid) in [("pct", "900"), ("qm", "901")] {
         let status = || call(&node, program, &["status", vmid]);
         assert_eq!(status(), (true, "status: stopped".to_owned()));
-        assert_eq!(call(&node, program, &["set", vmid, "--net0", "name=eth0,link_down=1"]).0, true);
+        assert!(call(&node, program, &["set", vmid, "--net0", "name=eth0,link_down=1"]).0);
         assert!(call(&node, program, &["config", vmid]).1.contains("net0: name=eth0,link_down=1"));
         assert!(call(&node, program, &["start", vmid]).0);
         assert_eq!(status(), (true, "status: running".to_owned()));
