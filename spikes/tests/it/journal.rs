@@ -93,9 +93,13 @@ fn end_state(burnt: &Burnt, machine: &Machine, pve: &Pve, archives: &[Tree; 2]) 
     let told: serde_json::Value = serde_json::from_slice(&status.stdout)?;
     ensure!(told["state"] == "ended" && status.code == Some(0), "{told}");
     let mut state = BTreeMap::new();
-    for name in ["storage.cfg", "user.cfg", "priv/storage/pbs.enc", "priv/storage/pbs.pw"] {
+    for name in ["storage.cfg", "user.cfg", "priv/storage/pbs.pw"] {
         state.insert(name.to_owned(), fs::read_to_string(pve.etc(name)).unwrap_or_default());
     }
+    // When the client opened it is written into the file.
+    let mut key: serde_json::Value = serde_json::from_slice(&fs::read(pve.etc("priv/storage/pbs.enc"))?)?;
+    key["modified"] = serde_json::Value::Null;
+    state.insert("the key file".to_owned(), key.to_string());
     state.insert("ct 101".to_owned(), pve.container_config(101)?);
     // PVE draws its generation anew for each restore.
     let config = pve.machine_config(102)?;
@@ -255,7 +259,7 @@ fn s72_a_guest_that_somebody_made_meanwhile_is_not_touched() -> Result<()> {
     }
     ensure!(fs::read(pve.disk(102))? == burnt.disk, "the machine is not back:\n{told}");
     // Once it is gone, the same command brings the rest, and nothing twice.
-    fs::remove_file(pve.etc("local/lxc/101.conf"))?;
+    pve.run("pct", &["destroy", "101"])?.with_code(0)?;
     let ended = by_pipe(&burnt.world, &machine, &ticket, &[], &burnt.words)?;
     let told = format!("{}{}", ended.said(), ended.wrote());
     ensure!(ended.code == Some(0), "it ended with {:?}:\n{told}", ended.code);

@@ -141,7 +141,7 @@ impl Disk {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let options = SqliteConnectOptions::new().filename(hub.data().join("hub.db"));
         let mut connection = runtime.block_on(SqliteConnection::connect_with(&options))?;
-        for table in ["versions", "parts"] {
+        for table in ["versions", "parts", "inventories", "directives"] {
             for guard in ["no_update", "no_delete", "no_replace"] {
                 let drop = format!("DROP TRIGGER {table}_{guard}");
                 runtime.block_on(sqlx::query(sqlx::AssertSqlSafe(drop)).execute(&mut connection))?;
@@ -194,8 +194,10 @@ impl Disk {
 
     /// Hides a version.
     pub(crate) fn hide(&mut self, number: i64) -> Result<()> {
-        for table in ["parts", "versions"] {
-            let delete = format!("DELETE FROM {table} WHERE number = $1");
+        for (table, column) in
+            [("directives", "version"), ("inventories", "version"), ("parts", "number"), ("versions", "number")]
+        {
+            let delete = format!("DELETE FROM {table} WHERE {column} = $1");
             self.run(sqlx::query(sqlx::AssertSqlSafe(delete)).bind(number))?;
         }
         Ok(())
