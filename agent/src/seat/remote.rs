@@ -331,8 +331,10 @@ mod tests {
     #[test]
     fn progress_is_told_at_most_twice_a_second_and_what_is_long_in_pieces() -> Tested {
         let (mut seat, mut console) = seat()?;
+        let mut everything = overview(0);
         for bytes in 0..1000 {
-            seat.progress(&overview(bytes));
+            everything.bytes = bytes;
+            seat.progress(&everything);
         }
         seat.progress_ends();
         let told = message::read(&mut console)?.text::<Progress>(Kind::Progress)?;
