@@ -159,6 +159,9 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
         }
         Command::Recover(args) => {
             let _lock = StateLock::take(&configuration)?;
+            if let Some(done) = recover::status::done(&configuration, args)? {
+                return result(cli.json, &done, || done.lines());
+            }
             let mut seat = Local::of_command(cli.json);
             let report = recover::run(&configuration, args, |seat| ticket(&args.ticket, seat), &mut seat)?;
             result(cli.json, &report, || report.lines())?;

@@ -69,6 +69,10 @@ fn serve(cli: &Cli, configuration: &Configuration, sentences: &Sentences, seat: 
         }
         Command::Recover(args) => {
             let _lock = StateLock::take(configuration)?;
+            if let Some(done) = recover::status::done(configuration, args)? {
+                let plain = vec![sentences.recovered.to_owned()];
+                return Ok(Said { code: ExitCode::SUCCESS, plain, lines: done.lines() });
+            }
             let report = recover::run(configuration, args, |seat| ticket(seat, sentences), seat)?;
             let code = report.exit_code();
             let is_whole = code == ExitCode::SUCCESS;

@@ -7,15 +7,18 @@ use serde::Serialize;
 use tenwords_protocol::{id::RecoveryId, time::Timestamp, v1::V1};
 
 use super::{
+    claim::Claimed,
     course::{Course, ItemId, Standing},
     journal::Journal,
     log::Log,
     plan::{Document, Row, RowTarget},
 };
 use crate::{
+    cli,
     exit::{Code, Outcome},
     settings::Configuration,
     show::{harmless, size},
+    standing,
 };
 
 /// How far it is.
@@ -54,6 +57,22 @@ struct Item {
     bytes: u64,
     /// `open`, `begun` (nobody saw how it ended), `restored`.
     state: &'static str,
+}
+
+/// Of a recovery in earnest that has come to its end, when the same command is run once more: it may have been
+/// killed before it could say so. Nothing is left to do then but to forget the claim. Another folder for
+/// archives means another recovery.
+pub(crate) fn done(configuration: &Configuration, args: &cli::Recover) -> Outcome<Option<Status>> {
+    let course = Log::look(configuration)?;
+    let Some(begun) = course.begun().filter(|begun| course.is_ended() && !begun.rehearsal) else { return Ok(None) };
+    let into = args.into.as_ref().and_then(|into| std::path::absolute(into).ok());
+    let is_this_box =
+        standing::Standing::load(configuration)?.is_some_and(|standing| standing.facts().id == begun.box_id);
+    if !is_this_box || into.is_some_and(|into| into != begun.into) {
+        return Ok(None);
+    }
+    Claimed::forget(configuration);
+    look(configuration).map(Some)
 }
 
 /// Looks.
@@ -131,6 +150,9 @@ impl Status {
         lines.extend(not.iter().map(|not| format!("  [-] {not}")));
         lines.push(format!("  [{}] the closing ceremony is held", yes(going.closed)));
         lines.extend(plan.as_ref().map(|plan| format!("The plan: {}", plan.display())));
+        if self.state == "ended" && !rehearsal {
+            lines.push("Nothing is left to do here. What is left to be closed: `tenwords-agent closure`".to_owned());
+        }
         if self.state == "going-on" {
             lines
                 .push("To go on: the same command again, and the ten words. To give it up: recover --abort".to_owned());

@@ -55,14 +55,14 @@ fn refused(scene: &Scene, machine: &Machine, ticket: &str, words: &str, code: i3
     Ok(told)
 }
 
-/// No key, token, data, source or identity; nothing in memory; of the claim only what the same
-/// command needs to claim again.
+/// No key, token, data, source or identity; nothing in memory; of the claim and the journal only what the
+/// same command needs to go on.
 fn nothing_installed(machine: &Machine) -> Result<()> {
     machine.nothing_installed()?;
     let Ok(entries) = fs::read_dir(machine.state()) else { return Ok(()) };
     for entry in entries {
         let name = entry?.file_name();
-        let known = ["lock", "recovery.key", "recovery.json"].iter().any(|known| name == *known);
+        let known = ["lock", "recovery.key", "recovery.json", "recovery"].iter().any(|known| name == *known);
         ensure!(known, "{} was left", name.display());
     }
     Ok(())
