@@ -74,7 +74,22 @@ fn done(step: &str, path: &Path) {
 
 /// A folder of this mode, made with its parents if missing.
 pub(crate) fn folder(path: &Path, mode: u32) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(mode).create(path)
+    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
+    fs::DirBuilder::new().recursive(true).mode(mode).create(path)?;
+    // Each is an entry of the one above it, which a power cut may take along.
+    for made in missing {
+        if let Some(above) = made.parent().filter(|above| !above.as_os_str().is_empty()) {
+            File::open(above)?.sync_all()?;
+        }
+    }
+    Ok(())
+}
+
+/// Brings everything below `path`, whoever wrote it, onto the disk.
+pub(crate) fn settle(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(path)?;
+    rustix::fs::syncfs(&file)?;
+    Ok(())
 }
 
 /// Reads a file of at most `limit` bytes, into one buffer that does not move while it fills: a

@@ -159,7 +159,7 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
         }
         Command::Recover(args) => {
             let _lock = StateLock::take(&configuration)?;
-            if let Some(done) = recover::status::done(&configuration, args)? {
+            if let Some(done) = recover::status::done(&configuration)? {
                 return result(cli.json, &done, || done.lines());
             }
             let mut seat = Local::of_command(cli.json);

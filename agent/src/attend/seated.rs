@@ -69,7 +69,7 @@ fn serve(cli: &Cli, configuration: &Configuration, sentences: &Sentences, seat: 
         }
         Command::Recover(args) => {
             let _lock = StateLock::take(configuration)?;
-            if let Some(done) = recover::status::done(configuration, args)? {
+            if let Some(done) = recover::status::done(configuration)? {
                 let plain = vec![sentences.recovered.to_owned()];
                 return Ok(Said { code: ExitCode::SUCCESS, plain, lines: done.lines() });
             }

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     exit::{Code, Outcome, Stop},
+    identity::Identity,
     settings::Configuration,
     show::harmless,
     sources,
@@ -55,16 +56,21 @@ pub(crate) fn run(configuration: &Configuration) -> Outcome<Aborted> {
     let unfinished: Vec<ItemId> = log.tell(|course| course.unfinished().map(|(item, _)| item).collect());
     let mut settled = Vec::new();
     for item in unfinished {
-        settled.push(match settle::settle(&log, node.as_ref(), &client, item)? {
-            Settled::Finished => format!("item {item} was whole: it has its place"),
-            Settled::Cleared => format!("item {item}: what was unfinished is taken away"),
-            Settled::NotOurs(why) => format!("item {item}: nothing is taken away: {}", harmless(&why, 300)),
+        settled.push(match settle::settle(&log, node.as_ref(), &client, item) {
+            Err(stop) => format!("item {item}: it stays as it is: {}", harmless(&stop.in_one_line(), 400)),
+            Ok(Settled::Unseen(guest, vmid)) => format!("item {item}: {guest} {vmid} is restored, and stays"),
+            Ok(Settled::Finished) => format!("item {item} was whole: it has its place"),
+            Ok(Settled::Cleared) => format!("item {item}: what was unfinished is taken away"),
+            Ok(Settled::NotOurs(why)) => format!("item {item}: nothing is taken away: {}", harmless(&why, 300)),
         });
     }
     let stays = log.tell(|course| course.restored().map(|(_, what)| of(what)).collect());
     let mut notes: Vec<String> = log::dissolve(begun.recovery, node.as_ref(), client.private()).into_iter().collect();
-    if begun.into.exists() {
-        TargetFolder::look(&begun.into, Some(begun.recovery))?.end(begun.recovery)?;
+    let ended = TargetFolder::look(&begun.into, Some(begun.recovery));
+    if begun.into.exists()
+        && let Err(stop) = ended.and_then(|folder| folder.end(begun.recovery))
+    {
+        notes.push(stop.in_one_line());
     }
     if course.is_installed() {
         notes.push(
@@ -76,7 +82,10 @@ pub(crate) fn run(configuration: &Configuration) -> Outcome<Aborted> {
         notes.push("this machine is the box at the hub now, and the former one's certificate is dead".to_owned());
     }
     log.note(Event::Ended { at: Timestamp::now() })?;
-    Claimed::forget(configuration);
+    // A machine that is the box already goes on being it: its claim says with which ticket.
+    if Identity::load(configuration)?.is_none() {
+        Claimed::forget(configuration);
+    }
     let journal = Journal::put_aside(configuration, &format!("aborted-{}", begun.recovery))?;
     Ok(Aborted { v: V1, recovery: Some(begun.recovery), settled, stays, notes, journal })
 }

@@ -7,8 +7,8 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 use tenwords_protocol::{
-    bytes::Base64, hash::Sha256, json, recovery::ClaimReply, ticket::HubAddress, ticket::Ticket, time::Timestamp,
-    v1::V1,
+    bytes::Base64, hash::Sha256, id::BoxId, json, recovery::ClaimReply, ticket::HubAddress, ticket::Ticket,
+    time::Timestamp, v1::V1,
 };
 
 use crate::{
@@ -50,12 +50,18 @@ struct Kept {
 }
 
 impl Claimed {
-    /// Claims with the ticket, or goes on with the claim that an earlier run has kept.
-    pub(crate) fn make(configuration: &Configuration, ticket: impl FnOnce() -> Outcome<Ticket>) -> Outcome<Self> {
+    /// Claims with the ticket, or goes on with the claim that an earlier run has kept. `is_expected` says of a
+    /// box, and whether it is a rehearsal, that it is the recovery that was begun here, if any was.
+    pub(crate) fn make(
+        configuration: &Configuration,
+        is_expected: impl FnOnce(BoxId, bool) -> Outcome<()>,
+        ticket: impl FnOnce() -> Outcome<Ticket>,
+    ) -> Outcome<Self> {
         let earlier = Kept::load(configuration)?;
         let standing = Identity::load(configuration)?;
         let known = standing.as_ref().map(|identity| &identity.hub).or(earlier.as_ref().map(|earlier| &earlier.hub));
         let known = known.cloned();
+        let own = standing.as_ref().map(|identity| (identity.box_id, harmless(&identity.box_name, 64)));
         // A proven recovery that is run again has an identity already: of the same box, and with a claim.
         if let Some(identity) =
             standing.filter(|identity| earlier.as_ref().is_none_or(|e| e.reply.box_id != identity.box_id))
@@ -78,6 +84,16 @@ impl Claimed {
             (_, Err(Unclaimed::Hub(error))) => return Err(error.into()),
             (_, Err(Unclaimed::Stop(stop))) => return Err(stop),
         };
+        // Before it takes the place of the claim that is there: a wrong ticket costs nothing.
+        let (box_id, rehearsal) = (kept.reply.box_id, kept.reply.rehearsal);
+        if let Some(name) = own.filter(|(own, _)| *own != box_id).map(|(_, name)| name) {
+            return Err(Stop::new(
+                Code::Preflight,
+                format!("this machine is a node of box {name}, and the ticket is another's"),
+            )
+            .remedy("recover that box on another machine; nothing was kept"));
+        }
+        is_expected(box_id, rehearsal)?;
         let proven = earlier.is_some_and(|earlier| earlier.proven && earlier.reply.node_id == kept.reply.node_id);
         let kept = Kept { proven, ..kept };
         kept.keep(configuration)?;
@@ -101,6 +117,11 @@ impl Claimed {
              `tenwords-agent sheet` prints a new one",
             of(&self.kept.hub)
         ))
+    }
+
+    /// Whether an earlier run has kept one that is not forgotten yet.
+    pub(crate) fn is_kept(configuration: &Configuration) -> Outcome<bool> {
+        Ok(Kept::load(configuration)?.is_some())
     }
 
     /// Forgets the claim: the recovery has come to its end.

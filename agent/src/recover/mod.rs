@@ -43,7 +43,7 @@ use tenwords_protocol::{
 use self::{
     claim::Claimed,
     close::Closing,
-    course::{Begun, Effect, Event},
+    course::{Begun, Course, Effect, Event},
     log::Log,
     origin::{Folder, Origin},
     plan::Keyring,
@@ -100,11 +100,12 @@ pub(crate) fn run(
     watch.lap("preflight");
 
     seat.say(if args.is_without_hub() { talk.step_fetch } else { talk.step_claim });
-    let mut origin = Origin::make(configuration, args, &client, ticket, seat)?;
+    let is_expected = |box_id, rehearsal| earlier.is_of(Some(box_id), rehearsal);
+    let mut origin = Origin::make(configuration, args, &client, is_expected, ticket, seat)?;
     if let Some(claimed) = origin.claimed() {
         preflight::clock(claimed.hub_time()).into_outcome("before the words")?;
     }
-    let (rehearsal, lost_at) = (origin.rehearsal(args), origin.lost_at(args));
+    let (rehearsal, lost_at) = (origin.rehearsal(args), earlier.lost_at(origin.lost_at(args)));
     // A folder that is read has no server that could be put in place, and is no box's new life.
     let is_reading = rehearsal || folder.is_some();
     let name = origin.name();
@@ -170,13 +171,14 @@ pub(crate) fn run(
         version: origin.claimed().map(|_| opened.number),
         root_sha256: opened.escrow.root_sha256(),
         rehearsal,
+        lost_at,
         into: into.clone(),
     })?;
-    if let Origin::Hub(claimed) = &mut origin
-        && !claimed.is_proven()
-    {
+    if let Origin::Hub(claimed) = &mut origin {
         proof::prove(configuration, claimed, &opened)?;
-        log.note(Event::Proven { at: Timestamp::now() })?;
+        if !log.tell(Course::is_proven) {
+            log.note(Event::Proven { at: Timestamp::now() })?;
+        }
     }
     watch.lap("prove");
     interrupt::check()?;

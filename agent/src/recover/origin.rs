@@ -36,6 +36,7 @@ impl Origin {
         configuration: &Configuration,
         args: &cli::Recover,
         client: &Client,
+        is_expected: impl FnOnce(BoxId, bool) -> Outcome<()>,
         ticket: impl FnOnce(&mut dyn Seat) -> Outcome<Ticket>,
         seat: &mut dyn Seat,
     ) -> Outcome<Self> {
@@ -48,7 +49,7 @@ impl Origin {
         } else if args.datastore.is_some() {
             (of_server(client, &of_folder(args)?, &mut said)?, "datastore")
         } else {
-            return Ok(Self::Hub(Box::new(Claimed::make(configuration, || ticket(seat))?)));
+            return Ok(Self::Hub(Box::new(Claimed::make(configuration, is_expected, || ticket(seat))?)));
         };
         said.iter().for_each(|line| seat.say(&format!("  note: {line}")));
         if kits.boxes().is_empty() {

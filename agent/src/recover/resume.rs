@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU64, path::PathBuf};
 
-use tenwords_protocol::id::BoxId;
+use tenwords_protocol::{id::BoxId, time::Timestamp};
 
 use super::{
     course::{Begun, Course},
@@ -47,6 +47,12 @@ impl Earlier {
         Ok(Self { begun, into })
     }
 
+    /// What is newer is not chosen: the earlier of what this run was told and what the first one was.
+    pub(super) fn lost_at(&self, told: Option<Timestamp>) -> Option<Timestamp> {
+        let first = self.begun.as_ref().and_then(|begun| begun.lost_at);
+        [first, told].into_iter().flatten().min()
+    }
+
     pub(super) fn begun(&self) -> Option<&Begun> {
         self.begun.as_ref()
     }
@@ -77,11 +83,11 @@ impl Earlier {
     /// The version that the words are tried on: the one with which it began.
     pub(super) fn version(&self, holder: &Holder<'_>, asked: Option<NonZeroU64>) -> Outcome<Option<NonZeroU64>> {
         let Some(begun) = &self.begun else { return Ok(asked) };
-        let number = match begun.version {
-            Some(version) => version,
-            None => holder.kit_of_root(begun.box_id, begun.root_sha256).ok_or_else(|| {
+        let number = match (holder, begun.version) {
+            (Holder::Hub { .. }, Some(version)) => version,
+            _ => holder.kit_of_root(begun.box_id, begun.root_sha256).ok_or_else(|| {
                 Stop::new(Code::Preflight, "the escrow with which this recovery began is not there any more")
-                    .remedy(format!("name the same kit, second holder or datastore as before. {ABORT}"))
+                    .remedy(format!("name the hub, kit, second holder or datastore that has it. {ABORT}"))
             })?,
         };
         if asked.is_some_and(|asked| asked != number) {

@@ -2,14 +2,16 @@
 //! not this recovery's.
 
 use std::{
-    collections::BTreeSet,
     io, thread,
     time::{Duration, Instant},
 };
 
 use pbs_driver::{
     Client,
-    pve::{Node, torn},
+    pve::{
+        Node,
+        torn::{self, Volumes},
+    },
 };
 use tenwords_protocol::time::Timestamp;
 
@@ -34,32 +36,45 @@ pub(crate) enum Settled {
     Cleared,
     /// Somebody else's lies there now; why that is known.
     NotOurs(String),
+    /// PVE has restored this guest to its end, and nobody looked afterwards. It may be in use by now, and is
+    /// not taken away.
+    Unseen(GuestKind, u32),
 }
 
 /// Settles one. An error leaves it as it is, for another run.
 pub(crate) fn settle(log: &Log, node: Option<&Node>, client: &Client, item: ItemId) -> Outcome<Settled> {
     let standing = log.tell(|course| course.standing(item).clone());
+    let mark = standing.mark().cloned();
     let settled = match standing.mark() {
         Some(Mark::Stage { stage, target }) => match Stage::again(log.recovery(), item, stage, target) {
             Some(stage) => archive(&standing, &stage)?,
             None => Settled::NotOurs(format!("{} is no name that this recovery gives", stage.display())),
         },
-        Some(Mark::Guest { guest, vmid, volumes_before }) => {
+        Some(Mark::Guest { guest, vmid, volumes_before, storages_before }) => {
             let node = node.ok_or_else(|| {
                 Stop::new(Code::Preflight, format!("{guest} {vmid} was begun, and there is no Proxmox VE here now"))
                     .remedy("run the command on the node where it was begun")
             })?;
-            let before = volumes_before.iter().cloned().collect();
+            let before = Volumes { volumes: volumes_before.clone(), storages: storages_before.clone() };
             self::guest(log, node, client, (*guest, *vmid), &standing, &before)?
         }
         None => return Ok(Settled::Cleared),
     };
+    if let Settled::Unseen(..) = settled {
+        return Ok(settled);
+    }
     let at = Timestamp::now();
     log.note(match (&settled, standing) {
         (Settled::Finished, Standing::Staged { what, .. }) => Event::Restored { at, item, what: *what },
         (Settled::NotOurs(why), _) => Event::NotOurs { at, item, why: why.clone() },
         _ => Event::Cleared { at, item },
     })?;
+    if let (Settled::Finished, Some(Mark::Stage { stage, target })) = (&settled, &mark)
+        && let Some(stage) = Stage::again(log.recovery(), item, stage, target)
+        && let Err(error) = stage.tidy()
+    {
+        tracing::warn!(%error, "a sign of a recovery is left");
+    }
     Ok(settled)
 }
 
@@ -91,7 +106,7 @@ fn guest(
     client: &Client,
     (guest, vmid): (GuestKind, u32),
     standing: &Standing,
-    before: &BTreeSet<String>,
+    before: &Volumes,
 ) -> Outcome<Settled> {
     let cannot = || format!("what an interrupted run has left of {guest} {vmid} cannot be settled");
     let stop =
@@ -114,20 +129,36 @@ fn guest(
             );
         }
         torn::Found::Elsewhere => return Ok(Settled::NotOurs(format!("{vmid} is another guest's number now"))),
-        torn::Found::Other { config_sha256 } => match standing {
-            Standing::Left { config_sha256: left, .. } if *left == config_sha256 => {}
-            _ => {
-                let why = format!("the {guest} {vmid} that is there does not carry this recovery's mark ({pool})");
-                return Ok(Settled::NotOurs(why));
-            }
-        },
-        torn::Found::Nothing | torn::Found::Unfinished | torn::Found::InPool => {}
+        torn::Found::InPool if matches!(standing, Standing::Left { .. }) => {
+            return stop(
+                "Proxmox VE has restored it, and what it read could not be shown to be what was signed".to_owned(),
+                &format!(
+                    "do not use it: remove it by hand (`{} destroy {vmid}`); then run the same command again",
+                    if guest == GuestKind::Ct { "pct" } else { "qm" }
+                ),
+            );
+        }
+        torn::Found::InPool => return Ok(Settled::Unseen(guest, vmid)),
+        torn::Found::Nothing => return Ok(Settled::Cleared),
+        torn::Found::Other { .. } | torn::Found::Unfinished { .. } => {}
     }
-    if let Err(error) = torn::clear(node, client.private(), guest.kind(), vmid, before) {
+    let looked_at = match (found, standing) {
+        (torn::Found::Unfinished { config_sha256 }, _) => config_sha256,
+        (torn::Found::Other { config_sha256 }, Standing::Left { config_sha256: left, .. })
+            if *left == config_sha256 =>
+        {
+            config_sha256
+        }
+        _ => {
+            let why = format!("the {guest} {vmid} that is there does not carry this recovery's mark ({pool})");
+            return Ok(Settled::NotOurs(why));
+        }
+    };
+    if let Err(error) = torn::clear(node, client.private(), (guest.kind(), vmid), looked_at, before) {
         return stop(
             chain(&error),
-            "see what the cause names (a guest that runs is not removed: stop it if nobody needs it); then run the \
-             same command again",
+            "see what the cause names; if nobody needs what lies there, remove it by hand, with the volumes that are \
+             this number's; then run the same command again",
         );
     }
     Ok(Settled::Cleared)

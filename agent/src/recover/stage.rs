@@ -48,6 +48,11 @@ impl Stage {
         fs::symlink_metadata(&self.path).map(|found| found.ino())
     }
 
+    /// A folder of the file system on which it lies.
+    pub(crate) fn sync_point(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("/"))
+    }
+
     pub(crate) fn is_there(&self) -> io::Result<bool> {
         exists(&self.path)
     }
@@ -57,14 +62,48 @@ impl Stage {
         if !self.is_inside() {
             return durable::place("archive-in-place", &self.path, &self.target);
         }
-        for entry in fs::read_dir(&self.path)? {
-            let name = entry?.file_name();
+        // Nothing is moved out of what only a link leads to.
+        if !fs::symlink_metadata(&self.path)?.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        let names = fs::read_dir(&self.path)?.map(|entry| entry.map(|entry| entry.file_name()));
+        let names: Vec<OsString> = names.collect::<io::Result<_>>()?;
+        // Either all of it finds its place free, or nothing is moved.
+        if names.iter().any(|name| self.target.join(name).symlink_metadata().is_ok()) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        for name in names {
             durable::place("archive-moved-up", &self.path.join(&name), &self.target.join(&name))?;
         }
         pxar::like(&self.target, &self.path)?;
         let times = fs::metadata(&self.path)?.modified()?;
+        // The stage goes last, and with it the only sign that anything is unfinished: this is the sign that it
+        // came so far.
+        durable::create("archive-placed", &self.sign(), 0o600, b"")?;
         fs::remove_dir(&self.path)?;
-        // Removing the stage has touched its time again.
+        self.touch(times)
+    }
+
+    /// Takes the sign away that an archive inside an empty folder is all there. Once that is noted, nobody
+    /// needs it.
+    pub(crate) fn tidy(&self) -> io::Result<()> {
+        let sign = self.sign();
+        if !self.is_inside() || !exists(&sign)? {
+            return Ok(());
+        }
+        let times = fs::metadata(&self.target)?.modified()?;
+        fs::remove_file(sign)?;
+        self.touch(times)
+    }
+
+    fn sign(&self) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push("-placed");
+        name.into()
+    }
+
+    /// What was done inside the folder has touched its time.
+    fn touch(&self, times: std::time::SystemTime) -> io::Result<()> {
         let folder = fs::File::open(&self.target)?;
         folder.set_modified(times)?;
         folder.sync_all()
@@ -76,8 +115,7 @@ impl Stage {
             return Ok(false);
         }
         if self.is_inside() {
-            // The stage goes last.
-            return Ok(fs::metadata(&self.target)?.is_dir());
+            return exists(&self.sign());
         }
         match fs::symlink_metadata(&self.target) {
             Ok(found) => Ok(found.ino() == inode),
@@ -152,11 +190,38 @@ mod tests {
             assert!(!stage.is_placed(inode)?);
             stage.place()?;
             assert!(stage.is_placed(inode)? && fs::metadata(&target)?.ino() == before);
+            stage.tidy()?;
+            // An empty folder, or any other, is not taken for what was placed.
+            assert!(!stage.is_placed(inode)?);
             let mut names: Vec<_> =
                 fs::read_dir(&target)?.map(|e| e.map(|e| e.file_name())).collect::<Result<_, _>>()?;
             names.sort();
             assert_eq!(names, ["one", "two"]);
         }
+        Ok(())
+    }
+
+    #[test]
+    fn into_a_folder_that_is_not_free_or_out_of_a_link_nothing_is_moved() -> Tested {
+        let base = tempfile::tempdir()?;
+        let target = base.path().join("data");
+        fs::create_dir(&target)?;
+        let stage = Stage::of(recovery()?, ItemId(2), &target, true);
+        fs::create_dir(&stage.path)?;
+        for name in ["a", "b", "c"] {
+            fs::write(stage.path.join(name), name)?;
+        }
+        fs::write(target.join("b"), "theirs")?;
+        assert_eq!(stage.place().map_err(|error| error.kind()), Err(io::ErrorKind::AlreadyExists));
+        assert_eq!(fs::read_dir(&stage.path)?.count(), 3);
+        fs::remove_dir_all(&stage.path)?;
+        let elsewhere = base.path().join("elsewhere");
+        fs::create_dir(&elsewhere)?;
+        fs::write(elsewhere.join("shadow"), "x")?;
+        std::os::unix::fs::symlink(&elsewhere, &stage.path)?;
+        assert!(stage.place().is_err());
+        stage.clear()?;
+        assert!(elsewhere.join("shadow").exists() && !stage.is_there()?);
         Ok(())
     }
 

@@ -14,11 +14,9 @@ use super::{
     plan::{Document, Row, RowTarget},
 };
 use crate::{
-    cli,
     exit::{Code, Outcome},
     settings::Configuration,
     show::{harmless, size},
-    standing,
 };
 
 /// How far it is.
@@ -59,16 +57,11 @@ struct Item {
     state: &'static str,
 }
 
-/// Of a recovery in earnest that has come to its end, when the same command is run once more: it may have been
-/// killed before it could say so. Nothing is left to do then but to forget the claim. Another folder for
-/// archives means another recovery.
-pub(crate) fn done(configuration: &Configuration, args: &cli::Recover) -> Outcome<Option<Status>> {
+/// Of a recovery that had come to its end when the run was killed, before it could say so: its claim is still
+/// kept. Nothing is left to do then but to forget that.
+pub(crate) fn done(configuration: &Configuration) -> Outcome<Option<Status>> {
     let course = Log::look(configuration)?;
-    let Some(begun) = course.begun().filter(|begun| course.is_ended() && !begun.rehearsal) else { return Ok(None) };
-    let into = args.into.as_ref().and_then(|into| std::path::absolute(into).ok());
-    let is_this_box =
-        standing::Standing::load(configuration)?.is_some_and(|standing| standing.facts().id == begun.box_id);
-    if !is_this_box || into.is_some_and(|into| into != begun.into) {
+    if !course.is_ended() || course.begun().is_none_or(|begun| begun.rehearsal) || !Claimed::is_kept(configuration)? {
         return Ok(None);
     }
     Claimed::forget(configuration);

@@ -11,7 +11,7 @@ use std::{
 
 use pbs_driver::{
     Client,
-    pve::{Node, pool},
+    pve::{Node, pool, torn},
 };
 use tenwords_escrow::{gate::GatedKey, root::Root};
 use tenwords_protocol::{directive::Directive, fingerprint::Fingerprint, time::Timestamp};
@@ -24,9 +24,9 @@ use super::{
     install::{self, Installed},
     journal::Journal,
     log::Log,
-    plan::{Around, Document, Earlier, Keyring, Plan, Planner, differences},
+    plan::{Around, Document, Earlier, GuestWork, Keyring, Plan, Planner, Row, RowTarget, chain, differences},
     preflight,
-    report::{Missing, Restored, RestoredGuest, Stopwatch},
+    report::{GuestKind, Missing, Restored, RestoredGuest, Stopwatch},
     restore, resume, settle,
 };
 use crate::{
@@ -162,6 +162,20 @@ impl<'w> Work<'w> {
         match settle::settle(self.log, self.node, self.client, item) {
             Ok(settled) => {
                 let note = match settled {
+                    settle::Settled::Unseen(guest, vmid) => match self.adopt(item, row, (guest, vmid)) {
+                        Ok(()) => {
+                            format!("{what}: Proxmox VE had restored it to its end before the run was interrupted")
+                        }
+                        Err(why) => {
+                            let remedy = format!(
+                                "look at {guest} {vmid} before it is used, or remove it by hand; then run the same command \
+                                 again"
+                            );
+                            let why = format!("it is there, and nobody looked at its backup again: {why}");
+                            seat.say(&format!("  NOT: {what}: {}", harmless(&why, 400)));
+                            return outcomes.missing.push(Missing { what, why, remedy, waits_for_order: false });
+                        }
+                    },
                     settle::Settled::Finished => format!("{what}: an earlier run had brought it to its end"),
                     settle::Settled::Cleared => {
                         format!("{what}: what an earlier run had left unfinished is taken away")
@@ -178,6 +192,50 @@ impl<'w> Work<'w> {
                 outcomes.missing.push(Missing { what, why, remedy, waits_for_order: false });
             }
         }
+    }
+
+    /// A guest that PVE has restored to its end, as the pool shows in which it puts it last of all: what the
+    /// interrupted run still had to do is to look at its backup once more, and at its disks.
+    fn adopt(&self, item: ItemId, row: Option<&Row>, (guest, vmid): (GuestKind, u32)) -> Result<(), String> {
+        let (row, node) = row.zip(self.node).ok_or("its plan is gone")?;
+        let source = self.connected.iter().find(|source| {
+            source.source.id.as_str() == row.source && source.access.namespace().to_string() == row.namespace
+        });
+        let source = source.ok_or("its source did not answer")?;
+        let listed = source.snapshots.iter().find(|info| info.snapshot.to_string() == row.snapshot);
+        let listed = listed.ok_or("its backup is not listed any more")?;
+        let snapshot = self.keyring.prove(self.client, &source.access, listed).map_err(|error| chain(&error))?;
+        let work = GuestWork {
+            source: source.source,
+            access: &source.access,
+            id: item,
+            snapshot,
+            kind: guest.kind(),
+            vmid,
+            storage: None,
+            disks: BTreeMap::new(),
+        };
+        let config = torn::config(node, guest.kind(), vmid).map_err(|error| chain(&error))?;
+        let differences = after::differences(node, self.client, self.keyring, &work, &config);
+        let storage = match &row.target {
+            RowTarget::Guest { storage, .. } => storage.clone(),
+            RowTarget::Archive { .. } => None,
+        };
+        let restored = RestoredGuest {
+            source: row.source.clone(),
+            snapshot: row.snapshot.clone(),
+            kind: guest,
+            vmid,
+            storage,
+            config,
+            bytes: row.bytes,
+            milliseconds: 0,
+            said: Vec::new(),
+            differences,
+            trial: None,
+        };
+        let event = Event::Restored { at: Timestamp::now(), item, what: What::Guest(restored) };
+        self.log.note(event).map_err(|stop| stop.in_one_line())
     }
 
     fn plan(&self, document: Option<Document>, outcomes: &mut Outcomes, seat: &mut dyn Seat) -> Outcome<Plan<'w>> {
@@ -215,6 +273,7 @@ impl<'w> Work<'w> {
         seat.say(&format!("  (kept as {})", Document::text(&folder).display()));
         let items = document.items.iter().map(|row| row.item).collect();
         self.log.note(Event::Planned { at: Timestamp::now(), plan_sha256, items })?;
+        Document::counts(&folder)?;
         Ok(plan)
     }
 

@@ -11,7 +11,7 @@ use std::{
     ffi::OsString,
     fs::{self, OpenOptions},
     io,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use nix::{
@@ -40,7 +40,10 @@ pub enum Found {
     /// Somebody works on it right now.
     AtWork,
     /// A creation or restore that did not come to its end: nothing in it is whole.
-    Unfinished,
+    Unfinished {
+        /// Its configuration's.
+        config_sha256: Sha256,
+    },
     /// It is in the pool: the restore that was told so came to its end.
     InPool,
     /// Some guest, of whom nothing shows that the recovery has made it.
@@ -64,10 +67,18 @@ pub fn look(node: &Node, kind: Kind, vmid: u32, pool: &PoolId) -> Result<Found, 
         return Ok(if of_number(node, vmid)?.is_some() { Found::Elsewhere } else { Found::Nothing });
     };
     if is_unfinished(&text) {
-        return Ok(Found::Unfinished);
+        return Ok(Found::Unfinished { config_sha256: Sha256::of(&text) });
     }
     let is_in = members(node, pool)?.is_some_and(|guests| guests.contains(&vmid));
     Ok(if is_in { Found::InPool } else { Found::Other { config_sha256: Sha256::of(&text) } })
+}
+
+/// Where a guest's configuration lies.
+///
+/// # Errors
+/// As [`Node::name`].
+pub fn config(node: &Node, kind: Kind, vmid: u32) -> Result<PathBuf, PveError> {
+    Ok(node.file(&config_file(&node.name()?, kind, vmid)))
 }
 
 /// The hash of a guest's configuration as it is now, unless it says that it is unfinished.
@@ -79,11 +90,20 @@ pub fn config_sha256(node: &Node, kind: Kind, vmid: u32) -> Result<Option<Sha256
     Ok(text.filter(|text| !is_unfinished(text)).map(|text| Sha256::of(&text)))
 }
 
+/// The volumes of a number, and where they were looked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Volumes {
+    /// By volume id.
+    pub volumes: BTreeSet<String>,
+    /// The storages that answered; of what lies on any other nothing is known.
+    pub storages: BTreeSet<String>,
+}
+
 /// The volumes of this number on every storage of this node that takes any.
 ///
 /// # Errors
 /// As [`Node::readable`]; [`PveError::NoProgram`], [`PveError::Program`], [`PveError::Refused`].
-pub fn volumes(node: &Node, private: &PrivateDir, vmid: u32) -> Result<BTreeSet<String>, PveError> {
+pub fn volumes(node: &Node, private: &PrivateDir, vmid: u32) -> Result<Volumes, PveError> {
     let storages = StorageCfg::read(node)?;
     let active = pvesm::status(node, private, None)?;
     let takes_some = |storage: &&pvesm::StorageStatus| {
@@ -92,54 +112,66 @@ pub fn volumes(node: &Node, private: &PrivateDir, vmid: u32) -> Result<BTreeSet<
         let takes = content.is_none_or(|content| content.split([',', ' ']).any(|c| c == "images" || c == "rootdir"));
         takes && storage.kind != "pbs" && storage.activity == pvesm::Activity::Active
     };
-    let mut all = BTreeSet::new();
+    let mut all = Volumes::default();
     for storage in active.iter().filter(takes_some) {
         let Ok(id) = storage.id.parse::<StorageId>() else { continue };
-        all.extend(disks::volumes(node, private, &id, vmid)?.into_iter().map(|volume| volume.id));
+        all.volumes.extend(disks::volumes(node, private, &id, vmid)?.into_iter().map(|volume| volume.id));
+        all.storages.insert(storage.id.clone());
     }
     Ok(all)
 }
 
-/// Removes the guest and the volumes of its number that are not among `before`. Only for what was found
-/// to be this recovery's own: nothing here asks again.
+/// Removes a guest as it was looked at: with the volumes that its configuration names and, if it is one that
+/// did not come to its end, those of its number that were not there before. Only for what was found to be
+/// the recovery's own.
+///
+/// What is not known to be its own stays: volumes on a storage that did not answer `before` (a lost box's
+/// disks may have been attached meanwhile), and everything if the configuration is another one by now.
 ///
 /// # Errors
 /// As [`volumes`]; what could be removed until then is gone.
 pub fn clear(
     node: &Node,
     private: &PrivateDir,
-    kind: Kind,
-    vmid: u32,
-    before: &BTreeSet<String>,
+    (kind, vmid): (Kind, u32),
+    looked_at: Sha256,
+    before: &Volumes,
 ) -> Result<(), PveError> {
     node.writable()?;
     if kind == Kind::Container {
         unmount(Path::new(&format!("/var/lib/lxc/{vmid}/rootfs")))?;
     }
-    let made: BTreeSet<String> = volumes(node, private, vmid)?.difference(before).cloned().collect();
-    let config = config_file(&node.name()?, kind, vmid);
-    if let Some(text) = node.read(&config)? {
-        let text = String::from_utf8_lossy(&text).into_owned();
-        if let Some(theirs) = before.iter().find(|volume| text.contains(volume.as_str())) {
-            // PVE's removal would take it along.
-            return Err(PveError::Refused {
-                command: "destroy",
-                said: format!("it names the volume {theirs}, which was there before"),
-            });
-        }
-        let (program, command) = match kind {
-            Kind::Container => (&node.paths().pct, "pct"),
-            Kind::Machine => (&node.paths().qm, "qm"),
-        };
-        let number = vmid.to_string();
-        if text.lines().any(|line| line.starts_with("lock:")) {
-            short(program, private, &["unlock", &number], command)?;
-        }
-        short(program, private, &["destroy", &number, "--destroy-unreferenced-disks", "0"], command)?;
+    let now = volumes(node, private, vmid)?.volumes;
+    let is_made = |volume: &&String| {
+        let storage = volume.split(':').next().unwrap_or_default();
+        !before.volumes.contains(*volume) && before.storages.contains(storage)
+    };
+    let made: BTreeSet<String> = now.iter().filter(is_made).cloned().collect();
+    let refused = |said: String| PveError::Refused { command: "destroy", said };
+    // Asking has taken its time: what is removed is what was looked at, or nothing.
+    let text = node.read(&config_file(&node.name()?, kind, vmid))?;
+    let text = text.filter(|text| Sha256::of(text) == looked_at);
+    let text = text.ok_or_else(|| refused("its configuration is another one by now".to_owned()))?;
+    let unfinished = is_unfinished(&text);
+    let text = String::from_utf8_lossy(&text).into_owned();
+    // PVE's removal would take along what its configuration names.
+    if let Some(theirs) = now.iter().find(|volume| text.contains(volume.as_str()) && !made.contains(*volume)) {
+        return Err(refused(format!("it names the volume {theirs}, which is not this recovery's")));
     }
-    let left = volumes(node, private, vmid)?;
-    for volume in made.intersection(&left) {
-        short(&node.paths().pvesm, private, &["free", volume], "pvesm free")?;
+    let (program, command) = match kind {
+        Kind::Container => (&node.paths().pct, "pct"),
+        Kind::Machine => (&node.paths().qm, "qm"),
+    };
+    let number = vmid.to_string();
+    if unfinished {
+        short(program, private, &["unlock", &number], command)?;
+    }
+    short(program, private, &["destroy", &number, "--destroy-unreferenced-disks", "0"], command)?;
+    if unfinished {
+        let left = volumes(node, private, vmid)?.volumes;
+        for volume in made.intersection(&left) {
+            short(&node.paths().pvesm, private, &["free", volume], "pvesm free")?;
+        }
     }
     Ok(())
 }

@@ -41,6 +41,10 @@ impl Target {
     /// For a tree: looked at, and not made yet.
     pub(super) fn folder(path: &Path) -> Result<Self, DriverError> {
         absolute(path)?;
+        if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+            // Whoever laid it there may mean another folder.
+            return Err(exists());
+        }
         let found = match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
             Ok(true) => Found::EmptyFolder,
             Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => {

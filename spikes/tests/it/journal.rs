@@ -22,10 +22,10 @@ use crate::{
 };
 
 /// A durable step, as the agent traces it: its name, and whether it begins or is on the disk.
-type Step = (String, bool);
+pub(crate) type Step = (String, bool);
 
 /// A node with a container, a machine and a group of two archives.
-fn burnt_with_archives() -> Result<(Burnt, [Tree; 2])> {
+pub(crate) fn burnt_with_archives() -> Result<(Burnt, [Tree; 2])> {
     let mut trees = None;
     let burnt = burnt(|world, server, _, key| {
         let folders = [container(world, "files-a", b"letters")?, container(world, "files-b", b"bills")?];
@@ -38,7 +38,7 @@ fn burnt_with_archives() -> Result<(Burnt, [Tree; 2])> {
 
 /// Runs a recovery and follows its durable steps; at the one that `is_it` says, the agent is killed. Tells
 /// the steps up to there, and the exit code if it came to an end of its own.
-fn follow(
+pub(crate) fn follow(
     burnt: &Burnt,
     machine: &Machine,
     ticket: &str,
@@ -79,7 +79,12 @@ fn step(line: &str) -> Option<Step> {
 
 /// The state that a recovery ends in, whatever happened on the way: guests, archives, PVE's files, and that
 /// nothing unfinished is left anywhere.
-fn end_state(burnt: &Burnt, machine: &Machine, pve: &Pve, archives: &[Tree; 2]) -> Result<BTreeMap<String, String>> {
+pub(crate) fn end_state(
+    burnt: &Burnt,
+    machine: &Machine,
+    pve: &Pve,
+    archives: &[Tree; 2],
+) -> Result<BTreeMap<String, String>> {
     ensure!(Tree::read(&pve.container_root(101))? == burnt.tree, "the files of container 101 are others");
     ensure!(fs::read(pve.disk(102))? == burnt.disk, "the disk of machine 102 is another");
     for (name, tree) in ["a.pxar", "b.pxar"].iter().zip(archives) {
@@ -119,7 +124,7 @@ fn end_state(burnt: &Burnt, machine: &Machine, pve: &Pve, archives: &[Tree; 2]) 
 }
 
 /// Every name below that a recovery gives to what is unfinished.
-fn unfinished(folder: &Path, left: &mut Vec<String>) -> Result<()> {
+pub(crate) fn unfinished(folder: &Path, left: &mut Vec<String>) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();

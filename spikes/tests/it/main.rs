@@ -22,6 +22,7 @@ mod parallel;
 mod preflight;
 mod recordings;
 mod recovery;
+mod resumed;
 mod sheet;
 mod sheet_pictures;
 mod signals;

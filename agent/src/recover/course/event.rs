@@ -1,6 +1,6 @@
 //! What happens in a recovery, as its journal keeps it: public facts only, never a secret.
 
-use std::{fmt, num::NonZeroU64, path::PathBuf};
+use std::{collections::BTreeSet, fmt, num::NonZeroU64, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tenwords_protocol::{
@@ -74,6 +74,9 @@ pub(crate) struct Begun {
     pub(crate) version: Option<NonZeroU64>,
     pub(crate) root_sha256: Sha256,
     pub(crate) rehearsal: bool,
+    /// What is newer is not chosen, whatever a later run is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lost_at: Option<Timestamp>,
     /// Where archives go.
     pub(crate) into: PathBuf,
 }
@@ -84,8 +87,9 @@ pub(crate) struct Begun {
 pub(crate) enum Mark {
     /// It is made here, under a name that holds the recovery's id, and then gets its place.
     Stage { stage: PathBuf, target: PathBuf },
-    /// A guest of this number, which was free; these volumes of the number were there before.
-    Guest { guest: GuestKind, vmid: u32, volumes_before: Vec<String> },
+    /// A guest of this number, which was free; these volumes of the number were there before, on these
+    /// storages.
+    Guest { guest: GuestKind, vmid: u32, volumes_before: BTreeSet<String>, storages_before: BTreeSet<String> },
 }
 
 /// What was restored.

@@ -69,6 +69,7 @@ fn begun() -> Event {
         version: None,
         root_sha256: Sha256::of(b"root"),
         rehearsal: false,
+        lost_at: None,
         into: "/into".into(),
     })
 }
@@ -88,7 +89,12 @@ fn what(item: ItemId) -> What {
 /// Odd items are guests, even ones are staged.
 fn mark(item: ItemId) -> Mark {
     if item.0 % 2 == 1 {
-        Mark::Guest { guest: GuestKind::Ct, vmid: 100 + item.0, volumes_before: Vec::new() }
+        Mark::Guest {
+            guest: GuestKind::Ct,
+            vmid: 100 + item.0,
+            volumes_before: BTreeSet::new(),
+            storages_before: BTreeSet::new(),
+        }
     } else {
         Mark::Stage { stage: format!("/into/.tenwords-{item}").into(), target: format!("/into/{item}").into() }
     }

@@ -20,6 +20,8 @@ use crate::{
 };
 
 const JSON: &str = "plan.json";
+/// One that the journal may not name yet.
+const NEXT: &str = "plan.next.json";
 const TEXT: &str = "plan.txt";
 const LIMIT: u64 = 64 << 20;
 
@@ -184,18 +186,28 @@ impl Document {
                 .map_err(|stop| stop.remedy("make room there, then run the same command again"))
         };
         write(TEXT, lines.as_bytes())?;
-        write(JSON, &text)?;
+        // Until the journal names this one, the former one counts.
+        write(NEXT, &text)?;
         Ok(Sha256::of(&text))
+    }
+
+    /// The one that was kept last is what the journal names now: it takes the former one's place.
+    pub(crate) fn counts(folder: &Path) -> Outcome<()> {
+        let cannot = || format!("the plan cannot be kept in {}", folder.display());
+        std::fs::rename(folder.join(NEXT), folder.join(JSON)).or_stop(Code::Preflight, cannot)
     }
 
     /// The one of this hash; one that is gone or another is none, and planned anew.
     pub(crate) fn load(folder: &Path, sha256: Sha256) -> Outcome<Option<Self>> {
-        let text = match durable::read_limited(&folder.join(JSON), LIMIT) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Stop::new(Code::Preflight, "the kept plan cannot be read").because(error)),
-        };
-        Ok((Sha256::of(&text) == sha256).then(|| json::from_slice(&text).ok()).flatten())
+        for name in [JSON, NEXT] {
+            match durable::read_limited(&folder.join(name), LIMIT) {
+                Ok(text) if Sha256::of(&text) == sha256 => return Ok(json::from_slice(&text).ok()),
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Stop::new(Code::Preflight, "the kept plan cannot be read").because(error)),
+            }
+        }
+        Ok(None)
     }
 
     /// Where its text lies.

@@ -224,9 +224,16 @@ impl Planner<'_> {
         // What was planned stands, whatever has come since.
         let namespace = source.access.namespace().to_string();
         let planned = self.earlier.planned(source.source.id.as_str(), &namespace, group);
-        if let Some(place) = candidates.iter().position(|info| Some(info.snapshot.time()) == planned) {
-            let planned = candidates.remove(place);
-            candidates.insert(0, planned);
+        match candidates.iter().position(|info| Some(info.snapshot.time()) == planned) {
+            Some(place) => {
+                let planned = candidates.remove(place);
+                candidates.insert(0, planned);
+            }
+            None => plan.notes.extend(planned.map(|planned| {
+                format!(
+                    "{what}: the snapshot of {planned} that was planned is not listed any more: ANOTHER one is taken"
+                )
+            })),
         }
         let mut refused = Vec::new();
         let mut orderable = true;
@@ -235,7 +242,7 @@ impl Planner<'_> {
                 Ok(snapshot) => {
                     if !refused.is_empty() {
                         plan.notes.push(format!(
-                            "{what}: {} newer snapshots did not prove themselves, an OLDER one is restored: {}",
+                            "{what}: {} snapshots did not prove themselves, ANOTHER one than was chosen first is restored: {}",
                             refused.len(),
                             refused.join("; ")
                         ));

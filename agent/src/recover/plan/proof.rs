@@ -55,7 +55,7 @@ impl<'a> Keyring<'a> {
     }
 
     /// The gate for a snapshot that a server lists: by the key that it is said to need.
-    pub(super) fn prove(
+    pub(crate) fn prove(
         &self,
         client: &Client,
         access: &Access,

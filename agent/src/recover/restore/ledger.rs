@@ -1,9 +1,9 @@
 //! What begins and what comes of it, noted as it happens: in the recovery's journal, or, where nothing
 //! is to be gone on with (a drill), nowhere.
 
-use std::{collections::BTreeSet, io, path::Path};
+use std::{io, path::Path};
 
-use pbs_driver::pve::pool::PoolId;
+use pbs_driver::pve::{pool::PoolId, torn::Volumes};
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use tenwords_protocol::{hash::Sha256, id::RecoveryId, time::Timestamp};
 
@@ -51,15 +51,10 @@ impl<'l> Ledger<'l> {
     }
 
     /// A guest is begun under a free number.
-    pub(super) fn begins_guest(
-        &self,
-        item: ItemId,
-        guest: GuestKind,
-        vmid: u32,
-        volumes_before: BTreeSet<String>,
-    ) -> Outcome<()> {
-        let volumes_before = volumes_before.into_iter().collect();
-        self.note(Event::Started { at: Timestamp::now(), item, mark: Mark::Guest { guest, vmid, volumes_before } })
+    pub(super) fn begins_guest(&self, item: ItemId, guest: GuestKind, vmid: u32, before: Volumes) -> Outcome<()> {
+        let Volumes { volumes, storages } = before;
+        let mark = Mark::Guest { guest, vmid, volumes_before: volumes, storages_before: storages };
+        self.note(Event::Started { at: Timestamp::now(), item, mark })
     }
 
     /// An archive did not come. If nothing lies at its stage any more, that is the end of it; what does is
@@ -84,11 +79,16 @@ impl<'l> Ledger<'l> {
     pub(super) fn place(&self, item: ItemId, restored: &Restored, stage: &Stage) -> Result<(), Unplaced> {
         let failed = |error: io::Error| Unplaced::Failed(format!("it could not be put in its place: {error}"));
         let noted = |event| self.note(event).map_err(|stop| Unplaced::Failed(stop.in_one_line()));
+        // "Restored" is said of what a power cut does not take back.
+        crate::durable::settle(stage.sync_point()).map_err(failed)?;
         let inode = stage.inode().map_err(failed)?;
         let what = What::Archive(restored.clone());
         noted(Event::Staged { at: Timestamp::now(), item, inode, what: what.clone() })?;
         match stage.place() {
-            Ok(()) => noted(Event::Restored { at: Timestamp::now(), item, what }),
+            Ok(()) => {
+                noted(Event::Restored { at: Timestamp::now(), item, what })?;
+                stage.tidy().map_err(failed)
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 stage.clear().map_err(failed)?;
                 self.failed(item, "something lies in its place");
