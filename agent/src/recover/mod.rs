@@ -231,7 +231,6 @@ pub(crate) fn run(
     };
     let begun = log.tell(|course| course.begun().cloned());
     let begun = begun.ok_or_else(|| Stop::new(Code::Internal, "the recovery has not begun"))?;
-    target.begin(begun.recovery)?;
     let work = Work {
         configuration,
         args,
@@ -247,6 +246,7 @@ pub(crate) fn run(
         directive: directive.as_ref(),
         claimed: origin.claimed(),
         into: &into,
+        target: &target,
         lost_at,
         reading,
     };

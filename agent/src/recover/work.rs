@@ -28,6 +28,7 @@ use super::{
     preflight,
     report::{GuestKind, Missing, Restored, RestoredGuest, Stopwatch},
     restore, resume, settle,
+    target::TargetFolder,
 };
 use crate::{
     cli, enroll,
@@ -54,6 +55,7 @@ pub(super) struct Work<'w> {
     pub(super) directive: Option<&'w Directive>,
     pub(super) claimed: Option<&'w Claimed>,
     pub(super) into: &'w Path,
+    pub(super) target: &'w TargetFolder,
     pub(super) lost_at: Option<Timestamp>,
     /// Why nothing is put in place, if nothing is.
     pub(super) reading: Option<&'static str>,
@@ -274,6 +276,7 @@ impl<'w> Work<'w> {
         let items = document.items.iter().map(|row| row.item).collect();
         self.log.note(Event::Planned { at: Timestamp::now(), plan_sha256, items })?;
         Document::counts(&folder)?;
+        self.target.begin(self.begun.recovery)?;
         Ok(plan)
     }
 

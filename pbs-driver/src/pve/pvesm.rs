@@ -72,12 +72,23 @@ pub(super) fn run_short(
     args: Vec<OsString>,
     command: &'static str,
 ) -> Result<String, PveError> {
+    run_within(program, private, args, command, WHOLE)
+}
+
+/// The same of one that may take its time.
+pub(super) fn run_within(
+    program: &Path,
+    private: &PrivateDir,
+    args: Vec<OsString>,
+    command: &'static str,
+    whole: Duration,
+) -> Result<String, PveError> {
     if !program.is_file() {
         return Err(PveError::NoProgram { program: program.to_owned() });
     }
     let folder = private.folder()?;
     let environment = Environment::offline(&folder)?;
-    let job = Job { program, args: &args, environment: &environment, spawn: SPAWN, whole: WHOLE, stall: None };
+    let job = Job { program, args: &args, environment: &environment, spawn: SPAWN, whole, stall: None };
     let finished = run(&job, Stdout::Keep(MAX_ANSWER), &mut |_| ControlFlow::Continue(()));
     let finished = finished.map_err(|error| not_driven(program, command, error))?;
     if finished.exit != Exit::Code(0) {

@@ -12,6 +12,7 @@ use std::{
     fs::{self, OpenOptions},
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use nix::{
@@ -178,7 +179,7 @@ pub fn clear(
 
 fn short(program: &Path, private: &PrivateDir, args: &[&str], command: &'static str) -> Result<(), PveError> {
     let args = args.iter().map(OsString::from).collect();
-    pvesm::run_short(program, private, args, command).map(drop)
+    pvesm::run_within(program, private, args, command, REMOVAL).map(drop)
 }
 
 /// What PVE writes into the configuration of a guest that it is making.
@@ -211,11 +212,10 @@ fn is_locked(node: &Node, kind: Kind, vmid: u32) -> Result<bool, PveError> {
 /// Everything that is mounted there or below, the last first.
 fn unmount(place: &Path) -> Result<(), PveError> {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let below =
-        mounts.lines().filter_map(|line| line.split(' ').nth(1)).filter(|path| Path::new(path).starts_with(place));
-    let all: Vec<&str> = below.collect();
+    let paths = mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(plain);
+    let all: Vec<String> = paths.filter(|path| Path::new(path).starts_with(place)).collect();
     for path in all.into_iter().rev() {
-        umount2(path, MntFlags::UMOUNT_NOFOLLOW).map_err(|errno| PveError::Io {
+        umount2(path.as_str(), MntFlags::UMOUNT_NOFOLLOW).map_err(|errno| PveError::Io {
             doing: "unmounting",
             path: path.into(),
             source: errno.into(),
@@ -223,3 +223,13 @@ fn unmount(place: &Path) -> Result<(), PveError> {
     }
     Ok(())
 }
+
+/// As the kernel writes blanks in a path.
+fn plain(path: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(path.to_owned(), |path, (written, meant)| path.replace(written, meant))
+}
+
+/// A slow storage frees a large volume in this time.
+const REMOVAL: Duration = Duration::from_secs(3600);

@@ -1,7 +1,10 @@
 //! Archives into folders: of groups that are no guests, of guests where no guest can be made of them,
 //! and where a directive asks for it.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use pbs_driver::{Access, repository::Namespace};
 use pbs_format::datastore::{FileName, Group};
@@ -76,10 +79,13 @@ impl Planner<'_> {
             let mut taken = plan.work.iter().flat_map(|work| &work.archives);
             if chosen && is_there(archive.server_name()) {
                 all_there = true;
-            } else if chosen && taken.any(|piece| piece.target == target) {
+            } else if chosen && taken.any(|piece| meet(&piece.target, &target)) {
                 plan.not(
                     format!("{what} {name}"),
-                    format!("{} is already the target of another snapshot of this plan", target.display()),
+                    format!(
+                        "{} is the target of something else in this plan already, or lies in one",
+                        target.display()
+                    ),
                     ASK_OPERATOR,
                     false,
                 );
@@ -99,10 +105,18 @@ impl Planner<'_> {
         {
             plan.not(what, format!("the snapshot has no free archive {}", only.name), ASK_OPERATOR, false);
         }
+        if archives.is_empty() && only.is_none() && !all_there && pieces(&snapshot).next().is_none() {
+            plan.not(what, "the snapshot has nothing in it that could be restored", ASK_OPERATOR, false);
+        }
         if !archives.is_empty() {
             plan.work.push(Work { source: source.source, access: &source.access, snapshot, archives });
         }
     }
+}
+
+/// One in the other would find its place taken.
+fn meet(one: &Path, other: &Path) -> bool {
+    one.starts_with(other) || other.starts_with(one)
 }
 
 /// What of a snapshot is restored: every signed file but the catalog; the two halves of a split
