@@ -215,6 +215,11 @@ impl Terminal {
         }
     }
 
+    /// Kills the program with SIGKILL; whatever it started in sessions of their own lives on.
+    pub fn kill(self) {
+        drop(self);
+    }
+
     /// All that the screen ever showed, control sequences included.
     #[must_use]
     pub fn transcript(&self) -> Zeroizing<Vec<u8>> {

@@ -11,7 +11,7 @@ use tenwords_spikes::{
     world::end_when_asked,
 };
 
-/// A box loses its key and gets its data back with ten words: hub, ceremony, fire and recovery
+/// A box loses its key and gets its guests back with ten words: hub, ceremony, fire and recovery
 #[derive(Debug, Parser)]
 #[command(name = "demo", after_help = AFTER)]
 struct Arguments {
@@ -31,7 +31,8 @@ With a real client and server the same story is told:
   cargo demo --pbs-client /usr/bin/proxmox-backup-client --repository 'user@pbs!token@host:8007:store' \\
              --namespace demo --certificate 08:4e:… --token-file secret
 
-Best in an empty namespace: everything in it is restored. One snapshot (ct/101) stays there.";
+Best in an empty namespace: everything in it is restored. Two snapshots (ct/101, vm/102) stay there. The stand-ins
+for Proxmox VE read disks from a datastore's folder, so with a real server guests come back into folders.";
 
 fn main() -> ExitCode {
     std::thread::spawn(end_when_asked);

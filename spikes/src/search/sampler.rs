@@ -71,6 +71,23 @@ impl Sampled {
         }
     }
 
+    /// The same, but for the one variable in which Proxmox VE's own programs give a storage's password to the
+    /// client and to `pbs-restore`: nobody else can change that. Tells how many environments had it.
+    pub fn look_through_but_for_pve(&self, search: &mut Search) -> usize {
+        let mut theirs = 0;
+        for (text, place) in &self.texts {
+            let entries = || text.split(|byte| *byte == 0);
+            if !entries().any(|entry| entry == MARK_OF_PVE) {
+                search.bytes(place, text);
+                continue;
+            }
+            theirs += usize::from(entries().any(|entry| entry.starts_with(PASSWORD)));
+            let rest: Vec<&[u8]> = entries().filter(|entry| !entry.starts_with(PASSWORD)).collect();
+            search.bytes(place, &rest.join(&0));
+        }
+        theirs
+    }
+
     /// How many processes were looked at.
     #[must_use]
     pub fn processes(&self) -> usize {
@@ -136,6 +153,9 @@ fn start_time(stat: &str) -> Option<u64> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
+/// What PVE's helper puts into the environment of every program that it runs, and nobody else does.
+const MARK_OF_PVE: &[u8] = b"LVM_SUPPRESS_FD_WARNINGS=1";
+const PASSWORD: &[u8] = b"PBS_PASSWORD=";
 const ROUND: Duration = Duration::from_millis(8);
 const SOON: Duration = Duration::from_millis(10);
 const LATER: Duration = Duration::from_millis(250);
@@ -161,6 +181,22 @@ mod tests {
         assert!(places.iter().any(|place| place.ends_with("/environ")), "{places:?}");
         assert!(sampled.saw("sleep 0.3"));
         Ok(())
+    }
+
+    #[test]
+    fn of_pves_programs_one_variable_is_passed_over_and_nothing_else() {
+        let token = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
+        let found = |text: String| {
+            let mut sampled = Sampled::default();
+            sampled.texts.insert(text.into_bytes(), "/proc/1/environ".into());
+            let mut search = Search::new().for_bytes("the token", token.as_bytes());
+            (sampled.look_through_but_for_pve(&mut search), search.findings().is_empty())
+        };
+        let mark = "LVM_SUPPRESS_FD_WARNINGS=1";
+        assert_eq!(found(format!("{mark}\0PBS_PASSWORD={token}\0")), (1, true));
+        assert_eq!(found(format!("A=1\0PBS_PASSWORD={token}\0")), (0, false));
+        assert_eq!(found(format!("{mark}\0OTHER={token}\0PBS_PASSWORD=x\0")), (1, false));
+        assert_eq!(found(format!("{mark} {token}")), (0, false));
     }
 
     #[test]

@@ -322,6 +322,24 @@ impl Machine {
         Ok(Recovery { code, shown: without(&shown, typed) })
     }
 
+    /// Begins a recovery and types the words; what then happens is not waited for.
+    ///
+    /// # Errors
+    /// The words or the date are not asked for.
+    pub fn begin_recovery(&self, ticket: &str, words: &str) -> Result<Terminal> {
+        let file = self.folder.join("ticket");
+        write_private(&file, ticket.as_bytes())?;
+        let mut terminal = self.at_terminal(&["recover", "--ticket-file", &file.display().to_string()])?;
+        for (question, line) in [(PROMPT, words), (FITS, "y")] {
+            terminal.expect(question, LONG)?;
+            if question == PROMPT {
+                terminal.await_silence(SOON)?;
+            }
+            terminal.type_line(line)?;
+        }
+        Ok(terminal)
+    }
+
     /// Whether a recovery has left nothing on it: no key, no token, no data, no source.
     ///
     /// # Errors

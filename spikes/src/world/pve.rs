@@ -7,8 +7,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use pbs_format::key::KeyFile;
 
-use super::{BackupServer, Machine, World};
+use super::{BackupServer, Machine, World, write_private};
 use crate::{
     process::{Ended, Run},
     programs::program,
@@ -85,6 +86,44 @@ impl Pve {
             .to_end(LONG)?
             .with_code(0)?;
         Ok(())
+    }
+
+    /// A storage as PVE's web interface leaves one, where the token stands on nobody's command line.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn write_storage(&self, id: &str, server: &BackupServer, key: &[u8]) -> Result<()> {
+        let (user, address) = server.repository.rsplit_once('@').context("a repository with a user")?;
+        let [host, port, datastore] = address.split(':').collect::<Vec<_>>()[..] else {
+            anyhow::bail!("{address} is not host:port:datastore")
+        };
+        let fingerprint = KeyFile::parse(key)?.open(None)?.fingerprint();
+        let mut text = fs::read_to_string(self.etc("storage.cfg"))?;
+        text.push_str(&format!(
+            "pbs: {id}\n\tdatastore {datastore}\n\tserver {host}\n\tcontent backup\n\tencryption-key {fingerprint}\n\t\
+             fingerprint {}\n\tport {port}\n\tusername {user}\n\n",
+            server.certificate
+        ));
+        write_private(&self.etc(&format!("priv/storage/{id}.enc")), key)?;
+        write_private(&self.etc(&format!("priv/storage/{id}.pw")), format!("{}\n", server.expose_secret()).as_bytes())?;
+        fs::write(self.etc("storage.cfg"), text)?;
+        Ok(())
+    }
+
+    /// The configuration of a container that somebody has made.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn write_container(&self, vmid: u32, config: &str) -> Result<()> {
+        Ok(fs::write(self.etc(&format!("nodes/{}/lxc/{vmid}.conf", self.node)), config)?)
+    }
+
+    /// The same of a virtual machine.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn write_machine(&self, vmid: u32, config: &str) -> Result<()> {
+        Ok(fs::write(self.etc(&format!("nodes/{}/qemu-server/{vmid}.conf", self.node)), config)?)
     }
 
     /// One of PVE's programs, by hand.

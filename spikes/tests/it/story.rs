@@ -40,8 +40,12 @@ fn the_story_is_as_told() -> Result<()> {
     for sentence in [
         "Error: missing key - manifest was created with key ",
         "Three times refused, exit code 11.",
+        "SIGKILL, with the container back and the machine begun.",
         "Recovered: box bakery",
+        "the container was not touched again.",
         "entries are the same",
+        "8388608 bytes of the disk are the same.",
+        "had the token from Proxmox VE's programs",
         "Words that were planted for the purpose were found.",
         "All as told, in ",
     ] {

@@ -1,4 +1,8 @@
-//! The whole story: a box, ten words, a fire, another box, and the data is back.
+//! The whole story: a box, ten words, a fire, another box, and its guests are back.
+
+mod crash;
+mod guests;
+mod place;
 
 use std::{
     fs,
@@ -14,11 +18,15 @@ use sha2::{Digest as _, Sha256};
 use tenwords_escrow::code::RecoveryCode;
 use zeroize::Zeroizing;
 
+use self::{
+    crash::{Gate, Once},
+    guests::Guests,
+    place::Place,
+};
 use crate::{
     search::{Sampled, Sampler, Search},
     story::{Story, holds},
-    tree::{self, Tree},
-    world::{BackupServer, Hub, Machine, Real, World, write_private},
+    world::{BackupServer, Hub, Real, World},
 };
 
 /// How the story is told.
@@ -28,7 +36,8 @@ pub struct Telling {
     pub bytes: u64,
     /// Where the world is made.
     pub base: PathBuf,
-    /// A real client and server, instead of the stand-in.
+    /// A real client and server, instead of the stand-in: then neither box is a node, and guests come back
+    /// into folders.
     pub real: Option<Real>,
 }
 
@@ -45,9 +54,7 @@ struct Scene {
 struct Lost {
     key: Zeroizing<Vec<u8>>,
     words: Zeroizing<String>,
-    snapshot: String,
-    data: Tree,
-    conf: Vec<u8>,
+    guests: Guests,
 }
 
 /// Tells it to `out`.
@@ -59,47 +66,55 @@ pub fn tell(telling: &Telling, out: Box<dyn Write + Send>) -> Result<()> {
     story.line("Ten words bring a dead Proxmox box back. The hub never can.")?;
     let scene = story.step("A hub starts, and the operator adds a box", |story| begin(story, telling))?;
     let (scene, ticket) = scene;
-    let (box_1, mut lost) = story
-        .step("Box 1 has a key, a token and a container, and backs it up", |story| box_1(story, telling, &scene))?;
+    let is_node = telling.real.is_none();
+    let title = if is_node {
+        "Box 1, a Proxmox VE node, has a storage, a container and a machine, and backs them up"
+    } else {
+        "Box 1 has a key, a token, a container and a machine, and backs them up"
+    };
+    let (box_1, mut lost) = story.step(title, |story| box_1(story, telling, &scene))?;
     story.step("Box 1 joins the hub with its ticket", |story| {
-        box_1.enroll(&ticket)?;
-        holds(!box_1.is_protected()?, "a box that has only joined is not protected")?;
+        box_1.machine.enroll(&ticket)?;
+        holds(!box_1.machine.is_protected()?, "a box that has only joined is not protected")?;
         story.say("The hub knows it now. `status` says: not protected.")
     })?;
     story.step("The ceremony: ten words on the screen, onto the sheet, and typed back", |story| {
         ceremony(story, &scene, &box_1, &mut lost)
     })?;
     story.step("Before the fire: no secret of box 1 lies where it must not", |story| {
-        let mut search = search_for(&scene, &lost).belongs(KEY, &box_1.key_file()).belongs(TOKEN, &box_1.token_file());
-        search.files(box_1.folder())?;
+        let mut search = search_for(&scene, &lost).belongs(KEY, &box_1.key(false)).belongs(TOKEN, &box_1.token(false));
+        search.files(box_1.machine.folder())?;
         search.files(scene.hub.data())?;
-        box_1.left_nothing_in_memory()?;
+        box_1.machine.left_nothing_in_memory()?;
         report(story, &search)
     })?;
-    let folder = box_1.folder().to_owned();
+    let folder = box_1.machine.folder().to_owned();
     story.step("Box 1 burns", |story| {
-        box_1.destroy()?;
+        box_1.machine.destroy()?;
         holds(!folder.exists(), "nothing is left of box 1")?;
-        story.say("Its disk is gone: the key, the token, the agent and its certificate.")
+        story.say("Its disk is gone: the guests, the key, the token, the agent and its certificate.")
     })?;
     story.step("Without the key the backup is noise", |story| keyless(story, &scene, &lost))?;
+    let gate = if is_node { Some(Gate::make(&scene.world, &scene.server)?) } else { None };
     let (ticket, box_2) = story.step("The operator arms the recovery; box 2 has nothing but an agent", |story| {
         let ticket = scene.hub.arm(BOX, &[])?;
-        let box_2 = Machine::new(&scene.world, "box2", &scene.server.client)?;
+        let client = gate.as_ref().map_or(&scene.server.client, |gate| &gate.client);
+        let box_2 = Place::new(&scene.world, &scene.server, "box2", client)?;
         story.say("The ticket leads box 2 to the hub. It opens nothing.")?;
         Ok((ticket, box_2))
     })?;
     story.step("Ten wrong words yield nothing", |story| wrong_words(story, &box_2, &ticket))?;
-    story.step("The ten words are typed at box 2", |story| {
-        let recovery = box_2.recover(&ticket, &[&lost.words])?;
-        holds(recovery.code == 0, format!("recover ends with 0, and not {}:\n{}", recovery.code, *recovery.shown))?;
-        let told = recovery.shown.lines().find(|line| line.starts_with("Recovered: ")).unwrap_or_default();
-        holds(!told.is_empty(), format!("the screen says `Recovered: `:\n{}", *recovery.shown))?;
-        story.say(told)
-    })?;
-    story.step("Every file is compared with what box 1 had", |story| compare(story, &box_2, &lost))?;
+    let once = match &gate {
+        Some(gate) => story.step("The ten words are typed at box 2, and the agent is killed half-way", |story| {
+            gate.kill_between(story, &box_2, &ticket, &lost.words).map(Some)
+        })?,
+        None => None,
+    };
+    let title = if is_node { "The same command, run again, goes on" } else { "The ten words are typed at box 2" };
+    story.step(title, |story| recover(story, &box_2, &ticket, &lost, once.as_ref()))?;
+    story.step("Container and machine are compared with what box 1 had", |story| compare(story, &box_2, &lost))?;
     story.step("Box 2 is the box now, and protected under the same words", |story| {
-        holds(box_2.is_protected()?, "box 2 is protected")?;
+        holds(box_2.machine.is_protected()?, "box 2 is protected")?;
         let shown = scene.hub.show(BOX)?;
         holds(shown["recovery"]["proven_at"].is_string(), format!("the hub has the proof of the words: {shown}"))?;
         holds(shown["versions"] == 2, format!("the hub has the escrow of box 1 and that of the recovery: {shown}"))?;
@@ -129,43 +144,29 @@ fn begin(story: &mut Story, telling: &Telling) -> Result<(Scene, String)> {
     Ok((Scene { world, hub, server, sampler, began }, ticket))
 }
 
-fn box_1(story: &mut Story, telling: &Telling, scene: &Scene) -> Result<(Machine, Lost)> {
+fn box_1(story: &mut Story, telling: &Telling, scene: &Scene) -> Result<(Place, Lost)> {
     let Scene { world, server, .. } = scene;
     let job = world.make("job")?;
     let made = job.join("made.enc").display().to_string();
     server.run(&["key", "create", "--kdf", "none", &made])?.with_code(0)?;
     let file = Zeroizing::new(fs::read(&made)?);
     let key = KeyFile::parse(&file).and_then(|file| file.open(None)).context("the client's new key")?;
-    let machine = Machine::new(world, "box1", &server.client)?.with_source(server, &file)?;
+    let place = Place::new(world, server, "box1", &server.client)?.with_server(server, &file)?;
     fs::remove_file(&made)?;
-    // The container's folder, as vzdump finds it.
-    let container = machine.folder().join("container");
-    let made = tree::make(&container, telling.bytes)?;
-    let conf = b"arch: amd64\nhostname: bakery\nmemory: 512\nrootfs: local-zfs:subvol-101-disk-0,size=8G\n".to_vec();
-    let conf_file = machine.folder().join("pct.conf");
-    write_private(&conf_file, &conf)?;
-    let data = Tree::read(&container)?;
+    let guests = Guests::make(story, world, server, &place, telling.bytes)?;
     story.say(&format!(
-        "The container: {} files of this machine, {} MiB; {}.",
-        made.copied,
-        made.bytes >> 20,
-        data.census()
+        "Backed up as {} and its neighbour, encrypted under the key {}.",
+        guests.snapshot,
+        key.fingerprint().short()
     ))?;
-    for left_out in made.left_out {
-        story.say(&format!("Not made here: {left_out}"))?;
-    }
-    let specs = [format!("pct.conf:{}", conf_file.display()), format!("root.pxar:{}", container.display())];
-    let snapshot = server.back_up(&specs, GROUP, &machine.key_file())?;
-    holds(Tree::read(&container)? == data, "backing up changes nothing")?;
-    story.say(&format!("Backed up as {snapshot}, encrypted under the key {}.", key.fingerprint().short()))?;
     let key = Zeroizing::new(key.expose_bytes().to_vec());
-    Ok((machine, Lost { key, words: Zeroizing::default(), snapshot, data, conf }))
+    Ok((place, Lost { key, words: Zeroizing::default(), guests }))
 }
 
-fn ceremony(story: &mut Story, scene: &Scene, box_1: &Machine, lost: &mut Lost) -> Result<()> {
-    let before = Sha256::digest(fs::read(box_1.key_file())?);
+fn ceremony(story: &mut Story, scene: &Scene, box_1: &Place, lost: &mut Lost) -> Result<()> {
+    let before = Sha256::digest(fs::read(box_1.key(false))?);
     // As a person writes them: capitals, numbers, commas.
-    lost.words = box_1.ceremony(|words| {
+    lost.words = box_1.machine.ceremony(|words| {
         let spelled: Vec<String> = words
             .split(' ')
             .enumerate()
@@ -173,8 +174,8 @@ fn ceremony(story: &mut Story, scene: &Scene, box_1: &Machine, lost: &mut Lost) 
             .collect();
         Zeroizing::new(spelled.join("  "))
     })?;
-    holds(Sha256::digest(fs::read(box_1.key_file())?) == before, "the live key is not touched")?;
-    holds(box_1.is_protected()?, "the box is protected")?;
+    holds(Sha256::digest(fs::read(box_1.key(false))?) == before, "the live key is not touched")?;
+    holds(box_1.machine.is_protected()?, "the box is protected")?;
     let shown = scene.hub.show(BOX)?;
     holds(shown["versions"] == 1, format!("the hub has one version: {shown}"))?;
     story.say("The key was wrapped by the client, opened again by the client and by our own reading,")?;
@@ -184,7 +185,7 @@ fn ceremony(story: &mut Story, scene: &Scene, box_1: &Machine, lost: &mut Lost) 
 fn keyless(story: &mut Story, scene: &Scene, lost: &Lost) -> Result<()> {
     let target = scene.world.folder().join("noise");
     let path = target.display().to_string();
-    let ended = scene.server.run(&["restore", &lost.snapshot, "root.pxar", &path])?.with_code(255)?;
+    let ended = scene.server.run(&["restore", &lost.guests.snapshot, "root.pxar", &path])?.with_code(255)?;
     let said = ended.said();
     let complaint = said.lines().find(|line| line.starts_with("Error: ")).unwrap_or_default();
     holds(complaint.starts_with("Error: missing key - "), format!("the client misses the key, and says: {said}"))?;
@@ -192,40 +193,49 @@ fn keyless(story: &mut Story, scene: &Scene, lost: &Lost) -> Result<()> {
     story.say(&format!("The client, exit code 255: {complaint}"))
 }
 
-fn wrong_words(story: &mut Story, box_2: &Machine, ticket: &str) -> Result<()> {
+fn wrong_words(story: &mut Story, box_2: &Place, ticket: &str) -> Result<()> {
     let wrong = RecoveryCode::draw(&mut UnwrapErr(SysRng));
     let typed = wrong.expose_passphrase();
-    let recovery = box_2.recover(ticket, &[typed, typed, typed])?;
+    let recovery = box_2.machine.recover(ticket, &[typed, typed, typed])?;
     holds(recovery.code == 11, format!("recover ends with 11, and not {}:\n{}", recovery.code, *recovery.shown))?;
     box_2.nothing_installed()?;
-    story.say("Three times refused, exit code 11. No key, no token, no data, no source on box 2.")
+    story.say("Three times refused, exit code 11. No key, no token, no guest, no storage on box 2.")
 }
 
-fn compare(story: &mut Story, box_2: &Machine, lost: &Lost) -> Result<()> {
-    let found = Tree::read(&box_2.restored(GROUP, "root.pxar"))?;
-    let differences = tree::differences(&lost.data, &found);
-    let shown: Vec<String> = differences.iter().take(10).map(|difference| format!("\n  {difference}")).collect();
-    holds(differences.is_empty(), format!("nothing differs, and not {}:{}", differences.len(), shown.concat()))?;
-    holds(fs::read(box_2.restored(GROUP, "pct.conf"))? == lost.conf, "the container's configuration is the same")?;
-    let key = KeyFile::parse(&fs::read(box_2.installed_key())?).and_then(|file| file.open(None))?;
-    holds(key.expose_bytes().as_slice() == lost.key.as_slice(), "the installed key is the lost one")?;
-    story.say(&format!(
-        "{} entries are the same: content, type, mode, owner, time, link, hard link, attribute, device.",
-        found.len()
-    ))
+fn recover(story: &mut Story, box_2: &Place, ticket: &str, lost: &Lost, once: Option<&Once>) -> Result<()> {
+    let recovery = box_2.machine.recover(ticket, &[&lost.words])?;
+    let shown = &*recovery.shown;
+    holds(recovery.code == 0, format!("recover ends with 0, and not {}:\n{shown}", recovery.code))?;
+    let told = shown.lines().find(|line| line.starts_with("Recovered: ")).unwrap_or_default();
+    holds(!told.is_empty(), format!("the screen says `Recovered: `:\n{shown}"))?;
+    story.say(told)?;
+    if let Some(once) = once {
+        holds(
+            shown.contains("had left unfinished is taken away"),
+            format!("the half machine is taken away:\n{shown}"),
+        )?;
+        holds(Once::look(box_2)? == *once, "the container is restored once")?;
+        story.say("What was half done was taken away and begun anew; the container was not touched again.")?;
+    }
+    Ok(())
 }
 
-fn search(story: &mut Story, scene: Scene, box_2: &Machine, lost: &Lost) -> Result<()> {
-    let mut search =
-        search_for(&scene, lost).belongs(KEY, &box_2.installed_key()).belongs(TOKEN, &box_2.installed_token());
+fn compare(story: &mut Story, box_2: &Place, lost: &Lost) -> Result<()> {
+    lost.guests.compare(story, box_2)?;
+    let key = KeyFile::parse(&fs::read(box_2.key(true))?).and_then(|file| file.open(None))?;
+    holds(key.expose_bytes().as_slice() == lost.key.as_slice(), "the installed key is the lost one")
+}
+
+fn search(story: &mut Story, scene: Scene, box_2: &Place, lost: &Lost) -> Result<()> {
+    let mut search = search_for(&scene, lost).belongs(KEY, &box_2.key(true)).belongs(TOKEN, &box_2.token(true));
     let Scene { world, mut hub, server, sampler, began } = scene;
-    box_2.left_nothing_in_memory()?;
+    box_2.machine.left_nothing_in_memory()?;
     hub.stop()?;
     search.files(world.folder())?;
     search.files(world.private())?;
     search.recent_files(&["/tmp", "/var/tmp", "/dev/shm"].map(Path::new), &[world.folder(), world.private()], began)?;
     let sampled: Sampled = sampler.stop()?;
-    sampled.look_through(&mut search);
+    let of_pve = sampled.look_through_but_for_pve(&mut search);
     for program in ["tenwords-agent", "tenwords-hub", "change-passphrase", "PBS_"] {
         holds(sampled.saw(program), format!("the watch over /proc saw {program}"))?;
     }
@@ -234,6 +244,11 @@ fn search(story: &mut Story, scene: Scene, box_2: &Machine, lost: &Lost) -> Resu
         sampled.texts(),
         sampled.processes()
     ))?;
+    if of_pve > 0 {
+        story.say(&format!(
+            "{of_pve} of them had the token from Proxmox VE's programs, as these hand it to their own."
+        ))?;
+    }
     // Where there is no prose, single words are looked for too.
     let programs = [&world.programs().hub, &world.programs().operator];
     let mut alone = 0;
@@ -276,8 +291,6 @@ fn report(story: &mut Story, search: &Search) -> Result<()> {
 
 /// The box's name at the hub.
 const BOX: &str = "bakery";
-/// The container's group.
-const GROUP: &str = "ct/101";
 /// The secrets' names in findings.
 const KEY: &str = "the key";
 const TOKEN: &str = "the token";
