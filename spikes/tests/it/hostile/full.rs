@@ -104,7 +104,7 @@ fn storage_and_folder_that_fill_midway_cost_what_did_not_fit_and_the_same_comman
     let (machine, pve) = burnt.node_with("box2", &filling)?;
     fs::create_dir_all(&recovered)?;
     mounts.mount(&burnt, &images, 32 << 10, false)?;
-    mounts.mount(&burnt, &recovered, 16 << 10, false)?;
+    mounts.mount(&burnt, &recovered, 80 << 10, false)?;
     let ticket = burnt.hub.arm(BOX, &[])?;
     let (code, shown) = mounts.recover(&burnt, &machine, &ticket)?;
     ensure!(code == Some(14), "recover ended with {code:?}:\n{shown}");

@@ -95,12 +95,7 @@ fn lies_in_the_answers_to_claim_and_proof_are_refused_and_the_same_command_ends_
         ("a nonce of its own", edited(CLAIM, set("nonce", base64(&[7; 32]).into())), 16, "the hub refused"),
         ("a node id that is none", edited(CLAIM, set("node_id", "../x".into())), 12, "cannot be read"),
         ("a time that is none", edited(CLAIM, set("hub_time", "yesterday".into())), 12, "cannot be read"),
-        (
-            "in earnest told as a rehearsal",
-            edited(CLAIM, set("rehearsal", true.into())),
-            12,
-            "not the one that was due",
-        ),
+        ("in earnest told as a rehearsal", edited(CLAIM, set("rehearsal", true.into())), 10, "and this is a rehearsal"),
         ("that it is not the box", edited(PROVE, set("is_box", false.into())), 12, "not the one that was due"),
         ("no certificate", edited(PROVE, set("certificate", Value::Null)), 12, "not the one that was due"),
         ("another key's certificate", edited(PROVE, foreign("certificate")), 12, "not the one that was due"),

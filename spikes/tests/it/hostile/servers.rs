@@ -122,12 +122,15 @@ fn a_server_that_changes_or_goes_midway_is_told_and_nothing_is_restored_twice() 
     fs::write(&goes, "")?;
     let shown = ends(&burnt, &machine, &ticket, 14, &["b.pxar: ", "or this alone: `"])?;
     ensure!(begun(&shown) == ["host/desk a.pxar", "host/desk b.pxar"], "{shown}");
-    ensure!(Tree::read(&machine.restored("host/desk", "a.pxar"))? == archives[0], "a.pxar is another:\n{shown}");
+    // One look at their list stands for both, and that cannot be had any more.
+    ensure!(!machine.restored("host/desk", "a.pxar").exists(), "a.pxar was not looked at again:\n{shown}");
 
     [goes, gone].iter().try_for_each(fs::remove_file)?;
     let shown = ends(&burnt, &machine, &ticket, 0, &[])?;
-    ensure!(begun(&shown) == ["host/desk b.pxar"], "{shown}");
-    ensure!(Tree::read(&machine.restored("host/desk", "b.pxar"))? == archives[1], "b.pxar is another");
+    ensure!(begun(&shown) == ["host/desk a.pxar", "host/desk b.pxar"], "{shown}");
+    for (name, tree) in ["a.pxar", "b.pxar"].iter().zip(&archives) {
+        ensure!(Tree::read(&machine.restored("host/desk", name))? == *tree, "{name} is another");
+    }
     ensure!(machine.is_protected()?, "it is not protected");
     Ok(())
 }
@@ -178,7 +181,7 @@ fn one_missing_chunk_costs_its_guest_and_its_archive_and_once_it_is_back_only_th
     let ticket = burnt.hub.arm(BOX, &[])?;
     let shown = ends(&burnt, &machine, &ticket, 14, &["Not restored:", "NOT ALL is back"])?;
     let (_, missing) = shown.rsplit_once("Not restored:").context("what is missing")?;
-    for (what, command) in [("ct/103/", "pct restore 103 "), ("a.pxar", "restore 'host/desk/")] {
+    for (what, command) in [("ct/103/", "pct restore 103 "), ("a.pxar", "restore host/desk/")] {
         let (_, of) = missing.split_once(what).with_context(|| format!("{what} is not missing:\n{shown}"))?;
         let (_, alone) =
             of.split_once("or this alone: `").with_context(|| format!("no command for {what}:\n{shown}"))?;

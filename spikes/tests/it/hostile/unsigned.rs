@@ -46,7 +46,7 @@ fn s35_what_is_there_is_not_replaced_unsigned_a_new_number_is_free_and_the_hubs_
     fs::write(pve.etc("local/lxc/101.conf"), theirs)?;
     let hub = Liar::with_the_hubs_key(&burnt.hub)?;
     hub.speaks_for(&machine);
-    let ticket = hub.ticket(&burnt.hub.arm(BOX, &[])?)?;
+    let first = hub.ticket(&burnt.hub.arm(BOX, &[])?)?;
     let directed = |more: Value, vmid: u32| {
         let mut guest = json!({"source": "pbs", "group": "ct/101", "snapshot": "newest", "as": {"vmid": vmid}});
         for (name, value) in more.as_object().into_iter().flatten() {
@@ -60,12 +60,12 @@ fn s35_what_is_there_is_not_replaced_unsigned_a_new_number_is_free_and_the_hubs_
             Some(if asked.path.ends_with("/directive") { Answer { body, status: 200, ..truth } } else { truth })
         }));
     };
-    let recover = || by_pipe(&burnt.world, &machine, &ticket, &[], &burnt.words);
+    let with = |ticket: &str| by_pipe(&burnt.world, &machine, ticket, &[], &burnt.words);
 
     // The hub has no word for what may be replaced.
     for more in [json!({"scratch": true}), json!({"replace": true}), json!({"as": {"vmid": 101, "scratch": true}})] {
         directed(more.clone(), 101);
-        let ended = recover()?;
+        let ended = with(&first)?;
         ensure!(ended.code == Some(12), "{more}: recover ended with {:?}:\n{}", ended.code, told(&ended));
         machine.nothing_installed()?;
     }
@@ -74,10 +74,13 @@ fn s35_what_is_there_is_not_replaced_unsigned_a_new_number_is_free_and_the_hubs_
         let told = String::from_utf8_lossy(&truth.body).replace("\"rehearsal\":false", "\"rehearsal\":true");
         Some(if asked.path.ends_with("/claim") { Answer { body: told.into_bytes(), ..truth } } else { truth })
     }));
-    let ended = recover()?;
+    let ended = with(&first)?;
     ensure!(ended.code == Some(12), "recover ended with {:?}:\n{}", ended.code, told(&ended));
     let aborted = machine.agent(&["recover", "--abort"], "")?;
     ensure!(aborted.code == Some(0), "{}", told(&aborted));
+
+    let ticket = hub.ticket(&burnt.hub.arm(BOX, &[])?)?;
+    let recover = || with(&ticket);
 
     // Its own number is taken: it waits for an order, and the archive fails for another reason.
     directed(json!({}), 101);
