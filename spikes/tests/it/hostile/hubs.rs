@@ -10,7 +10,7 @@ use tenwords_spikes::{process::Run, tree::Tree};
 use super::{
     Stage,
     answers::{edited, instead, text},
-    liar::{Answer, Asked, Lie},
+    liar::{Answer, Asked, Liar, Lie, Shown},
     recover, recovers, refused, told,
 };
 use crate::support::{BOX, GROUP, as_shown, protected, versions};
@@ -89,6 +89,7 @@ fn lies_in_the_answers_to_claim_and_proof_are_refused_and_the_same_command_ends_
         }
     };
     let set = |field: &'static str, value: Value| move |reply: &mut Value| reply[field] = value.clone();
+    let without_certificate = |reply: &mut Value| drop(reply.as_object_mut().expect("fields").remove("certificate"));
     let cases: Vec<(&str, Lie, i32, &str)> = vec![
         ("a certificate for another key", edited(CLAIM, foreign("certificate")), 12, "another key"),
         ("a certificate that is none", edited(CLAIM, set("certificate", "AAAA".into())), 12, "another key"),
@@ -97,7 +98,7 @@ fn lies_in_the_answers_to_claim_and_proof_are_refused_and_the_same_command_ends_
         ("a time that is none", edited(CLAIM, set("hub_time", "yesterday".into())), 12, "cannot be read"),
         ("in earnest told as a rehearsal", edited(CLAIM, set("rehearsal", true.into())), 10, "and this is a rehearsal"),
         ("that it is not the box", edited(PROVE, set("is_box", false.into())), 12, "not the one that was due"),
-        ("no certificate", edited(PROVE, set("certificate", Value::Null)), 12, "not the one that was due"),
+        ("no certificate", edited(PROVE, without_certificate), 12, "not the one that was due"),
         ("another key's certificate", edited(PROVE, foreign("certificate")), 12, "not the one that was due"),
         (
             "a certificate that is none",
@@ -157,6 +158,11 @@ fn a_hub_put_back_as_it_was_says_so_by_what_it_lacks_and_arms_anew() -> Result<(
     // It has claimed, and got no further.
     let wrong = super::other_words();
     refused(&scene, &machine, &ticket, wrong.expose_passphrase(), 11, "open no version")?;
+
+    // Another one in its place, with an authority of its own, is told nothing.
+    let other = Liar::with(&scene.hub, Shown::strange(Vec::new())?)?;
+    refused(&scene, &machine, &other.ticket(&ticket)?, &newer, 12, "not the hub that was expected")?;
+    ensure!(other.heard().is_empty(), "it was told {:?}", other.heard());
 
     scene.hub.stop()?;
     fs::remove_dir_all(scene.hub.data())?;

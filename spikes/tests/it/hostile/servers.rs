@@ -93,13 +93,16 @@ fn a_server_that_changes_or_goes_midway_is_told_and_nothing_is_restored_twice() 
     let (burnt, archives) = burnt_with_archives()?;
     let flag = |name: &str| burnt.world.folder().join(name);
     let (changes, changed, goes, gone) = (flag("changes"), flag("changed"), flag("goes"), flag("gone"));
+    let slow = flag("slow");
     let refused = "error trying to connect: error connecting to https://127.0.0.1:8007/ - tcp connect error: \
                    Connection refused (os error 111)";
     let script = format!(
-        "case \"$*\" in restore*' a.pxar '*) [ ! -e '{changes}' ] || touch '{changed}' ;;\n\
+        "[ ! -e '{slow}' ] || sleep 0.7\n\
+         case \"$*\" in restore*' a.pxar '*) [ ! -e '{changes}' ] || touch '{changed}' ;;\n\
          restore*' b.pxar '*) [ ! -e '{goes}' ] || touch '{gone}' ;; esac\n\
          case \"$*\" in restore*) [ ! -e '{gone}' ] || {{ echo 'Error: {refused}' >&2; exit 255; }}\n\
          [ ! -e '{changed}' ] || exec '{renewed}' \"$@\" ;; esac",
+        slow = slow.display(),
         changes = changes.display(),
         changed = changed.display(),
         goes = goes.display(),
@@ -125,7 +128,9 @@ fn a_server_that_changes_or_goes_midway_is_told_and_nothing_is_restored_twice() 
     // One look at their list stands for both, and that cannot be had any more.
     ensure!(!machine.restored("host/desk", "a.pxar").exists(), "a.pxar was not looked at again:\n{shown}");
 
+    // It is back, and slow: every answer takes its time.
     [goes, gone].iter().try_for_each(fs::remove_file)?;
+    fs::write(&slow, "")?;
     let shown = ends(&burnt, &machine, &ticket, 0, &[])?;
     ensure!(begun(&shown) == ["host/desk a.pxar", "host/desk b.pxar"], "{shown}");
     for (name, tree) in ["a.pxar", "b.pxar"].iter().zip(&archives) {
