@@ -336,9 +336,11 @@ impl From<HubError> for Stop {
                 | ProblemCode::Forbidden
                 | ProblemCode::CertificateExpired
                 | ProblemCode::CertificateRevoked
-                | ProblemCode::ProofRefused => {
-                    (Code::NotAuthorised, "ask the hub's operator what has become of this box")
-                }
+                | ProblemCode::ProofRefused => (
+                    Code::NotAuthorised,
+                    "ask the hub's operator what has become of this box; in the midst of a recovery, to arm this \
+                         recovery anew: with the new ticket the same command goes on where it was",
+                ),
                 ProblemCode::RateLimited | ProblemCode::Unavailable => {
                     (Code::Unreachable, "wait a little and run the same command again")
                 }

@@ -179,6 +179,12 @@ fn claim(key: &NodeKey, ticket: Ticket, ticket_sha256: Sha256) -> Result<Kept, U
                 .remedy("tell the operator; nothing was kept"),
         ));
     }
+    if tls::spki_sha256(&reply.certificate.0) != Some(key.spki_sha256()) {
+        return Err(Unclaimed::Stop(
+            Stop::new(Code::GateRefused, "the hub's certificate for this machine is for another key")
+                .remedy("nothing was kept; tell the operator, then run the same command again"),
+        ));
+    }
     Ok(Kept { v: V1, hub: address, ticket: ticket_sha256, reply, proven: false })
 }
 

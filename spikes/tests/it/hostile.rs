@@ -7,11 +7,17 @@
 mod answers;
 mod ceremony;
 mod crash;
+mod full;
+mod hubs;
 pub(crate) mod liar;
 mod lost;
+mod outlasted;
+mod servers;
+mod shown;
 mod snapshots;
 mod strangers;
 mod swapped;
+mod unsigned;
 mod versions;
 
 use std::{fs, time::Duration};

@@ -203,6 +203,16 @@ impl Disk {
         Ok(())
     }
 
+    /// The time that was given for every claim is over.
+    pub(crate) fn windows_end(&mut self) -> Result<()> {
+        self.run(sqlx::query("UPDATE tickets SET expires_at = made_at"))
+    }
+
+    /// So is that of every certificate.
+    pub(crate) fn certificates_expire(&mut self) -> Result<()> {
+        self.run(sqlx::query("UPDATE certificates SET expires_at = made_at"))
+    }
+
     /// Takes every revocation of a certificate back.
     pub(crate) fn revive_certificates(&mut self) -> Result<()> {
         self.run(sqlx::query("UPDATE certificates SET revoked_at = NULL, revoked_because = NULL"))

@@ -25,7 +25,7 @@ use super::{
     ASK_OPERATOR, Keyring, Plan, Planner,
     again::Thing,
     archives::{own_namespace, pieces},
-    chain, groups, newest,
+    chain, newest,
 };
 use crate::recover::{connect::Connected, course::ItemId, report::GuestKind};
 
@@ -125,7 +125,7 @@ impl Planner<'_> {
     ) -> Vec<(&'a Connected<'a>, String)> {
         let mut guests: BTreeMap<Number, Vec<(&'a Connected<'a>, String)>> = BTreeMap::new();
         for source in connected {
-            for group in groups(source) {
+            for group in self.groups(plan, source) {
                 if let Some(number) = self.guest(source, &group) {
                     guests.entry(number).or_default().push((source, group));
                 } else if number(&group).is_some()

@@ -107,7 +107,7 @@ impl Planner<'_> {
         let mut as_archives = self.guests(plan, connected);
         for source in connected {
             as_archives.extend(
-                groups(source)
+                self.groups(plan, source)
                     .into_iter()
                     .filter(|group| self.guest(source, group).is_none())
                     .map(|group| (source, group)),
@@ -119,6 +119,23 @@ impl Planner<'_> {
                 self.archives(plan, source, snapshot, None, &what);
             }
         }
+    }
+
+    /// The groups of a source that were there when the box was lost. What was made only since then is told,
+    /// and nobody misses it; where all of it is newer, the time of the loss is doubtful, and all is missed.
+    fn groups(&self, plan: &mut Plan<'_>, source: &Connected<'_>) -> BTreeSet<String> {
+        let all = groups(source);
+        let Some(lost_at) = self.lost_at else { return all };
+        let (known, since): (BTreeSet<_>, BTreeSet<_>) =
+            all.iter().cloned().partition(|group| newest(source, group, Some(lost_at)).is_some());
+        if known.is_empty() {
+            return all;
+        }
+        for group in since {
+            let count = source.snapshots.iter().filter(|info| info.snapshot.group().to_string() == group).count();
+            plan.note_once(newer(&format!("{} {group}", source.source.id), count, lost_at));
+        }
+        known
     }
 
     /// A group that two sources have of one datastore is one group: it comes from the source that lists the
@@ -211,9 +228,7 @@ impl Planner<'_> {
         if let Some(lost_at) = self.lost_at {
             let newer = candidates.iter().filter(|info| info.snapshot.time() > lost_at).count();
             if newer > 0 {
-                plan.note_once(format!(
-                    "{what}: {newer} snapshots are newer than the loss at {lost_at} and not chosen"
-                ));
+                plan.note_once(self::newer(&what, newer, lost_at));
             }
             candidates.retain(|info| info.snapshot.time() <= lost_at);
         }
@@ -281,6 +296,11 @@ fn is_one_place(one: &Connected<'_>, other: &Connected<'_>) -> bool {
         (repository.host(), repository.port(), repository.datastore(), source.access.namespace())
     });
     one == other
+}
+
+/// What is listed and not chosen.
+fn newer(what: &str, count: usize, lost_at: Timestamp) -> String {
+    format!("{what}: {count} snapshots are newer than the loss at {lost_at} and not chosen")
 }
 
 /// The groups of a source, each once.

@@ -14,12 +14,12 @@ use super::{
 use crate::support::{GROUP, harmful};
 
 /// Another answer to calls whose path ends so.
-fn instead(path: &'static str, change: impl Fn(Answer) -> Answer + Send + 'static) -> Lie {
+pub(super) fn instead(path: &'static str, change: impl Fn(Answer) -> Answer + Send + 'static) -> Lie {
     Box::new(move |asked: &Asked, truth| Some(if asked.path.ends_with(path) { change(truth) } else { truth }))
 }
 
 /// The same with another text.
-fn text(path: &'static str, change: impl Fn(&str) -> String + Send + 'static) -> Lie {
+pub(super) fn text(path: &'static str, change: impl Fn(&str) -> String + Send + 'static) -> Lie {
     instead(path, move |truth| {
         let told = String::from_utf8_lossy(&truth.body).into_owned();
         let body = change(&told).into_bytes();
@@ -29,7 +29,7 @@ fn text(path: &'static str, change: impl Fn(&str) -> String + Send + 'static) ->
 }
 
 /// The same with other JSON.
-fn edited(path: &'static str, edit: impl Fn(&mut Value) + Send + 'static) -> Lie {
+pub(super) fn edited(path: &'static str, edit: impl Fn(&mut Value) + Send + 'static) -> Lie {
     text(path, move |told| {
         let mut value = serde_json::from_str(told).expect("the hub speaks JSON");
         edit(&mut value);

@@ -47,7 +47,13 @@ fn s53_a_lost_answer_to_the_proof_stops_nothing() -> Result<()> {
     let Stage { scene, machine, ticket, liar } = &stage;
     let (lie, lost) = first_lost("POST", "/recovery/prove");
     liar.tells(lie);
-    refused(scene, machine, ticket, &scene.words, 15, "does not answer")?;
+    let ended = recover(scene, machine, ticket, &scene.words)?;
+    let said = told(&ended);
+    ensure!(ended.code == Some(15) && said.contains("does not answer"), "{:?}:\n{said}", ended.code);
+    machine.nothing_installed()?;
+    // That it has begun is all that it knows.
+    let journal = std::fs::read_to_string(machine.state().join("recovery/journal"))?;
+    ensure!(journal.lines().count() == 1 && journal.contains("\"event\":\"begun\""), "{journal}");
     ensure!(lost.load(Ordering::SeqCst) == 1, "it was asked more than once");
     ensure!(scene.hub.show(BOX)?["recovery"]["proven_at"].is_string(), "the hub has the proof");
     recovers(scene, machine, ticket)?;
