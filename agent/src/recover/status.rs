@@ -131,6 +131,9 @@ impl Status {
         lines.extend(not.iter().map(|not| format!("  [-] {not}")));
         lines.push(format!("  [{}] the closing ceremony is held", yes(going.closed)));
         lines.extend(plan.as_ref().map(|plan| format!("The plan: {}", plan.display())));
+        if self.state == "ended" && *rehearsal {
+            lines.push("What it has made is still there; to take it away: recover --abort".to_owned());
+        }
         if self.state == "going-on" {
             lines
                 .push("To go on: the same command again, and the ten words. To give it up: recover --abort".to_owned());

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// A durable step, as the agent traces it: its name, and whether it begins or is on the disk.
-type Step = (String, bool);
+pub(crate) type Step = (String, bool);
 
 /// A node with a container, a machine and a group of two archives.
 fn burnt_with_archives() -> Result<(Burnt, [Tree; 2])> {
@@ -38,7 +38,7 @@ fn burnt_with_archives() -> Result<(Burnt, [Tree; 2])> {
 
 /// Runs a recovery and follows its durable steps; at the one that `is_it` says, the agent is killed. Tells
 /// the steps up to there, and the exit code if it came to an end of its own.
-fn follow(
+pub(crate) fn follow(
     burnt: &Burnt,
     machine: &Machine,
     ticket: &str,
