@@ -153,7 +153,7 @@ fn s54_a_rehearsal_on_the_living_box_itself_disturbs_nothing() -> Result<()> {
     // Whoever takes a guest out of the pool keeps it.
     let users = fs::read_to_string(pve.etc("user.cfg"))?;
     let pool = users.split(':').find(|field| field.starts_with("tenwords-")).context("the pool")?;
-    pve.run("pvesh", &["set", &format!("/pools/{pool}"), "--vms", "900001", "--delete", "1"])?.with_code(0)?;
+    pve.run("../bin/pvesh", &["set", &format!("/pools/{pool}"), "--vms", "900001", "--delete", "1"])?.with_code(0)?;
     let aborted = machine.agent(&["recover", "--abort"], "")?.with_code(0)?;
     ensure!(aborted.wrote().contains("it is not in the pool"), "{}", aborted.wrote());
     pve.container_config(900_001)?;
@@ -220,5 +220,21 @@ fn s54_what_was_recovered_in_earnest_stays_when_a_rehearsal_is_taken_away() -> R
     ensure!(machine.restored("host/desk", "a.pxar").exists(), "what was restored in earnest is gone");
     machine.agent(&["recover", "--abort"], "")?.with_code(10)?;
     ensure!(machine.is_protected()?, "the new box is not protected");
+    Ok(())
+}
+
+/// S54: of a directive everything counts but the number.
+#[test]
+fn s54_a_rehearsal_follows_the_directive_but_never_to_its_numbers() -> Result<()> {
+    let (burnt, _old) = living(lively)?;
+    let edit = ["directive", "edit", BOX, "--only", "ct/101", "--vmid", "ct/101=201", "--storage", "local", "--yes"];
+    burnt.hub.operator(&edit)?.with_code(0)?;
+    let (machine, pve) = burnt.node("box2")?;
+    let ended = by_pipe(&burnt.world, &machine, &burnt.hub.arm(BOX, &["--rehearsal"])?, &[], &burnt.words)?;
+    let shown = told(&ended);
+    ensure!(ended.code == Some(0), "{:?}:\n{shown}", ended.code);
+    ensure!(shown.contains("becomes 900000 in this rehearsal, and 201 in earnest"), "{shown}");
+    ensure!(Tree::read(&pve.container_root(900_000))? == burnt.tree, "the files are others:\n{shown}");
+    ensure!(pve.container_config(201).is_err() && pve.container_config(900_001).is_err(), "more came back:\n{shown}");
     Ok(())
 }
