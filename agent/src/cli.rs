@@ -262,7 +262,7 @@ pub(crate) struct Recover {
     /// A file with the secret for the second holder [default: asked for]
     #[arg(long, value_name = "FILE", requires = "second_holder")]
     pub(crate) token_file: Option<PathBuf>,
-    /// Without a hub: practise, and put nothing in place (with one, the operator arms a rehearsal)
+    /// Without a hub: practise, and leave nothing in place but copies (with one, the operator arms a rehearsal)
     #[arg(long, conflicts_with_all = ["ticket", "ticket_file"])]
     pub(crate) rehearsal: bool,
     /// Without a hub: when the box was lost; what is newer is listed and not chosen (with one, the operator
@@ -298,7 +298,8 @@ pub(crate) struct Recover {
     /// something is still to be done)
     #[arg(long, conflicts_with = "abort")]
     pub(crate) status: bool,
-    /// Give the recovery on this machine up: what is whole stays, what is unfinished is taken away
+    /// Give the recovery on this machine up: what is whole stays, what is unfinished is taken away. Of a rehearsal,
+    /// also of one that has ended, everything goes: its guests, folders and storages
     #[arg(long)]
     pub(crate) abort: bool,
     /// Take the escrow's date as fitting without asking

@@ -335,12 +335,12 @@ impl From<HubError> for Stop {
                 ProblemCode::Unauthenticated
                 | ProblemCode::Forbidden
                 | ProblemCode::CertificateExpired
-                | ProblemCode::CertificateRevoked
                 | ProblemCode::ProofRefused => (
                     Code::NotAuthorised,
                     "ask the hub's operator what has become of this box; in the midst of a recovery, to arm this \
                          recovery anew: with the new ticket the same command goes on where it was",
                 ),
+                ProblemCode::CertificateRevoked => (Code::NotAuthorised, REVOKED),
                 ProblemCode::RateLimited | ProblemCode::Unavailable => {
                     (Code::Unreachable, "wait a little and run the same command again")
                 }
@@ -364,6 +364,10 @@ impl From<HubError> for Stop {
         }
     }
 }
+
+/// For a machine that is the box no more.
+pub(crate) const REVOKED: &str = "start none of the box's guests on this machine, also not with the machine itself \
+     (`pct set N --onboot 0`, `qm set N --onboot 0`), or switch it off; ask the hub's operator if you did not know";
 
 /// The causes below a [`HubError`] whose own words are said already.
 #[derive(Debug)]

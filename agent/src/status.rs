@@ -4,12 +4,15 @@ use std::{collections::BTreeSet, os::unix::fs::MetadataExt as _, path::Path};
 
 use pbs_driver::{compat, version};
 use serde::Serialize;
-use tenwords_protocol::{fingerprint::Fingerprint, time::Timestamp, v1::V1, version::StoredHeader};
+use tenwords_protocol::{
+    fingerprint::Fingerprint, problem::ProblemCode, time::Timestamp, v1::V1, version::StoredHeader,
+};
 
 use crate::{
     closure::{self, Closure},
     drill::{Drilled, Kept},
     exit::{Code, Outcome},
+    hub::{HubError, REVOKED},
     kits::Kits,
     record::Record,
     second_holder,
@@ -34,6 +37,9 @@ pub(crate) struct Status {
     /// The last that ended well, by this box's own record.
     drills: Drills,
     problems: Vec<Problem>,
+    /// The hub does not take this machine as the box any more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    revoked: bool,
     /// What a recovery has left, as long as it is not closed.
     #[serde(skip_serializing_if = "Option::is_none")]
     closure: Option<Closure>,
@@ -79,6 +85,7 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
     let mut problems = Vec::new();
     let mut problem = |what: String, remedy: String| problems.push(Problem { what, remedy });
     let mut notes = of_client(configuration);
+    let mut revoked = false;
     match sources::of_box(configuration) {
         Err(stop) => problem(stop.what, stop.remedy.unwrap_or_else(|| MEND_KEY.into())),
         Ok(found) => {
@@ -128,12 +135,16 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
             Err(what) => problem(what, CEREMONY_WITH_KIT.into()),
         },
         Some(record) => match of_hub(configuration, &standing) {
-            Ok(Some(newest)) if newest.header.parts() == record.parts && newest.number == record.number => {}
-            Ok(Some(newest)) => problem(
+            Ok(Answer::Revoked(why)) => {
+                revoked = true;
+                problem(why, REVOKED.into());
+            }
+            Ok(Answer::Newest(newest)) if newest.header.parts() == record.parts && newest.number == record.number => {}
+            Ok(Answer::Newest(newest)) => problem(
                 format!("the hub's newest version is {}, this box's is {}", newest.number, record.number),
                 "ask the operator who has stored the other one; then hold a new ceremony".into(),
             ),
-            Ok(None) => problem("the hub has lost this box's escrow".into(), CEREMONY.into()),
+            Ok(Answer::Nothing) => problem("the hub has lost this box's escrow".into(), CEREMONY.into()),
             Err(stop) => problem(
                 format!("the hub was not asked: {stop}"),
                 "check the network and the hub, then ask again".into(),
@@ -165,14 +176,31 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
         }),
         drills: Drills { words, archive },
         problems,
+        revoked,
         closure,
         notes,
     })
 }
 
-fn of_hub(configuration: &Configuration, standing: &Standing) -> Outcome<Option<StoredHeader>> {
-    let Some(identity) = standing.identity() else { return Ok(None) };
-    Ok(identity.connect(configuration)?.newest(identity.box_id)?)
+/// What the hub says of this box.
+enum Answer {
+    Newest(Box<StoredHeader>),
+    Nothing,
+    /// This machine is the box no more.
+    Revoked(String),
+}
+
+fn of_hub(configuration: &Configuration, standing: &Standing) -> Outcome<Answer> {
+    let Some(identity) = standing.identity() else { return Ok(Answer::Nothing) };
+    match identity.connect(configuration)?.newest(identity.box_id) {
+        Ok(Some(newest)) => Ok(Answer::Newest(Box::new(newest))),
+        Ok(None) => Ok(Answer::Nothing),
+        Err(HubError::Refused(problem)) if problem.code == ProblemCode::CertificateRevoked => {
+            let why = problem.detail.unwrap_or_else(|| "the hub has revoked this machine's certificate".to_owned());
+            Ok(Answer::Revoked(why))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Of a box without a hub: whether its backup server holds the newest escrow, or a kit on another disk than
@@ -225,6 +253,11 @@ impl Status {
     /// Whether the words bring this box back.
     pub(crate) fn protected(&self) -> bool {
         self.protected
+    }
+
+    /// Whether the hub does not take this machine as the box any more.
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.revoked
     }
 
     /// How many lines of a recovery's checklist are open.

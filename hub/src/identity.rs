@@ -93,7 +93,16 @@ impl FromRequestParts<Arc<App>> for BoxCaller {
         let path = described(parts);
         let now = app.now();
         if found.revoked_at.is_some() {
-            return Err(caller.refuse(app, ProblemCode::CertificateRevoked, &path, "revoked").await);
+            let refusal = caller.refuse(app, ProblemCode::CertificateRevoked, &path, "revoked").await;
+            // Whoever has a stolen box is not told that anybody knows; whoever looks at the former machine is told
+            // why it is not the box.
+            return Err(match found.replaced_at {
+                Some(at) => Refusal::saying(
+                    ProblemCode::CertificateRevoked,
+                    format!("this box lives on another machine now, since {at}"),
+                ),
+                None => refusal,
+            });
         }
         if found.expires_at <= now {
             return Err(caller.refuse(app, ProblemCode::CertificateExpired, &path, "expired").await);

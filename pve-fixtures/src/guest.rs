@@ -1,4 +1,4 @@
-//! `qm` and `pct` on a guest that is there: `config`, `set` of network cards, `start`, `status`, `shutdown`,
+//! `qm` and `pct` on a guest that is there: `config`, `set` of network cards and `onboot`, `start`, `status`, `shutdown`,
 //! `stop`, and for a machine `agent N ping`.
 //!
 //! Nothing runs: "running" is a file below `run/fixture`, and what the configuration was at a start is
@@ -30,7 +30,8 @@ pub(crate) fn knows(kind: Kind, command: &str) -> bool {
 
 pub(crate) fn run(root: &Root, kind: Kind, command: &str, words: &[String]) -> Result<(), Died> {
     let cards: Vec<String> = (0..32).map(|number| format!("net{number}")).collect();
-    let mut known: Vec<(&str, Takes)> = vec![("forceStop", Takes::Flag), ("timeout", Takes::Word)];
+    let mut known: Vec<(&str, Takes)> =
+        vec![("forceStop", Takes::Flag), ("timeout", Takes::Word), ("onboot", Takes::Word)];
     known.extend(cards.iter().map(|card| (card.as_str(), Takes::Word)));
     let given = read(words, &known)?;
     let positionals = match command {
@@ -50,7 +51,10 @@ pub(crate) fn run(root: &Root, kind: Kind, command: &str, words: &[String]) -> R
     })?;
     match command {
         "config" => Output::tell(config::main_part(&text)),
-        "set" => return guest.set(&text, given.options.iter().filter(|(key, _)| key.starts_with("net"))),
+        "set" => {
+            return guest
+                .set(&text, given.options.iter().filter(|(key, _)| key.starts_with("net") || *key == "onboot"));
+        }
         "start" => return guest.start(&text),
         "status" => Output::tell(&format!("status: {}\n", if guest.runs() { "running" } else { "stopped" })),
         "agent" => return guest.agent(&text),

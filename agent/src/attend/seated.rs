@@ -112,6 +112,9 @@ fn standing(status: &Status, sentences: &Sentences, language: Language) -> Said 
             plain.push((sentences.not_closed)(status.open_lines()));
             Said { code: Code::Unprotected.into(), plain, lines }
         }
+        _ if status.is_revoked() => {
+            Said { code: Code::Unprotected.into(), plain: vec![sentences.revoked.to_owned()], lines }
+        }
         _ => Said { code: Code::Unprotected.into(), plain: not_protected(sentences), lines },
     }
 }

@@ -96,6 +96,7 @@ pub(super) fn bring(
         into: &into,
         lost_at: None,
         earlier: &Earlier::default(),
+        is_rehearsal: true,
     };
     let plan = planner.plan(&connected, None);
     notes.extend(plan.notes.into_iter().filter(|note| !note.starts_with(NO_GUESTS)));

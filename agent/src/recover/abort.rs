@@ -1,16 +1,22 @@
 //! `recover --abort`: gives the recovery on this machine up, and leaves the machine tidy.
 //!
 //! What is whole stays where it is; what was begun and not brought to its end is taken away, as far as it
-//! carries the recovery's mark. No words are needed, and nothing is asked of hub or backup server.
+//! carries the recovery's mark. Of a rehearsal everything is ([`tidy`]), also once it has ended. No words are
+//! needed, and nothing is asked of hub or backup server.
+
+mod tidy;
 
 use std::path::PathBuf;
 
+use pbs_driver::{Client, pve::Node};
 use serde::Serialize;
 use tenwords_protocol::{id::RecoveryId, time::Timestamp, v1::V1};
 
+use self::tidy::Tidied;
+pub(super) use self::tidy::how_to_tidy;
 use super::{
     claim::Claimed,
-    course::{Event, ItemId, What},
+    course::{Begun, Course, Event, ItemId, What},
     journal::Journal,
     log::{self, Log},
     settle::{self, Settled},
@@ -32,11 +38,16 @@ pub(crate) struct Aborted {
     recovery: Option<RecoveryId>,
     /// What was unfinished, and what came of it.
     settled: Vec<String>,
+    /// What a rehearsal had made, and is gone.
+    removed: Vec<String>,
     /// What was restored, and stays.
     stays: Vec<String>,
     notes: Vec<String>,
     /// Where journal and plan lie now.
     journal: PathBuf,
+    /// Rehearsals before it that were taken away too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    earlier: Vec<Aborted>,
 }
 
 /// Gives it up.
@@ -46,17 +57,61 @@ pub(crate) fn run(configuration: &Configuration) -> Outcome<Aborted> {
         // Of a journal that cannot be read nothing can be told, and nothing is taken away by it.
         Err(stop) => return damaged(configuration, &stop),
     };
-    let Some(begun) = course.going_on().cloned() else {
+    let going_on = course.going_on().cloned();
+    let rehearsals = if going_on.is_none() { ended_rehearsals(configuration, course.clone())? } else { Vec::new() };
+    if going_on.is_none() && rehearsals.is_empty() {
         return Err(Stop::new(Code::Preflight, "no recovery is going on on this machine")
             .remedy("nothing is to be given up; `tenwords-agent recover --status` shows the last one"));
-    };
+    }
     let node = sources::node(&configuration.settings)?;
     let client = sources::client(&configuration.settings)?;
+    if let Some(begun) = going_on {
+        return give_up(configuration, &course, begun, node.as_ref(), &client);
+    }
+    let mut all: Vec<Aborted> = Vec::new();
+    for Ended { folder, begun, course } in rehearsals {
+        let Tidied { removed, stays, notes } = tidy::tidy(&course, &begun, node.as_ref(), &client)?;
+        let journal = Journal::move_aside(configuration, &folder, &format!("rehearsed-{}", begun.recovery))?;
+        let recovery = Some(begun.recovery);
+        let (settled, earlier) = (Vec::new(), std::mem::take(&mut all));
+        all.push(Aborted { v: V1, recovery, settled, removed, stays, notes, journal, earlier });
+    }
+    all.pop().ok_or_else(|| Stop::new(Code::Internal, "no rehearsal was taken away"))
+}
+
+/// A rehearsal that has come to its end, and has not been taken away.
+struct Ended {
+    folder: PathBuf,
+    begun: Begun,
+    course: Course,
+}
+
+/// The last one, and those that were put aside by a recovery after them.
+fn ended_rehearsals(configuration: &Configuration, last: Course) -> Outcome<Vec<Ended>> {
+    let mut found = Vec::new();
+    for (folder, events) in Journal::ended(configuration)? {
+        found.push((folder, log::course(events)?));
+    }
+    found.push((Journal::folder(configuration), last));
+    let ended = found.into_iter().filter_map(|(folder, course)| {
+        let begun = course.begun().filter(|begun| begun.rehearsal && course.is_ended())?.clone();
+        Some(Ended { folder, begun, course })
+    });
+    Ok(ended.collect())
+}
+
+fn give_up(
+    configuration: &Configuration,
+    course: &Course,
+    begun: Begun,
+    node: Option<&Node>,
+    client: &Client,
+) -> Outcome<Aborted> {
     let log = Log::open(configuration, || begun.clone())?;
     let unfinished: Vec<ItemId> = log.tell(|course| course.unfinished().map(|(item, _)| item).collect());
     let mut settled = Vec::new();
     for item in unfinished {
-        settled.push(match settle::settle(&log, node.as_ref(), &client, item) {
+        settled.push(match settle::settle(&log, node, client, item) {
             Err(stop) => format!("item {item}: it stays as it is: {}", harmless(&stop.in_one_line(), 400)),
             Ok(Settled::Unseen(guest, vmid)) => format!("item {item}: {guest} {vmid} is restored, and stays"),
             Ok(Settled::Finished) => format!("item {item} was whole: it has its place"),
@@ -64,21 +119,26 @@ pub(crate) fn run(configuration: &Configuration) -> Outcome<Aborted> {
             Ok(Settled::NotOurs(why)) => format!("item {item}: nothing is taken away: {}", harmless(&why, 300)),
         });
     }
-    let stays = log.tell(|course| course.restored().map(|(_, what)| of(what)).collect());
-    let mut notes: Vec<String> = log::dissolve(begun.recovery, node.as_ref(), client.private()).into_iter().collect();
-    let ended = TargetFolder::look(&begun.into, Some(begun.recovery));
-    if begun.into.exists()
-        && let Err(stop) = ended.and_then(|folder| folder.end(begun.recovery))
-    {
-        notes.push(stop.in_one_line());
-    }
-    if course.is_installed() {
+    let Tidied { removed, stays, mut notes } = if begun.rehearsal {
+        log.tell(|course| tidy::tidy(course, &begun, node, client))?
+    } else {
+        let stays = log.tell(|course| course.restored().map(|(_, what)| of(what)).collect());
+        let mut notes: Vec<String> = log::dissolve(begun.recovery, node, client.private()).into_iter().collect();
+        let ended = TargetFolder::look(&begun.into, Some(begun.recovery));
+        if begun.into.exists()
+            && let Err(stop) = ended.and_then(|folder| folder.end(begun.recovery))
+        {
+            notes.push(stop.in_one_line());
+        }
+        Tidied { removed: Vec::new(), stays, notes }
+    };
+    if course.is_installed() && !begun.rehearsal {
         notes.push(
             "keys, tokens and sources that were put in place stay: see storage.cfg and the agent's configuration"
                 .to_owned(),
         );
     }
-    if course.is_proven() {
+    if course.is_proven() && !begun.rehearsal {
         notes.push("this machine is the box at the hub now, and the former one's certificate is dead".to_owned());
     }
     log.note(Event::Ended { at: Timestamp::now() })?;
@@ -87,7 +147,7 @@ pub(crate) fn run(configuration: &Configuration) -> Outcome<Aborted> {
         Claimed::forget(configuration);
     }
     let journal = Journal::put_aside(configuration, &format!("aborted-{}", begun.recovery))?;
-    Ok(Aborted { v: V1, recovery: Some(begun.recovery), settled, stays, notes, journal })
+    Ok(Aborted { v: V1, recovery: Some(begun.recovery), settled, removed, stays, notes, journal, earlier: Vec::new() })
 }
 
 fn damaged(configuration: &Configuration, stop: &Stop) -> Outcome<Aborted> {
@@ -99,9 +159,11 @@ fn damaged(configuration: &Configuration, stop: &Stop) -> Outcome<Aborted> {
     ];
     let journal = Journal::put_aside(configuration, &format!("damaged-{}", Timestamp::now().unix()))?;
     Claimed::forget(configuration);
-    Ok(Aborted { v: V1, recovery: None, settled: Vec::new(), stays: Vec::new(), notes, journal })
+    let (settled, removed, stays) = (Vec::new(), Vec::new(), Vec::new());
+    Ok(Aborted { v: V1, recovery: None, settled, removed, stays, notes, journal, earlier: Vec::new() })
 }
 
+/// For a person.
 fn of(what: &What) -> String {
     let text = match what {
         What::Archive(archive) => format!("{} {}", archive.snapshot, archive.target.display()),
@@ -113,8 +175,14 @@ fn of(what: &What) -> String {
 impl Aborted {
     /// For a person.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let mut lines = vec!["The recovery is given up. Another can be begun.".to_owned()];
+        let what = match self.recovery {
+            Some(recovery) => format!("The recovery {recovery} is given up. Another can be begun."),
+            None => "The recovery is given up. Another can be begun.".to_owned(),
+        };
+        let mut lines: Vec<String> = self.earlier.iter().flat_map(Self::lines).collect();
+        lines.push(what);
         lines.extend(self.settled.iter().map(|line| format!("  {line}")));
+        lines.extend(self.removed.iter().map(|line| format!("  taken away: {line}")));
         lines.extend(self.stays.iter().map(|line| format!("  stays: {line}")));
         lines.extend(self.notes.iter().map(|line| format!("  note: {}", harmless(line, 600))));
         lines.push(format!("Its journal and plan: {}", self.journal.display()));

@@ -113,10 +113,35 @@ impl Journal {
 
     /// Puts the whole folder aside, out of the way of another recovery.
     pub(crate) fn put_aside(configuration: &Configuration, name: &str) -> Outcome<PathBuf> {
+        Self::move_aside(configuration, &Self::folder(configuration), name)
+    }
+
+    /// The same of a folder that was put aside before.
+    pub(crate) fn move_aside(configuration: &Configuration, folder: &Path, name: &str) -> Outcome<PathBuf> {
         let cannot = || "the journal cannot be put aside".to_owned();
         let aside = configuration.state(&format!("{FOLDER}-{name}"));
-        durable::place("journal-aside", &Self::folder(configuration), &aside).or_stop(Code::Preflight, cannot)?;
+        durable::place("journal-aside", folder, &aside).or_stop(Code::Preflight, cannot)?;
         Ok(aside)
+    }
+
+    /// The folders of recoveries that came to their end and were put aside since, each with what its journal says.
+    pub(crate) fn ended(configuration: &Configuration) -> Outcome<Vec<(PathBuf, Vec<Event>)>> {
+        let cannot = || "the state folder cannot be listed".to_owned();
+        let mut ended = Vec::new();
+        let entries = match fs::read_dir(configuration.state("")) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ended),
+            Err(error) => return Err(Stop::new(Code::Preflight, cannot()).because(error)),
+        };
+        for entry in entries {
+            let path = entry.or_stop(Code::Preflight, cannot)?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name.starts_with(&format!("{FOLDER}-ended-")) {
+                let read = load(&path.join(JOURNAL))?;
+                ended.push((path, read.map(|read| read.events).unwrap_or_default()));
+            }
+        }
+        Ok(ended)
     }
 }
 

@@ -110,7 +110,7 @@ pub(crate) fn pool(recovery: RecoveryId) -> Option<PoolId> {
     PoolId::new(&format!("tenwords-{recovery}"))
 }
 
-fn course(events: Vec<Event>) -> Outcome<Course> {
+pub(super) fn course(events: Vec<Event>) -> Outcome<Course> {
     Course::of(events)
         .or_stop(Code::Preflight, || "what this recovery has done cannot be told from its journal".to_owned())
         .map_err(|stop| {

@@ -49,7 +49,7 @@ use self::{
     plan::Keyring,
     report::{Escrow, Missing, Report, Stopwatch},
     target::TargetFolder,
-    work::{Outcomes, Work},
+    work::{Manner, Outcomes, Work},
 };
 use crate::{
     cli, closure,
@@ -225,7 +225,7 @@ pub(crate) fn run(
     watch.lap("former codes");
 
     let reading = match (rehearsal, &folder) {
-        (true, _) => Some("a rehearsal puts no key, token or source in place"),
+        (true, _) => Some("a rehearsal leaves no key, token or source in place"),
         (false, Some(_)) => Some("a recovery from a datastore's folder puts no key, token or source in place"),
         (false, None) => None,
     };
@@ -248,7 +248,7 @@ pub(crate) fn run(
         into: &into,
         target: &target,
         lost_at,
-        reading,
+        manner: Manner::of(rehearsal, folder.is_some()),
     };
     notes.extend(reading.map(str::to_owned));
     let Outcomes { mut run, guests, archives, mut missing, notes: of_work, installed, signing } =
@@ -302,12 +302,21 @@ pub(crate) fn run(
     run.is_ending = interrupt::is_ending();
     run.is_missing_something = !missing.is_empty();
     if log.next(&run) == Effect::End {
-        notes.extend(log::dissolve(begun.recovery, node.as_ref(), client.private()));
+        // A rehearsal's guests are known by their pool until they are taken away.
+        if !rehearsal {
+            notes.extend(log::dissolve(begun.recovery, node.as_ref(), client.private()));
+        }
         target.end(begun.recovery)?;
         log.note(Event::Ended { at: Timestamp::now() })?;
         if origin.claimed().is_some() {
             Claimed::forget(configuration);
         }
+    }
+    if rehearsal {
+        notes.push(abort::how_to_tidy(&begun, guests.is_empty()));
+    }
+    if !is_reading && !guests.is_empty() {
+        notes.push(FORMER.to_owned());
     }
     // The new box needs the way that was opened for it; otherwise it is closed here.
     if !is_reading && !run.is_ending {
@@ -334,6 +343,11 @@ pub(crate) fn run(
         phases: watch.into_phases(),
     })
 }
+
+/// After a planned swap above all, where the former machine stands next to the new one.
+const FORMER: &str = "if the former machine still runs, or is switched on again: it must not start these guests any more, \
+     also not by itself when it boots (there: `pct set N --onboot 0`, `qm set N --onboot 0` for each); only one of the \
+     two may be the box";
 
 /// A machine that is another box keeps its state: keys, escrow and pins of that box would be overwritten.
 fn is_free_for(configuration: &Configuration, box_id: BoxId) -> Outcome<()> {

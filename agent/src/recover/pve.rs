@@ -3,7 +3,10 @@
 use pbs_driver::pve::{Node, StorageCfg, guest_config::Kind, guests};
 use tenwords_escrow::root::{KeptIn, Root};
 
-use super::plan::Ground;
+use super::{
+    plan::{FIRST_SCRATCH, Ground},
+    work::Manner,
+};
 use crate::exit::{Code, OrStop as _, Outcome, Stop};
 
 /// Why PVE's files cannot be written, if storages of the root are to go there: told with everything
@@ -21,11 +24,11 @@ pub(super) fn unfit(node: Option<&Node>, root: &Root, rehearsal: bool) -> Option
 }
 
 /// What guests could be restored onto: the numbers in use and the storages that are there.
-pub(super) fn ground(node: Option<&Node>, rehearsal: bool) -> Outcome<Ground<'_>> {
+pub(super) fn ground(node: Option<&Node>, manner: Manner) -> Outcome<Ground<'_>> {
     let without = |why_not| Ok(Ground { why_not, ..Ground::default() });
     let Some(node) = node else { return without("there is no Proxmox VE on this machine") };
-    if rehearsal {
-        return without("a rehearsal puts no storage in place");
+    if manner == Manner::OfAFolder {
+        return without("a recovery from a datastore's folder puts no storage in place");
     }
     if node.writable().is_err() {
         return without("Proxmox VE's files cannot be written on this machine");
@@ -45,5 +48,6 @@ pub(super) fn ground(node: Option<&Node>, rehearsal: bool) -> Outcome<Ground<'_>
         storages: Some(StorageCfg::read(node).or_stop(Code::Preflight, cannot)?),
         name: node.name().or_stop(Code::Preflight, cannot)?,
         why_not: "",
+        scratch: (manner == Manner::Rehearsal).then_some(FIRST_SCRATCH),
     })
 }

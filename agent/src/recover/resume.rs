@@ -117,5 +117,4 @@ impl Course {
     }
 }
 
-pub(super) const ABORT: &str =
-    "To give it up and begin anew: `tenwords-agent recover --abort` (what was restored stays)";
+pub(super) const ABORT: &str = "To give it up and begin anew: `tenwords-agent recover --abort` (what was restored stays; what a rehearsal has made goes)";

@@ -146,6 +146,9 @@ impl Status {
         if self.state == "ended" && !rehearsal {
             lines.push("Nothing is left to do here. What is left to be closed: `tenwords-agent closure`".to_owned());
         }
+        if self.state == "ended" && *rehearsal {
+            lines.push("What it has made is still there; to take it away: recover --abort".to_owned());
+        }
         if self.state == "going-on" {
             lines
                 .push("To go on: the same command again, and the ten words. To give it up: recover --abort".to_owned());

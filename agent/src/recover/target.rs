@@ -82,6 +82,28 @@ impl TargetFolder {
         self.mark(recovery, State::Ended)
     }
 
+    /// Takes the mark away, and the folder if nothing else is in it; tells whether it is gone.
+    pub(crate) fn forget(&self) -> Outcome<bool> {
+        let cannot = || format!("cannot clear {}", self.path.display());
+        let entries = match fs::read_dir(&self.path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+            Err(error) => return Err(Stop::new(Code::Preflight, cannot()).because(error)),
+        };
+        for entry in entries {
+            if entry.or_stop(Code::Preflight, cannot)?.file_name() != MARK {
+                return Ok(false);
+            }
+        }
+        let removed = fs::remove_file(self.path.join(MARK)).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        });
+        removed.or_stop(Code::Preflight, cannot)?;
+        // A mount point stays.
+        Ok(fs::remove_dir(&self.path).is_ok())
+    }
+
     fn mark(&self, recovery: RecoveryId, state: State) -> Outcome<()> {
         let cannot = || format!("cannot write into {}", self.path.display());
         let mark = Mark { v: V1, recovery, state };

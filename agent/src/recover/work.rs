@@ -14,13 +14,17 @@ use pbs_driver::{
     pve::{Node, pool, torn},
 };
 use tenwords_escrow::{gate::GatedKey, root::Root};
-use tenwords_protocol::{directive::Directive, fingerprint::Fingerprint, time::Timestamp};
+use tenwords_protocol::{
+    directive::{Directive, Name},
+    fingerprint::Fingerprint,
+    time::Timestamp,
+};
 
 use super::{
     after,
     claim::Claimed,
     connect::{Connected, Tokens},
-    course::{Begun, Effect, Event, ItemId, Run, What},
+    course::{Begun, Course, Effect, Event, ItemId, Run, What},
     install::{self, Installed},
     journal::Journal,
     log::Log,
@@ -38,6 +42,28 @@ use crate::{
     settings::Configuration,
     show::harmless,
 };
+
+/// What a recovery leaves in place on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// Everything: this machine is the box from now on.
+    Earnest,
+    /// Nothing but copies under scratch numbers and in a folder. Storages stand under scratch names for as long as
+    /// a run restores.
+    Rehearsal,
+    /// Nothing: a folder that is read has no server.
+    OfAFolder,
+}
+
+impl Manner {
+    pub(super) fn of(is_rehearsal: bool, is_of_folder: bool) -> Self {
+        match (is_of_folder, is_rehearsal) {
+            (true, _) => Self::OfAFolder,
+            (false, true) => Self::Rehearsal,
+            (false, false) => Self::Earnest,
+        }
+    }
+}
 
 /// What the work is done with and on.
 pub(super) struct Work<'w> {
@@ -57,8 +83,7 @@ pub(super) struct Work<'w> {
     pub(super) into: &'w Path,
     pub(super) target: &'w TargetFolder,
     pub(super) lost_at: Option<Timestamp>,
-    /// Why nothing is put in place, if nothing is.
-    pub(super) reading: Option<&'static str>,
+    pub(super) manner: Manner,
 }
 
 /// What has come of it, by this run and the earlier ones.
@@ -81,9 +106,43 @@ impl<'w> Work<'w> {
         watch: &mut Stopwatch,
         seat: &mut dyn Seat,
     ) -> Outcome<Outcomes> {
+        let mut done = self.perform_all(missing, watch, seat);
+        // However it ended, also what an earlier run that was killed has left.
+        match (self.take_scratch_away(), &mut done) {
+            (Ok(()), _) => {}
+            (Err(missing), Ok(outcomes)) => {
+                outcomes.missing.push(missing);
+                outcomes.run.is_missing_something = true;
+            }
+            (Err(missing), Err(_)) => {
+                seat.say(&format!("  NOT: {}: {}", missing.what, harmless(&missing.why, 400)));
+                seat.say(&format!("    what to do: {}", harmless(&missing.remedy, 400)));
+            }
+        }
+        done
+    }
+
+    fn take_scratch_away(&self) -> Result<(), Missing> {
+        let (Manner::Rehearsal, Some(node)) = (self.manner, self.node) else { return Ok(()) };
+        install::scratch::remove(node, self.begun.recovery)?;
+        if self.log.tell(Course::is_installed)
+            && let Err(stop) = self.log.note(Event::Removed { at: Timestamp::now() })
+        {
+            // Whoever looks finds none.
+            tracing::warn!(why = %stop.in_one_line(), "the journal");
+        }
+        Ok(())
+    }
+
+    fn perform_all(&self, missing: Vec<Missing>, watch: &mut Stopwatch, seat: &mut dyn Seat) -> Outcome<Outcomes> {
         let mut plan: Option<Plan<'w>> = None;
         let mut outcomes = Outcomes {
-            run: Run { is_reading: self.reading.is_some(), ..Run::default() },
+            run: Run {
+                is_reading: self.manner != Manner::Earnest,
+                puts_nothing: self.manner == Manner::OfAFolder
+                    || (self.manner == Manner::Rehearsal && self.node.is_none()),
+                ..Run::default()
+            },
             guests: Vec::new(),
             archives: Vec::new(),
             missing,
@@ -118,8 +177,7 @@ impl<'w> Work<'w> {
                 }
                 Effect::Install => {
                     seat.say(talk.step_install);
-                    let has_guests = plan.as_ref().is_some_and(|plan| !plan.guests.is_empty());
-                    self.install(has_guests, &mut outcomes)?;
+                    self.install(plan.as_ref(), &mut outcomes)?;
                     outcomes.run.installed = true;
                     watch.lap("install");
                 }
@@ -135,7 +193,7 @@ impl<'w> Work<'w> {
             }
         }
         // A source that could not be put in place has no jobs either: their storage is not here.
-        let jobs = self.node.filter(|_| self.reading.is_none());
+        let jobs = self.node.filter(|_| self.manner == Manner::Earnest);
         install::jobs::offer(&mut outcomes.installed, jobs, &self.root.facts().secrets.files, self.args, seat);
         if let Some(plan) = plan {
             outcomes.missing.extend(plan.missing);
@@ -242,7 +300,7 @@ impl<'w> Work<'w> {
 
     fn plan(&self, document: Option<Document>, outcomes: &mut Outcomes, seat: &mut dyn Seat) -> Outcome<Plan<'w>> {
         let earlier = self.log.tell(|course| Earlier::of(document, course));
-        let ground = super::pve::ground(self.node, self.reading.is_some())?;
+        let ground = super::pve::ground(self.node, self.manner)?;
         let planner = Planner {
             client: self.client,
             keyring: self.keyring,
@@ -251,6 +309,7 @@ impl<'w> Work<'w> {
             into: self.into,
             lost_at: self.lost_at,
             earlier: &earlier,
+            is_rehearsal: self.begun.rehearsal,
         };
         let mut plan = planner.plan(self.connected, self.directive);
         earlier.number(&mut plan);
@@ -280,15 +339,25 @@ impl<'w> Work<'w> {
         Ok(plan)
     }
 
-    fn install(&self, has_guests: bool, outcomes: &mut Outcomes) -> Outcome<()> {
+    fn install(&self, plan: Option<&Plan<'_>>, outcomes: &mut Outcomes) -> Outcome<()> {
         self.log.note(Event::Installing { at: Timestamp::now() })?;
-        let facts = self.root.facts();
-        outcomes.installed = install::of_root(self.configuration, self.node, self.root, self.keys, self.tokens);
-        if let Err(stop) = enroll::pin_recovered(self.configuration, &facts.trust.operators) {
-            outcomes.notes.push(format!("the operators' keys could not be pinned on this machine: {stop}"));
-        }
-        if let (true, Some(node), Some(id)) = (has_guests, self.node, self.log.pool()) {
-            let comment = format!("made by tenwords' recovery of {}; goes when it has ended", self.begun.box_id);
+        let needed: BTreeSet<&Name> = plan.iter().flat_map(|plan| &plan.guests).map(|work| &work.source.id).collect();
+        let comment = match (self.manner, self.node) {
+            (Manner::Rehearsal, Some(node)) => {
+                outcomes.installed =
+                    install::scratch::put(node, self.begun.recovery, self.root, &needed, self.keys, self.tokens);
+                format!("made by tenwords' rehearsal of {}; goes with `recover --abort`", self.begun.box_id)
+            }
+            _ => {
+                outcomes.installed = install::of_root(self.configuration, self.node, self.root, self.keys, self.tokens);
+                let operators = &self.root.facts().trust.operators;
+                if let Err(stop) = enroll::pin_recovered(self.configuration, operators) {
+                    outcomes.notes.push(format!("the operators' keys could not be pinned on this machine: {stop}"));
+                }
+                format!("made by tenwords' recovery of {}; goes when it has ended", self.begun.box_id)
+            }
+        };
+        if let (false, Some(node), Some(id)) = (needed.is_empty(), self.node, self.log.pool()) {
             if let Err(error) = pool::make(node, self.client.private(), &id, &comment) {
                 return Err(Stop::new(
                     Code::Preflight,

@@ -40,7 +40,12 @@ pub struct Certificate {
     pub expires_at: Timestamp,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// When the box came to life on another machine, if it was revoked by that.
+    pub replaced_at: Option<Timestamp>,
 }
+
+/// Why a certificate was revoked whose box has come to life on another machine.
+pub(super) const RECOVERED: &str = "the box was recovered";
 
 impl Store {
     /// The certificate with this serial number.
@@ -49,13 +54,15 @@ impl Store {
     /// [`StoreError`] if it cannot be read.
     pub async fn certificate(&self, serial: &str) -> Result<Option<Certificate>, StoreError> {
         let row = sqlx::query(
-            "SELECT serial, box_id, node_id, kind, spki_sha256, der, expires_at, revoked_at \
-             FROM certificates WHERE serial = $1",
+            "SELECT serial, box_id, node_id, kind, spki_sha256, der, expires_at, revoked_at, \
+             revoked_because FROM certificates WHERE serial = $1",
         )
         .bind(serial)
         .fetch_optional(self.pool())
         .await?;
         let Some(row) = row else { return Ok(None) };
+        let revoked_at = maybe_time(&row, "certificates", "revoked_at")?;
+        let is_replaced = row.try_get::<Option<&str>, _>("revoked_because")? == Some(RECOVERED);
         Ok(Some(Certificate {
             serial: row.try_get("serial")?,
             box_id: parsed(&row, "certificates", "box_id")?,
@@ -64,7 +71,8 @@ impl Store {
             spki_sha256: parsed(&row, "certificates", "spki_sha256")?,
             der: row.try_get("der")?,
             expires_at: time(&row, "certificates", "expires_at")?,
-            revoked_at: maybe_time(&row, "certificates", "revoked_at")?,
+            revoked_at,
+            replaced_at: revoked_at.filter(|_| is_replaced),
         }))
     }
 

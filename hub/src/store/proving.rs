@@ -16,7 +16,7 @@ use tenwords_protocol::{
     words::{Purpose, WordsProof},
 };
 
-use super::{Act, CertificateKind, Entry, StoreError, Tx, tickets::Issued, versions};
+use super::{Act, CertificateKind, Entry, StoreError, Tx, certificates::RECOVERED, tickets::Issued, versions};
 
 /// A proof's time may differ from the hub's by so much.
 const SKEW_SECONDS: u64 = 600;
@@ -107,7 +107,7 @@ impl Act for Prove {
         let moved = sqlx::query("UPDATE tickets SET serial = $1 WHERE serial = $2").bind(&issued.serial).bind(serial);
         tx.write("tickets", 1, moved).await?;
         tx.revoke(serial, "it was proven, and the box's took its place", *now).await?;
-        let revoked = tx.revoke_others(*box_id, &issued.serial, "the box was recovered", *now).await?;
+        let revoked = tx.revoke_others(*box_id, &issued.serial, RECOVERED, *now).await?;
         let more = format!("certificate {} until {}; {revoked} certificates revoked", issued.serial, issued.expires_at);
         self.record(tx, "recovery.prove", &more).await?;
         Ok(ProveOutcome::IsBox { revoked })

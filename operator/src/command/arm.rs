@@ -20,13 +20,20 @@ pub(super) async fn run(desk: &Desk, arm: &Arm) -> Result<(), Failure> {
     for warning in doubts(&map, id, &boxes) {
         desk.warn(&warning);
     }
-    let reply = open(&hub, &map, id, arm).await?;
+    let (reply, is_alive) = open(&hub, &map, id, arm).await?;
     desk.print_json(&ticket::Shown::new(map.by_id(id).map(|entry| &entry.name), &reply))?;
     let window = if arm.rehearsal { "a rehearsal" } else { "recovery" };
     desk.print(&format!("{} is armed for {window}. The ticket, shown once:\n", called(&map, id)))?;
     desk.print(&ticket::text(&reply, "tenwords-agent recover"))?;
     if arm.stolen {
         desk.print("The old box's certificates are revoked from now on.\n")?;
+    }
+    if is_alive {
+        desk.print(
+            "The box lives, and stays the box until the ten words are proven on the new machine; then its certificate \
+             is revoked.\nIn a planned swap its guests are stopped and backed up once more first, and never started \
+             there again.\n",
+        )?;
     }
     desk.print(
         "The customer types the ten words at that machine's console. You do not need to hear them, and nothing of \
@@ -45,8 +52,8 @@ fn doubts(map: &Map, id: BoxId, boxes: &[BoxSummary]) -> Vec<String> {
     doubts
 }
 
-/// Asks once; if the box was heard of lately, makes sure, and asks again.
-async fn open(hub: &Hub, map: &Map, id: BoxId, arm: &Arm) -> Result<TicketReply, Failure> {
+/// Asks once; if the box was heard of lately, makes sure, and asks again. Tells whether it was.
+async fn open(hub: &Hub, map: &Map, id: BoxId, arm: &Arm) -> Result<(TicketReply, bool), Failure> {
     let mut request = ArmRequest {
         v: V1,
         reason: arm.reason.clone(),
@@ -57,11 +64,11 @@ async fn open(hub: &Hub, map: &Map, id: BoxId, arm: &Arm) -> Result<TicketReply,
         confirm_alive: arm.yes,
     };
     match hub.arm(id, &request).await {
-        Ok(reply) => Ok(reply),
+        Ok(reply) => Ok((reply, false)),
         Err(refused) if refused.code == Some(ProblemCode::BoxIsAlive) => {
             confirm(map, id, refused.failure)?;
             request.confirm_alive = true;
-            Ok(hub.arm(id, &request).await?)
+            Ok((hub.arm(id, &request).await?, true))
         }
         Err(refused) => Err(refused.into()),
     }

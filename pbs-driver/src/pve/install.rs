@@ -6,12 +6,14 @@
 //! And a storage added first and given its key afterwards backs up *unencrypted* in between. Here
 //! key and secret are in place before the stanza is, all of it under the lock that `pvesm` itself takes.
 
+use std::collections::BTreeSet;
+
 use super::{
     error::PveError,
     lock::FileLock,
     node::Node,
     secrets::{self, Put},
-    storage::{PbsStorage, StorageCfg},
+    storage::{PbsStorage, StorageCfg, StorageId},
 };
 
 /// Everything that PVE needs for one Proxmox Backup Server.
@@ -63,4 +65,30 @@ pub fn place(node: &Node, wanted: &Wanted<'_>) -> Result<Placed, PveError> {
     let secret = secrets::put_password_under(&lock, node, id, wanted.secret)?;
     let written = StorageCfg::edit_under(&lock, node, |storages| storages.add_pbs(&storage))?;
     Ok(Placed { stanza: if written { Put::Written } else { Put::Same }, key, secret })
+}
+
+/// Takes a storage away again, key and password included; everything else in `storage.cfg` stays byte for
+/// byte. (Why not `pvesm remove`: it writes that file anew, as [`place`]'s `pvesm add` would, and knows nothing
+/// of a key whose stanza was never written.) What is not there is taken away.
+///
+/// # Errors
+/// As [`Node::writable`]; [`PveError::DifferentStorage`] for one of another type, [`PveError::Sections`],
+/// [`PveError::Io`], [`PveError::Locked`]; the same call goes on from there.
+pub fn take_away(node: &Node, id: &StorageId) -> Result<(), PveError> {
+    let lock = FileLock::take(node)?;
+    // A stanza without its key would have PVE refuse to back up; a key without a stanza is nobody's.
+    StorageCfg::edit_under(&lock, node, |storages| storages.remove_pbs(id))?;
+    secrets::remove_under(&lock, node, id)
+}
+
+/// The storages whose name begins so, by `storage.cfg` or by a key or password that lies there.
+///
+/// # Errors
+/// As [`Node::readable`] and [`Node::read`]; [`PveError::Io`].
+pub fn named(node: &Node, beginning: &str) -> Result<BTreeSet<StorageId>, PveError> {
+    let storages = StorageCfg::read(node)?;
+    let there = storages.sections().iter().map(|section| section.id().into_owned());
+    let all = there.filter(|id| id.starts_with(beginning)).chain(secrets::named(node, beginning)?);
+    // What is no storage's name was not given by anybody who could have made one.
+    Ok(all.filter_map(|id| id.parse().ok()).collect())
 }

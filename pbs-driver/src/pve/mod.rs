@@ -12,6 +12,7 @@
 //! | know what a restore has left that nobody saw the end of, and take it away | [`torn`], [`pool`] |
 //! | ask PVE itself which storages it sees, and how much room they have | [`pvesm`] |
 //! | see a guest's volumes with their sizes | [`disks`] |
+//! | keep a copy from being started with its node | [`boot`] |
 //! | see whether a restored guest comes up, cut off from every network | [`start`] |
 //! | know the backup jobs, and put a lost node's back | [`jobs`] |
 //!
@@ -25,6 +26,7 @@
 //!
 //! What pmxcfs does with each call was tried on the real one: `docs/findings/pmxcfs.md`.
 
+pub mod boot;
 pub mod disks;
 pub mod error;
 pub mod guest_config;

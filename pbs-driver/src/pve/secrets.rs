@@ -1,7 +1,7 @@
 //! `priv/storage/<id>.{enc,enc.old,pw,master.pem}`: the keys and passwords of PVE's storages.
 
 use std::{
-    fmt,
+    fmt, fs, io,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +14,7 @@ use super::{
     lock::{FileLock, folder},
     node::Node,
     storage::{KeyMark, StorageId},
-    write::{explained, read, replace},
+    write::{beside, explained, read, replace},
 };
 
 /// An unprotected key file as it stands in its place; the text is wiped on drop.
@@ -93,7 +93,7 @@ pub fn key(node: &Node, id: &StorageId, slot: KeySlot) -> Result<Option<StoredKe
 /// As [`Node::readable`]; [`PveError::Secret`] for one that is empty, too long or not text.
 pub fn password(node: &Node, id: &StorageId) -> Result<Option<Zeroizing<String>>, PveError> {
     node.readable()?;
-    let Some(text) = read(&place(node, id, "pw"))? else { return Ok(None) };
+    let Some(text) = read(&place(node, id, PASSWORD))? else { return Ok(None) };
     let line = std::str::from_utf8(first_line(&text)).map_err(|_| PveError::Secret)?;
     check(line)?;
     Ok(Some(Zeroizing::new(line.to_owned())))
@@ -156,7 +156,7 @@ pub(crate) fn look_key(node: &Node, id: &StorageId, text: &[u8]) -> Result<(Put,
 /// That a secret can be put there; what is there is not touched.
 pub(crate) fn look_password(node: &Node, id: &StorageId, secret: &str) -> Result<Put, PveError> {
     check(secret)?;
-    let path = place(node, id, "pw");
+    let path = place(node, id, PASSWORD);
     match read(&path)? {
         Some(there) if first_line(&there) == secret.as_bytes() => Ok(Put::Same),
         Some(_) => Err(PveError::DifferentSecret { path }),
@@ -176,9 +176,46 @@ pub(crate) fn put_password_under(lock: &FileLock, node: &Node, id: &StorageId, s
         Put::Same => Ok(Put::Same),
         Put::Written => {
             let line = Zeroizing::new([secret.as_bytes(), b"\n"].concat());
-            write(lock, node, &place(node, id, "pw"), &line)
+            write(lock, node, &place(node, id, PASSWORD), &line)
         }
     }
+}
+
+/// Takes key and password of a storage away, and what a killed run has left beside them.
+pub(crate) fn remove_under(lock: &FileLock, node: &Node, id: &StorageId) -> Result<(), PveError> {
+    for ending in [KeySlot::Current.ending(), PASSWORD] {
+        let path = place(node, id, ending);
+        for path in [beside(&path), path] {
+            lock.still_ours()?;
+            match fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    explained(node, Err::<(), _>(PveError::Io { doing: "removing", path, source }))?;
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The storages of which a key or password lies there, by their names' beginning. (Names with a dot are
+/// not told apart from their files' endings.)
+pub(crate) fn named(node: &Node, beginning: &str) -> Result<Vec<String>, PveError> {
+    let folder = node.file(FOLDER);
+    let failed = |source| PveError::Io { doing: "listing", path: folder.clone(), source };
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let Ok(name) = entry.map_err(failed)?.file_name().into_string() else { continue };
+        if let Some((id, _)) = name.split_once('.').filter(|(id, _)| id.starts_with(beginning)) {
+            found.push(id.to_owned());
+        }
+    }
+    Ok(found)
 }
 
 fn write(lock: &FileLock, node: &Node, path: &Path, bytes: &[u8]) -> Result<Put, PveError> {
@@ -218,6 +255,7 @@ fn check(secret: &str) -> Result<(), PveError> {
 
 /// Below `/etc/pve`.
 pub(crate) const FOLDER: &str = "priv/storage";
+const PASSWORD: &str = "pw";
 const MASTER: &str = "master.pem";
 /// What pmxcfs shows for everything below `priv`.
 const MODE: u32 = 0o600;

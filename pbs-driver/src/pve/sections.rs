@@ -185,6 +185,29 @@ impl Sections {
         *self = new;
         Ok(())
     }
+
+    /// Takes away the stanza that counts for `id`, with the empty line that ends it; all else stays byte for
+    /// byte. `false` if there is none.
+    ///
+    /// # Errors
+    /// [`PveError::Sections`] if another stanza would be read as something else then.
+    pub fn remove(&mut self, id: &str) -> Result<bool, PveError> {
+        let Some(header) = self.find(id).map(|section| section.header) else { return Ok(false) };
+        let is_end = |line: &Line| ends_a_section(line.text.strip_suffix(b"\n").unwrap_or(&line.text));
+        let after = self.lines[header..].iter().position(is_end).map_or(self.lines.len(), |end| header + end + 1);
+        let rest = self.lines[..header].iter().chain(&self.lines[after..]);
+        let new = Self::parse(&rest.flat_map(|line| &line.text).copied().collect::<Vec<u8>>());
+        let pairs = |section: Section<'_>| -> Vec<_> { section.properties().map(Property::into_pair).collect() };
+        let all = |sections: &Self, leave: Option<usize>| -> Vec<_> {
+            let kept = sections.iter().filter(|section| Some(section.header) != leave);
+            kept.map(|section| (section.kind().into_owned(), section.id().into_owned(), pairs(section))).collect()
+        };
+        if all(&new, None) != all(self, Some(header)) {
+            return Err(PveError::Sections { why: "another stanza would be read as something else without it" });
+        }
+        *self = new;
+        Ok(true)
+    }
 }
 
 impl Property<'_> {

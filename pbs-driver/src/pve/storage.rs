@@ -192,6 +192,22 @@ impl StorageCfg {
             _ => Ok(false),
         }
     }
+
+    /// Takes a `pbs:` storage away; `false` if there is none of that name.
+    ///
+    /// # Errors
+    /// [`PveError::DifferentStorage`] if what has this name is of another type; [`PveError::Sections`].
+    pub fn remove_pbs(&mut self, id: &StorageId) -> Result<bool, PveError> {
+        match self.sections.find(id.as_str()) {
+            Some(section) if !is_pbs(&section) => Err(PveError::DifferentStorage {
+                id: id.to_string(),
+                property: "type",
+                there: section.kind().into_owned(),
+                wanted: "pbs".to_owned(),
+            }),
+            _ => self.sections.remove(id.as_str()),
+        }
+    }
 }
 
 impl fmt::Display for KeyMark {

@@ -80,7 +80,7 @@ fn write(beside: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// One name for each file, so that nothing can pile up.
-fn beside(path: &Path) -> PathBuf {
+pub(crate) fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".tenwords-new");
     name.into()

@@ -10,7 +10,7 @@ use std::{
 
 use pbs_driver::pve::{
     Node, PveError, State, StorageCfg,
-    install::{Placed, Wanted, place},
+    install::{Placed, Wanted, named, place, take_away},
     secrets::{KeySlot, Put, key, password, put_key, put_password},
     storage::KeyMark,
 };
@@ -72,6 +72,34 @@ fn a_storage_comes_whole_and_only_once() {
     let before = pve.everything();
     place(&pve.node, &wanted(&storage("pbs1"))).unwrap();
     assert_eq!(pve.everything(), before, "a second run changes nothing");
+}
+
+#[test]
+fn a_storage_is_taken_away_with_its_key_and_nothing_else() {
+    let pve = Pve::new();
+    let (scratch, theirs) = (storage("tenwords-x-1"), storage("pbs1"));
+    place(&pve.node, &wanted(&theirs)).unwrap();
+    // Written anew, with the same in it.
+    let content =
+        || pve.everything().into_iter().map(|(path, (mode, .., text))| (path, mode, text)).collect::<Vec<_>>();
+    let before = content();
+    for _ in 0..2 {
+        place(&pve.node, &wanted(&scratch)).unwrap();
+        fs::write(pve.node.file("priv/storage/tenwords-x-1.enc.tenwords-new"), b"half").unwrap();
+        assert_eq!(named(&pve.node, "tenwords-x-").unwrap(), [scratch.id.clone()].into());
+        take_away(&pve.node, &scratch.id).unwrap();
+        assert_eq!(content(), before);
+    }
+    // A key whose stanza was never written is known by its name; one that is not there is gone.
+    put_key(&pve.node, &id("tenwords-x-2"), &other_key().0).unwrap();
+    assert_eq!(named(&pve.node, "tenwords-x-").unwrap(), [id("tenwords-x-2")].into());
+    for _ in 0..2 {
+        take_away(&pve.node, &id("tenwords-x-2")).unwrap();
+        assert_eq!(content(), before);
+    }
+    assert!(named(&pve.node, "tenwords-x-").unwrap().is_empty());
+    assert!(matches!(take_away(&pve.node, &id("local")), Err(PveError::DifferentStorage { property: "type", .. })));
+    assert_eq!(content(), before);
 }
 
 /// Opt-in: the folder must be a mounted pmxcfs without a `storage.cfg`, which a real node never is.

@@ -214,6 +214,30 @@ proptest! {
         prop_assert_eq!((added.0.as_str(), added.1.as_str(), added.2.len()), ("pbs", "added", 2));
     }
 
+    /// Also where the one before was not ended, and the removal of another would make two of one.
+    #[test]
+    fn a_stanza_that_was_added_goes_again_and_all_others_stay(text in lines()) {
+        let mut sections = Sections::parse(&text);
+        prop_assert!(!sections.clone().remove("added").unwrap());
+        sections.append("pbs", "added", &[("server", "s")]).unwrap();
+        prop_assert!(sections.remove("added").unwrap());
+        let after = sections.to_bytes();
+        prop_assert!(after.starts_with(&text) && after[text.len()..].iter().all(|byte| *byte == b'\n'));
+        let ids: Vec<String> = sections.iter().map(|section| section.id().into_owned()).collect();
+        for id in ids {
+            let (before, last) = (read(&sections.to_bytes()), sections.clone());
+            match sections.remove(&id) {
+                Ok(_) => {
+                    let place = before.iter().rposition(|stanza| stanza.1 == id).unwrap();
+                    let mut expected = before;
+                    expected.remove(place);
+                    prop_assert_eq!(read(&sections.to_bytes()), expected);
+                }
+                Err(_) => prop_assert_eq!(&sections, &last, "a refusal changes nothing"),
+            }
+        }
+    }
+
     #[test]
     fn changing_a_value_leaves_all_other_lines(text in lines(), key in "server|port|new", value in "[a-z0-9]{1,5}") {
         let mut sections = Sections::parse(&text);

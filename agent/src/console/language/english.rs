@@ -40,6 +40,8 @@ pub(super) static SENTENCES: Sentences = Sentences {
                     nothing. An older sheet is as good as before.",
     recovered: "Done: this box is back, with its data and settings. Whoever helps you now starts the machines.",
     rehearsed: "Practised: the words open everything. Nothing was put in place; the living box is as it was.",
+    revoked: "This machine is not your box any more. If your box was moved to another machine, it lives there now: do not \
+              start its guests here.",
     not_admitted: "The ticket is mistyped, was used on another machine, or its time is over, or the machine was refused. \
                    Please call and ask for a new one.",
     drilled: "Well done: these ten words open what is kept for this box.",

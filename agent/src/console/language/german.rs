@@ -41,6 +41,8 @@ pub(super) static SENTENCES: Sentences = Sentences {
     recovered: "Geschafft: Diese Box ist wieder da, mit Daten und Einstellungen. Wer Ihnen hilft, startet nun die \
                 Maschinen.",
     rehearsed: "Geübt: Die Wörter öffnen alles. Es wurde nichts eingerichtet; die Box läuft wie zuvor.",
+    revoked: "Dieses Gerät ist nicht mehr Ihre Box. Wenn Ihre Box auf ein anderes Gerät umgezogen ist, lebt sie jetzt \
+              dort: Starten Sie ihre Gäste hier nicht.",
     not_admitted: "Das Ticket stimmt nicht, wurde schon anderswo benutzt oder ist abgelaufen. Bitte rufen Sie an und \
                    lassen sich ein neues geben.",
     drilled: "Gut so: Diese zehn Wörter öffnen, was für diese Box aufbewahrt wird.",

@@ -41,6 +41,7 @@ pub(crate) struct Sentences {
     pub(crate) ceremony_void: &'static str,
     pub(crate) recovered: &'static str,
     pub(crate) rehearsed: &'static str,
+    pub(crate) revoked: &'static str,
     /// The ticket, or the machine, was refused.
     pub(crate) not_admitted: &'static str,
     pub(crate) drilled: &'static str,
@@ -106,6 +107,7 @@ impl Sentences {
             ceremony_void,
             recovered,
             rehearsed,
+            revoked,
             not_admitted,
             drilled,
             not_drilled,
@@ -141,6 +143,7 @@ impl Sentences {
             ceremony_void,
             recovered,
             rehearsed,
+            revoked,
             not_admitted,
             drilled,
             not_drilled,

@@ -38,6 +38,8 @@ pub(crate) enum Event {
     Installing { at: Timestamp },
     /// They are.
     Installed { at: Timestamp },
+    /// A rehearsal's are taken away again.
+    Removed { at: Timestamp },
     /// An item is about to be made, and how its unfinished state is recognised.
     Started { at: Timestamp, item: ItemId, mark: Mark },
     /// A staged archive is whole and of the signed snapshot: it is about to get its place.
@@ -110,6 +112,7 @@ impl Event {
             Self::Planned { .. } => "journal-planned",
             Self::Installing { .. } => "journal-installing",
             Self::Installed { .. } => "journal-installed",
+            Self::Removed { .. } => "journal-removed",
             Self::Started { .. } => "journal-started",
             Self::Staged { .. } => "journal-staged",
             Self::Restored { .. } => "journal-restored",

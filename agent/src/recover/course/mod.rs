@@ -29,6 +29,8 @@ pub(crate) struct Course {
     plan: Vec<ItemId>,
     planned: Option<Sha256>,
     items: BTreeMap<ItemId, Standing>,
+    /// How each was begun, last.
+    marks: BTreeMap<ItemId, Mark>,
     installed: bool,
     closed: bool,
     ended: bool,
@@ -63,8 +65,10 @@ pub(crate) struct Run {
     pub(crate) is_ending: bool,
     /// Whether anything of the plan, or around it, is missing.
     pub(crate) is_missing_something: bool,
-    /// Nothing is put in place and no ceremony is held: a rehearsal, or a datastore's folder.
+    /// No ceremony is held: a rehearsal, or a datastore's folder.
     pub(crate) is_reading: bool,
+    /// Nothing at all is put in place, not even for the time of the restore.
+    pub(crate) puts_nothing: bool,
 }
 
 /// What to do next.
@@ -143,6 +147,11 @@ impl Course {
         })
     }
 
+    /// How an item was begun, whatever has become of it.
+    pub(crate) fn mark(&self, item: ItemId) -> Option<&Mark> {
+        self.marks.get(&item)
+    }
+
     /// What was begun and did not come to its end.
     pub(crate) fn unfinished(&self) -> impl Iterator<Item = (ItemId, &Standing)> {
         self.items
@@ -170,7 +179,7 @@ impl Course {
         if !run.planned {
             return Effect::Plan;
         }
-        if !run.installed && !run.is_reading {
+        if !run.installed && !run.puts_nothing {
             return Effect::Install;
         }
         let open = self.plan.iter().copied();
@@ -244,7 +253,11 @@ impl Course {
                 self.planned = Some(plan_sha256);
             }
             Event::Installed { .. } => self.installed = true,
-            Event::Started { item, mark, .. } => self.set(item, Standing::Started(mark)),
+            Event::Removed { .. } => self.installed = false,
+            Event::Started { item, mark, .. } => {
+                self.marks.insert(item, mark.clone());
+                self.set(item, Standing::Started(mark));
+            }
             Event::Staged { item, inode, what, .. } => {
                 if let Some(mark) = self.items.get(&item).and_then(Standing::mark).cloned() {
                     self.set(item, Standing::Staged { mark, inode, what: Box::new(what) });

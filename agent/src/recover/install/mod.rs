@@ -7,12 +7,13 @@
 
 mod files;
 pub(super) mod jobs;
+pub(super) mod scratch;
 mod settings;
 mod storage;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use pbs_driver::pve::{Node, StorageCfg};
+use pbs_driver::pve::{Node, StorageCfg, StorageId};
 use tenwords_escrow::{
     gate::GatedKey,
     root::{KeptIn, Root, Source},
@@ -33,8 +34,8 @@ pub(crate) struct Installed {
     pub(crate) paths: Vec<PathBuf>,
     pub(crate) missing: Vec<Missing>,
     pub(crate) notes: Vec<String>,
-    /// The storages of PVE that are now the root's own, key and token included.
-    pub(crate) storages: Vec<Name>,
+    /// The storages of PVE that are now the root's own, key and token included, by the source's name.
+    pub(crate) storages: BTreeMap<Name, StorageId>,
     /// Where each source's own key lies now, and its token.
     pub(crate) keys: BTreeMap<Name, PathBuf>,
     pub(crate) tokens: BTreeMap<Name, PathBuf>,
@@ -88,7 +89,7 @@ fn install(
     let mut for_settings = Vec::new();
     for item in sources {
         match (item.source.kept_in, node) {
-            (KeptIn::StorageCfg, Some(node)) => storage::put(&mut installed, node, lost, item),
+            (KeptIn::StorageCfg, Some(node)) => storage::put(&mut installed, node, lost, item, None),
             (KeptIn::StorageCfg, None) => {
                 installed.notes.push(format!(
                     "source {} was a storage of Proxmox VE, which is not on this machine: it is put into {}",

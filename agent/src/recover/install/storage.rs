@@ -19,10 +19,21 @@ use crate::{
     sources,
 };
 
-/// Puts this source into `storage.cfg`, or says why not.
-pub(super) fn put(installed: &mut Installed, node: &Node, lost: &StorageCfg, item: &ToInstall<'_>) {
+/// Puts this source into `storage.cfg`, or says why not. With `scratch`, under that name, for this node alone and
+/// for a while: then what was written is nobody's to be told.
+pub(super) fn put(
+    installed: &mut Installed,
+    node: &Node,
+    lost: &StorageCfg,
+    item: &ToInstall<'_>,
+    scratch: Option<&StorageId>,
+) {
     let id = &item.source.id;
-    let (stanza, token) = match (stanza(item.source), item.token) {
+    let stanza = stanza(item.source).and_then(|stanza| match scratch {
+        Some(id) => of_this_node(node, stanza, id),
+        None => Ok(stanza),
+    });
+    let (stanza, token) = match (stanza, item.token) {
         (Ok(stanza), Some(token)) => (stanza, token),
         (Err(stop), _) => return installed.report(Err(stop), || format!("storage {id}")),
         (_, None) => {
@@ -34,6 +45,9 @@ pub(super) fn put(installed: &mut Installed, node: &Node, lost: &StorageCfg, ite
     let key = item.key.expose_key_file();
     let wanted = Wanted { storage: &stanza, key: Some(&key), secret: token.expose_text() };
     match place(node, &wanted) {
+        Ok(_) if scratch.is_some() => {
+            installed.storages.insert(id.clone(), stanza.id);
+        }
         Ok(done) => {
             let places = [
                 (done.stanza == Put::Written, "storage.cfg".to_owned()),
@@ -55,7 +69,7 @@ pub(super) fn put(installed: &mut Installed, node: &Node, lost: &StorageCfg, ite
             }
             installed.keys.insert(id.clone(), node.file(&format!("priv/storage/{id}.enc")));
             installed.tokens.insert(id.clone(), node.file(&format!("priv/storage/{id}.pw")));
-            installed.storages.push(id.clone());
+            installed.storages.insert(id.clone(), stanza.id);
         }
         Err(error) => installed.missing.push(Missing {
             what: format!("storage {id}"),
@@ -81,6 +95,14 @@ fn stanza(source: &Source) -> Outcome<PbsStorage> {
         Certificate::Pinned(fingerprint) => Some(fingerprint),
         Certificate::WebPki => None,
     };
+    Ok(stanza)
+}
+
+/// The same under another name, and for this node of the cluster alone.
+fn of_this_node(node: &Node, mut stanza: PbsStorage, id: &StorageId) -> Outcome<PbsStorage> {
+    let name = node.name().or_stop(Code::Preflight, || "this node's name cannot be told".to_owned())?;
+    stanza.id = id.clone();
+    stanza.nodes = vec![name];
     Ok(stanza)
 }
 

@@ -246,6 +246,14 @@ impl Document {
 }
 
 impl Row {
+    /// The number of the guest that it becomes.
+    pub(super) fn vmid(&self) -> Option<u32> {
+        match self.target {
+            RowTarget::Guest { vmid, .. } => Some(vmid),
+            RowTarget::Archive { .. } => None,
+        }
+    }
+
     fn lines(&self) -> [String; 2] {
         let Self { item, source, snapshot, bytes, target, .. } = self;
         let target = match target {

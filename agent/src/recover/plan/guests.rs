@@ -22,7 +22,7 @@ use tenwords_escrow::{
 use tenwords_protocol::directive::{AsGuest, Name, Wanted};
 
 use super::{
-    ASK_OPERATOR, Keyring, Plan, Planner,
+    ASK_OPERATOR, Keyring, Plan, Planner, Row,
     again::Thing,
     archives::{own_namespace, pieces},
     chain, newest,
@@ -40,6 +40,8 @@ pub(crate) struct Ground<'n> {
     pub(crate) storages: Option<StorageCfg>,
     /// This node's name.
     pub(crate) name: String,
+    /// In a rehearsal, the first number that a guest may get: never its own.
+    pub(crate) scratch: Option<u32>,
 }
 
 /// One gated snapshot that becomes a guest.
@@ -50,10 +52,21 @@ pub(crate) struct GuestWork<'a> {
     pub(crate) snapshot: GatedSnapshot,
     pub(crate) kind: Kind,
     pub(crate) vmid: u32,
+    /// The number that it gets when it is no rehearsal.
+    pub(crate) in_earnest: u32,
+    /// Its original may live: it gets network addresses of its own, and is not started with the node.
+    pub(crate) is_copy: bool,
     /// The storage for its volumes; `None` leaves that to the guest's own configuration.
     pub(crate) storage: Option<Name>,
     /// The storage of each disk by its key, where the guest's own configuration decides.
     pub(crate) disks: BTreeMap<String, String>,
+}
+
+/// Why a guest cannot have a number.
+struct Hindrance {
+    why: String,
+    remedy: &'static str,
+    waits_for_order: bool,
 }
 
 /// A group's own kind and number.
@@ -240,19 +253,26 @@ impl Planner<'_> {
         storage: Option<Name>,
     ) {
         let what = format!("{} {}", source.source.id, snapshot.snapshot());
-        if let Some(there) = self.ground.taken.get(&vmid) {
-            let why = format!("the number {vmid} is taken by {there}");
-            let remedy = "ask the operator for a directive that gives another number, or to order the replacement; \
-                          then run the same command again";
-            return plan.not(what, why, remedy, true);
-        }
-        if let Some(other) = plan.guests.iter().find(|other| other.vmid == vmid) {
-            let why = format!("{} of this plan becomes {vmid} already", other.snapshot.snapshot());
-            return plan.not(what, why, ASK_OPERATOR, false);
-        }
-        if !(100..=999_999_999).contains(&vmid) {
-            return plan.not(what, format!("{vmid} is no number that Proxmox VE gives a guest"), ASK_OPERATOR, false);
-        }
+        let in_earnest = vmid;
+        let vmid = match (self.ground.scratch, self.hindrance(plan, in_earnest)) {
+            (None, None) => in_earnest,
+            (None, Some(Hindrance { why, remedy, waits_for_order })) => {
+                return plan.not(what, why, remedy, waits_for_order);
+            }
+            (Some(first), hindrance) => {
+                let Some(number) = self.scratch(plan, first, [own, in_earnest]) else {
+                    let why = format!("no number from {first} to {LAST_SCRATCH} is free for a rehearsal");
+                    return plan.not(what, why, "take earlier rehearsals away: `recover --abort`", false);
+                };
+                plan.notes.push(match hindrance {
+                    None => format!("{what} becomes {number} in this rehearsal, and {in_earnest} in earnest"),
+                    Some(Hindrance { why, .. }) => {
+                        format!("{what} becomes {number} in this rehearsal; in earnest it could not become {in_earnest}: {why}")
+                    }
+                });
+                number
+            }
+        };
         let (storage, disks) = match self.storage(source, &snapshot, kind, storage) {
             Ok(both) => both,
             Err(why) => {
@@ -261,7 +281,7 @@ impl Planner<'_> {
                 return plan.not(what, why, remedy, false);
             }
         };
-        if vmid != own {
+        if vmid != own && self.ground.scratch.is_none() {
             plan.notes.push(format!("{what} becomes {vmid} instead of {own}, as the directive says"));
         }
         plan.guests.push(GuestWork {
@@ -271,9 +291,41 @@ impl Planner<'_> {
             snapshot,
             kind,
             vmid,
+            in_earnest,
+            is_copy: self.ground.scratch.is_some(),
             storage,
             disks,
         });
+    }
+
+    /// What speaks against a number in earnest.
+    fn hindrance(&self, plan: &Plan<'_>, vmid: u32) -> Option<Hindrance> {
+        let hindrance = |why, remedy, waits_for_order| Some(Hindrance { why, remedy, waits_for_order });
+        if let Some(there) = self.ground.taken.get(&vmid) {
+            let remedy = "ask the operator for a directive that gives another number, or to order the replacement; \
+                          then run the same command again";
+            return hindrance(format!("the number {vmid} is taken by {there}"), remedy, true);
+        }
+        if let Some(other) = plan.guests.iter().find(|other| other.in_earnest == vmid) {
+            let why = format!("{} of this plan becomes {vmid} already", other.snapshot.snapshot());
+            return hindrance(why, ASK_OPERATOR, false);
+        }
+        if !(100..=999_999_999).contains(&vmid) {
+            return hindrance(format!("{vmid} is no number that Proxmox VE gives a guest"), ASK_OPERATOR, false);
+        }
+        None
+    }
+
+    /// The first number that nobody has: no guest of the cluster, nothing of this plan, of an earlier run, or in
+    /// `own`.
+    fn scratch(&self, plan: &Plan<'_>, first: u32, own: [u32; 2]) -> Option<u32> {
+        let earlier: Vec<u32> = self.earlier.rows().filter_map(Row::vmid).collect();
+        (first..=LAST_SCRATCH).find(|number| {
+            !self.ground.taken.contains_key(number)
+                && !own.contains(number)
+                && !earlier.contains(number)
+                && plan.guests.iter().all(|other| other.vmid != *number && other.in_earnest != *number)
+        })
     }
 
     /// Where the volumes go: to the storage that was named, else to where they were. PVE takes one
@@ -374,6 +426,9 @@ fn number(group: &str) -> Option<Number> {
     (id == format!("{number}")).then_some((kind, number))
 }
 
+/// Where the numbers of rehearsed guests begin: far above those that people give.
+pub(crate) const FIRST_SCRATCH: u32 = 900_000;
+const LAST_SCRATCH: u32 = 999_999;
 /// As large as pmxcfs lets a file be.
 const MAX_CONFIG: usize = 1 << 20;
 const TO_FOLDERS: &str =

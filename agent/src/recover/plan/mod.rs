@@ -24,7 +24,7 @@ pub(crate) use self::{
     again::Earlier,
     archives::{Piece, Work},
     document::{Around, Document, Row, RowTarget},
-    guests::{Ground, GuestWork},
+    guests::{FIRST_SCRATCH, Ground, GuestWork},
     proof::{Keyring, chain},
 };
 use self::{archives::Only, proof::Unproven};
@@ -56,6 +56,8 @@ pub(crate) struct Planner<'p> {
     pub(crate) lost_at: Option<Timestamp>,
     /// What earlier runs of the same recovery have planned and done.
     pub(crate) earlier: &'p Earlier,
+    /// Nothing goes to its original place.
+    pub(crate) is_rehearsal: bool,
 }
 
 // === impl Plan ===
@@ -182,6 +184,13 @@ impl Planner<'_> {
             Target::Archive(archive) => {
                 let target = match archive.to {
                     Place::NewFolder => None,
+                    Place::Original if self.is_rehearsal => {
+                        plan.notes.push(format!(
+                            "{what}: {} goes into a folder in this rehearsal, and to its original place in earnest",
+                            archive.archive
+                        ));
+                        None
+                    }
                     Place::Original => {
                         let path = sources::original_path(self.trust, &item.source, &item.group, &archive.archive);
                         let Some(path) = path else {

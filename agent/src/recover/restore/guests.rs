@@ -12,7 +12,7 @@ use std::time::Instant;
 use pbs_driver::{
     Client,
     pve::{
-        Node, StorageId,
+        Node, boot,
         guest_config::Kind,
         guest_failure::GuestFailure,
         progress::{GuestProgress, Step},
@@ -51,13 +51,10 @@ impl Workshop<'_> {
             remedy,
             waits_for_order: false,
         };
-        if !self.installed.storages.contains(&work.source.id) {
+        let Some(source) = self.installed.storages.get(&work.source.id) else {
             let why = format!("its storage {} could not be put in place", work.source.id);
             return Err(missing(why, format!("mend what is said of the storage; then {AGAIN}")));
-        }
-        let source: StorageId = work.source.id.as_str().parse().map_err(|error| {
-            missing(chain(&error), "rename the storage with the next ceremony; restore it by hand now".into())
-        })?;
+        };
         let key = work.snapshot.key().fingerprint();
         let (kind, pool) = (GuestKind::of(work.kind), self.ledger.pool());
         // What is there before is nobody's to take away.
@@ -73,11 +70,11 @@ impl Workshop<'_> {
             node: self.node,
             private: self.client.private(),
             vmid: work.vmid,
-            source: &source,
+            source,
             snapshot: work.snapshot.snapshot(),
             target: work.storage.as_ref().map(|storage| storage.as_str()),
             pool: pool.as_ref(),
-            unique: false,
+            unique: work.is_copy,
             key: Some(key),
             limits: GuestLimits::default(),
         };
@@ -88,7 +85,9 @@ impl Workshop<'_> {
             let mut why = chain(&error);
             self.left(work, error.left.is_nothing(), &why);
             error.said.iter().take(TOLD).for_each(|line| why.push_str(&format!("; {}", harmless(line, 200))));
-            missing(why, after_failure(&error, || command::of_guest(self.node, work)))
+            // A rehearsal's storage is gone when somebody reads this.
+            let by_hand = || if work.is_copy { None } else { command::of_guest(self.node, work) };
+            missing(why, after_failure(&error, by_hand))
         })?;
         if let Err(why) = self.keyring.unchanged(self.client, work.access, &work.snapshot) {
             self.left(work, false, &why);
@@ -109,6 +108,13 @@ impl Workshop<'_> {
                     output.removal.join(" && ")
                 ),
             ));
+        }
+        if work.is_copy
+            && let Err(error) = boot::not_at_boot(self.node, self.client.private(), work.kind, work.vmid)
+        {
+            let why = format!("it would be started with this node, beside its original: {}", chain(&error));
+            self.left(work, false, &why);
+            return Err(missing(why, format!("remove it (`{}`), then {AGAIN}", output.removal.join(" && "))));
         }
         let differences = after::differences(self.node, self.client, self.keyring, work, &output.config);
         let guest = RestoredGuest {

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Everything below `/etc/pve`, with what is in it.
-pub(super) fn everything(pve: &Pve) -> Result<BTreeMap<PathBuf, Option<Vec<u8>>>> {
+pub(crate) fn everything(pve: &Pve) -> Result<BTreeMap<PathBuf, Option<Vec<u8>>>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![pve.etc("")];
     while let Some(folder) = folders.pop() {
