@@ -111,6 +111,7 @@ fn guest(
     let cannot = || format!("what an interrupted run has left of {guest} {vmid} cannot be settled");
     let stop =
         |why: String, remedy: &str| Err(Stop::new(Code::Preflight, format!("{}: {why}", cannot())).remedy(remedy));
+    let is_copy = log.tell(|course| course.begun().is_some_and(|begun| begun.rehearsal));
     let Some(pool) = log.pool() else { return stop("it has no mark".to_owned(), "tell the operator") };
     let look = || torn::look(node, guest.kind(), vmid, &pool).or_stop(Code::Preflight, cannot);
     let mut found = look()?;
@@ -129,7 +130,7 @@ fn guest(
             );
         }
         torn::Found::Elsewhere => return Ok(Settled::NotOurs(format!("{vmid} is another guest's number now"))),
-        torn::Found::InPool if matches!(standing, Standing::Left { .. }) => {
+        torn::Found::InPool { .. } if !is_copy && matches!(standing, Standing::Left { .. }) => {
             return stop(
                 "Proxmox VE has restored it, and what it read could not be shown to be what was signed".to_owned(),
                 &format!(
@@ -138,12 +139,13 @@ fn guest(
                 ),
             );
         }
-        torn::Found::InPool => return Ok(Settled::Unseen(guest, vmid)),
+        torn::Found::InPool { .. } if !is_copy => return Ok(Settled::Unseen(guest, vmid)),
         torn::Found::Nothing => return Ok(Settled::Cleared),
-        torn::Found::Other { .. } | torn::Found::Unfinished { .. } => {}
+        torn::Found::InPool { .. } | torn::Found::Other { .. } | torn::Found::Unfinished { .. } => {}
     }
     let looked_at = match (found, standing) {
-        (torn::Found::Unfinished { config_sha256 }, _) => config_sha256,
+        // A rehearsal's copy is nobody's to use.
+        (torn::Found::Unfinished { config_sha256 } | torn::Found::InPool { config_sha256 }, _) => config_sha256,
         (torn::Found::Other { config_sha256 }, Standing::Left { config_sha256: left, .. })
             if *left == config_sha256 =>
         {

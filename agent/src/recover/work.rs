@@ -272,6 +272,8 @@ impl<'w> Work<'w> {
             snapshot,
             kind: guest.kind(),
             vmid,
+            in_earnest: vmid,
+            is_copy: self.begun.rehearsal,
             storage: None,
             disks: BTreeMap::new(),
         };

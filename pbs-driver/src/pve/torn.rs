@@ -46,7 +46,10 @@ pub enum Found {
         config_sha256: Sha256,
     },
     /// It is in the pool: the restore that was told so came to its end.
-    InPool,
+    InPool {
+        /// Its configuration's.
+        config_sha256: Sha256,
+    },
     /// Some guest, of whom nothing shows that the recovery has made it.
     Other {
         /// Its configuration's.
@@ -71,7 +74,8 @@ pub fn look(node: &Node, kind: Kind, vmid: u32, pool: &PoolId) -> Result<Found, 
         return Ok(Found::Unfinished { config_sha256: Sha256::of(&text) });
     }
     let is_in = members(node, pool)?.is_some_and(|guests| guests.contains(&vmid));
-    Ok(if is_in { Found::InPool } else { Found::Other { config_sha256: Sha256::of(&text) } })
+    let config_sha256 = Sha256::of(&text);
+    Ok(if is_in { Found::InPool { config_sha256 } } else { Found::Other { config_sha256 } })
 }
 
 /// Where a guest's configuration lies.

@@ -3,7 +3,6 @@
 //! rehearsal's mark, nor anything of a recovery in earnest.
 
 use std::{
-    collections::BTreeSet,
     fs, io,
     path::{Component, Path},
 };
@@ -12,7 +11,7 @@ use pbs_driver::{
     Client,
     pve::{
         Node,
-        torn::{self, Found},
+        torn::{self, Found, Volumes},
     },
 };
 use pbs_format::pxar;
@@ -111,21 +110,22 @@ fn guest(
     guest: &RestoredGuest,
 ) -> One {
     let Some(node) = node else { return One::Failed("there is no Proxmox VE here now".to_owned()) };
-    let (Some(pool), Some(Mark::Guest { volumes_before, .. })) = (log::pool(begun.recovery), course.mark(item)) else {
+    let (Some(pool), Some(Mark::Guest { volumes_before, storages_before, .. })) =
+        (log::pool(begun.recovery), course.mark(item)) else {
         return One::Stays("the journal has no mark of it".to_owned());
     };
     let kind = guest.kind.kind();
     match torn::look(node, kind, guest.vmid, &pool) {
         Ok(Found::Nothing) => One::Gone,
-        Ok(Found::InPool) => {
-            let before: BTreeSet<String> = volumes_before.iter().cloned().collect();
-            match torn::clear(node, client.private(), kind, guest.vmid, &before) {
+        Ok(Found::InPool { config_sha256 }) => {
+            let before = Volumes { volumes: volumes_before.clone(), storages: storages_before.clone() };
+            match torn::clear(node, client.private(), (kind, guest.vmid), config_sha256, &before) {
                 Ok(()) => One::Removed,
                 Err(error) => One::Failed(chain(&error)),
             }
         }
         Ok(Found::AtWork) => One::Failed("Proxmox VE is at work on it".to_owned()),
-        Ok(Found::Unfinished | Found::Other { .. } | Found::Elsewhere) => {
+        Ok(Found::Unfinished { .. } | Found::Other { .. } | Found::Elsewhere) => {
             One::Stays(format!("it is not in the pool {pool} any more"))
         }
         Err(error) => One::Failed(chain(&error)),
