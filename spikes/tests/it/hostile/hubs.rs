@@ -150,7 +150,7 @@ fn a_hub_put_back_as_it_was_says_so_by_what_it_lacks_and_arms_anew() -> Result<(
     let mut scene = protected()?;
     let aside = scene.world.folder().join("yesterday");
     scene.hub.stop()?;
-    copy(&scene.hub.data().to_owned(), &aside)?;
+    copy(scene.hub.data(), &aside)?;
     scene.hub.serve()?;
     let newer = scene.box_1.ceremony(as_shown)?;
     let machine = scene.fresh("box2")?;
@@ -166,7 +166,7 @@ fn a_hub_put_back_as_it_was_says_so_by_what_it_lacks_and_arms_anew() -> Result<(
 
     scene.hub.stop()?;
     fs::remove_dir_all(scene.hub.data())?;
-    copy(&aside, &scene.hub.data().to_owned())?;
+    copy(&aside, scene.hub.data())?;
     scene.hub.serve()?;
     let shown = refused(&scene, &machine, &ticket, &newer, 16, "the hub refused")?;
     ensure!(shown.contains("arm this recovery anew"), "{shown}");

@@ -70,6 +70,11 @@ fn s71_plan_journal_status_and_report_are_harmless_and_bounded() -> Result<()> {
             ensure!(text.len() < 100_000, "{what} has {} bytes", text.len());
             ensure!(!harmful(&text), "{what}: {text:?}");
         }
+        // It is there to be read all the same, and is not simply left out.
+        let journal = fs::read_to_string(folder.join("journal"))?;
+        for (what, text) in [("said", ended.said() + &ended.wrote()), ("in the journal", journal)] {
+            ensure!(text.contains("gnp.exe"), "nothing of it is {what}: {text}");
+        }
         ensure!(!status.wrote().contains('\u{1b}') && !as_json.wrote().contains("\\u001b"), "{}", as_json.wrote());
     }
     Ok(())
