@@ -374,7 +374,8 @@ impl<'w> Work<'w> {
 
     fn restore(&self, plan: &Plan<'_>, outcomes: &mut Outcomes, seat: &mut dyn Seat) {
         let Self { client, keyring, node, log, args, .. } = self;
-        let mut done = restore::run(client, keyring, *node, &outcomes.installed, log, plan, args.parallel, seat);
+        let bench = restore::Bench::new(client, keyring, *node, &outcomes.installed, log);
+        let mut done = bench.restore(plan, args.parallel, seat);
         after::look(client, keyring, *node, plan, &mut done.guests, args.patience(), seat);
         if !done.guests.is_empty() {
             outcomes.notes.push(

@@ -111,7 +111,8 @@ fn guest(
 ) -> One {
     let Some(node) = node else { return One::Failed("there is no Proxmox VE here now".to_owned()) };
     let (Some(pool), Some(Mark::Guest { volumes_before, storages_before, .. })) =
-        (log::pool(begun.recovery), course.mark(item)) else {
+        (log::pool(begun.recovery), course.mark(item))
+    else {
         return One::Stays("the journal has no mark of it".to_owned());
     };
     let kind = guest.kind.kind();

@@ -53,21 +53,6 @@ pub(crate) struct Bench<'b> {
     ledger: Ledger<'b>,
 }
 
-/// Restores, `parallel` things at once.
-pub(super) fn run(
-    client: &Client,
-    keyring: &Keyring<'_>,
-    node: Option<&Node>,
-    installed: &Installed,
-    log: &Log,
-    plan: &Plan<'_>,
-    parallel: NonZeroUsize,
-    seat: &mut dyn Seat,
-) -> Done {
-    let ledger = Ledger::of(log);
-    Bench { client, keyring, node, installed: Some(installed), ledger }.restore(plan, parallel, seat)
-}
-
 /// Restores a plan that has no guest, one archive after the other.
 pub(crate) fn archives(
     client: &Client,
@@ -80,8 +65,20 @@ pub(crate) fn archives(
     (done.archives, done.missing)
 }
 
-impl Bench<'_> {
-    fn restore(&self, plan: &Plan<'_>, parallel: NonZeroUsize, seat: &mut dyn Seat) -> Done {
+impl<'b> Bench<'b> {
+    /// Of a recovery, on this machine's Proxmox VE, if there is one.
+    pub(super) fn new(
+        client: &'b Client,
+        keyring: &'b Keyring<'b>,
+        node: Option<&'b Node>,
+        installed: &'b Installed,
+        log: &'b Log,
+    ) -> Self {
+        Self { client, keyring, node, installed: Some(installed), ledger: Ledger::of(log) }
+    }
+
+    /// Restores, `parallel` things at once.
+    pub(super) fn restore(&self, plan: &Plan<'_>, parallel: NonZeroUsize, seat: &mut dyn Seat) -> Done {
         let items = items(plan);
         let board = Board::of(&items);
         let snapshots = Snapshots::of(self.client, self.keyring, &self.ledger, plan);
