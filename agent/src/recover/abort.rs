@@ -36,6 +36,7 @@ pub(crate) struct Aborted {
     v: V1,
     #[serde(skip_serializing_if = "Option::is_none")]
     recovery: Option<RecoveryId>,
+    rehearsal: bool,
     /// What was unfinished, and what came of it.
     settled: Vec<String>,
     /// What a rehearsal had made, and is gone.
@@ -74,7 +75,7 @@ pub(crate) fn run(configuration: &Configuration) -> Outcome<Aborted> {
         let journal = Journal::move_aside(configuration, &folder, &format!("rehearsed-{}", begun.recovery))?;
         let recovery = Some(begun.recovery);
         let (settled, earlier) = (Vec::new(), std::mem::take(&mut all));
-        all.push(Aborted { v: V1, recovery, settled, removed, stays, notes, journal, earlier });
+        all.push(Aborted { v: V1, recovery, rehearsal: true, settled, removed, stays, notes, journal, earlier });
     }
     all.pop().ok_or_else(|| Stop::new(Code::Internal, "no rehearsal was taken away"))
 }
@@ -147,7 +148,17 @@ fn give_up(
         Claimed::forget(configuration);
     }
     let journal = Journal::put_aside(configuration, &format!("aborted-{}", begun.recovery))?;
-    Ok(Aborted { v: V1, recovery: Some(begun.recovery), settled, removed, stays, notes, journal, earlier: Vec::new() })
+    Ok(Aborted {
+        v: V1,
+        recovery: Some(begun.recovery),
+        rehearsal: begun.rehearsal,
+        settled,
+        removed,
+        stays,
+        notes,
+        journal,
+        earlier: Vec::new(),
+    })
 }
 
 fn damaged(configuration: &Configuration, stop: &Stop) -> Outcome<Aborted> {
@@ -160,7 +171,17 @@ fn damaged(configuration: &Configuration, stop: &Stop) -> Outcome<Aborted> {
     let journal = Journal::put_aside(configuration, &format!("damaged-{}", Timestamp::now().unix()))?;
     Claimed::forget(configuration);
     let (settled, removed, stays) = (Vec::new(), Vec::new(), Vec::new());
-    Ok(Aborted { v: V1, recovery: None, settled, removed, stays, notes, journal, earlier: Vec::new() })
+    Ok(Aborted {
+        v: V1,
+        recovery: None,
+        rehearsal: false,
+        settled,
+        removed,
+        stays,
+        notes,
+        journal,
+        earlier: Vec::new(),
+    })
 }
 
 /// For a person.
@@ -175,12 +196,12 @@ fn of(what: &What) -> String {
 impl Aborted {
     /// For a person.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let what = match self.recovery {
-            Some(recovery) => format!("The recovery {recovery} is given up. Another can be begun."),
-            None => "The recovery is given up. Another can be begun.".to_owned(),
+        let what = match self.rehearsal {
+            true => "The rehearsal is taken away.",
+            false => "The recovery is given up. Another can be begun.",
         };
         let mut lines: Vec<String> = self.earlier.iter().flat_map(Self::lines).collect();
-        lines.push(what);
+        lines.push(what.to_owned());
         lines.extend(self.settled.iter().map(|line| format!("  {line}")));
         lines.extend(self.removed.iter().map(|line| format!("  taken away: {line}")));
         lines.extend(self.stays.iter().map(|line| format!("  stays: {line}")));

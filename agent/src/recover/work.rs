@@ -359,15 +359,15 @@ impl<'w> Work<'w> {
                 format!("made by tenwords' recovery of {}; goes when it has ended", self.begun.box_id)
             }
         };
-        if let (false, Some(node), Some(id)) = (needed.is_empty(), self.node, self.log.pool()) {
-            if let Err(error) = pool::make(node, self.client.private(), &id, &comment) {
-                return Err(Stop::new(
-                    Code::Preflight,
-                    format!("the pool {id} cannot be made, by which guests are marked"),
-                )
-                .remedy(format!("{}; then run the same command again", error.next_step()))
-                .because(error));
-            }
+        if let (false, Some(node), Some(id)) = (needed.is_empty(), self.node, self.log.pool())
+            && let Err(error) = pool::make(node, self.client.private(), &id, &comment)
+        {
+            return Err(Stop::new(
+                Code::Preflight,
+                format!("the pool {id} cannot be made, by which guests are marked"),
+            )
+            .remedy(format!("{}; then run the same command again", error.next_step()))
+            .because(error));
         }
         self.log.note(Event::Installed { at: Timestamp::now() })
     }

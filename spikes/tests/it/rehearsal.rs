@@ -123,6 +123,7 @@ fn s54_a_rehearsal_on_a_node_goes_through_everything_and_is_taken_away() -> Resu
     pve.container_config(900_001)?;
     pve.run("pct", &["stop", "900001"])?.with_code(0)?;
     let aborted = machine.agent(&["recover", "--abort"], "")?.with_code(0)?;
+    ensure!(aborted.wrote().contains("The rehearsal is taken away."), "{}", aborted.wrote());
     ensure!(kept(&pve)? == before, "something is left or changed:\n{}", aborted.wrote());
     ensure!(volumes(&pve)? == volumes_before, "volumes are left: {:?}", volumes(&pve)?);
     ensure!(!machine.state().join("recovered").exists(), "the folder is left:\n{}", aborted.wrote());
