@@ -42,10 +42,21 @@ pub(crate) fn follow(
     burnt: &Burnt,
     machine: &Machine,
     ticket: &str,
+    is_it: impl FnMut(usize, &Step) -> bool,
+) -> Result<(Vec<Step>, Option<i32>)> {
+    follow_with(burnt, machine, ticket, &[], is_it)
+}
+
+/// The same with more arguments.
+pub(crate) fn follow_with(
+    burnt: &Burnt,
+    machine: &Machine,
+    ticket: &str,
+    more: &[&str],
     mut is_it: impl FnMut(usize, &Step) -> bool,
 ) -> Result<(Vec<Step>, Option<i32>)> {
     let mut child = Command::new("/bin/sh")
-        .args(command_by_pipe(&burnt.world, machine, ticket, &[])?)
+        .args(command_by_pipe(&burnt.world, machine, ticket, more)?)
         .env_clear()
         .envs(burnt.world.environment())
         .envs([("TENWORDS_LOG", "tenwords_agent::durable=trace"), ("NO_COLOR", "1")])
@@ -243,7 +254,9 @@ fn s72_a_guest_that_somebody_made_meanwhile_is_not_touched() -> Result<()> {
     let (machine, pve) = burnt.node_with("box2", &waiting)?;
     let ticket = burnt.hub.arm(BOX, &[])?;
     // The container is the first; with its intent on the disk PVE is about to begin.
-    let (steps, code) = follow(&burnt, &machine, &ticket, |_, step| *step == ("journal-started".to_owned(), true))?;
+    let (steps, code) = follow_with(&burnt, &machine, &ticket, &["--parallel", "1"], |_, step| {
+        *step == ("journal-started".to_owned(), true)
+    })?;
     ensure!(code.is_none(), "it ended with {code:?} after {steps:?}");
     fs::remove_file(&gate)?;
     // Whatever PVE had begun is gone, and somebody makes another guest of that number.

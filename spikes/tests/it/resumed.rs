@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use tenwords_spikes::{process::Ended, tree::Tree};
 
 use crate::{
-    journal::{Step, burnt_with_archives, end_state, follow},
+    journal::{Step, burnt_with_archives, end_state, follow, follow_with},
     support::{BOX, by_pipe},
 };
 
@@ -43,7 +43,7 @@ fn s72_disks_that_were_attached_meanwhile_are_not_touched() -> Result<()> {
     let (burnt, archives) = burnt_with_archives()?;
     let (machine, pve) = burnt.node("box2")?;
     let ticket = burnt.hub.arm(BOX, &[])?;
-    let (steps, code) = follow(&burnt, &machine, &ticket, is("journal-started"))?;
+    let (steps, code) = follow_with(&burnt, &machine, &ticket, &["--parallel", "1"], is("journal-started"))?;
     ensure!(code.is_none(), "it ended with {code:?} after {steps:?}");
     let old = burnt.world.make("old-disks")?;
     let survived = ["subvol-101-disk-0.subvol", "vm-101-disk-7.raw"].map(|name| old.join("images/101").join(name));
