@@ -158,8 +158,9 @@ impl Terminal {
         let usable = self.size().usable();
         let fitted = question(&self.manner.charset.fit(prompt), usable);
         let room = usable.saturating_sub(fitted.rsplit('\n').next().map_or(0, columns));
-        self.write(fitted.as_bytes())?;
+        // Before the question: whoever answers at once is not shown by the terminal itself.
         let raw = Raw::enter(&self.input).or_stop(Code::Internal, || "cannot set up the terminal".into())?;
+        self.write(fitted.as_bytes())?;
         let line = line::edit(&mut Typed(&self.input), shown, room, self.manner.charset);
         drop(raw);
         let line = line?;

@@ -13,7 +13,7 @@ use tenwords_protocol::{id::RecoveryId, v1::V1};
 
 use crate::{
     closure::Line,
-    exit::Code,
+    exit::{Code, Stop},
     show::{harmless, size},
 };
 
@@ -211,6 +211,15 @@ impl Stopwatch {
 
     pub(crate) fn into_phases(self) -> Vec<Phase> {
         self.phases
+    }
+}
+
+impl Missing {
+    /// Of what was stopped, and is not there for that.
+    pub(crate) fn of(what: String, stop: Stop) -> Self {
+        let why = stop.in_one_line();
+        let remedy = stop.remedy.unwrap_or_else(|| "mend this; then run the same command again".to_owned());
+        Self { what, why, remedy, waits_for_order: false }
     }
 }
 

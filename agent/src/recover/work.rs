@@ -322,6 +322,7 @@ impl<'w> Work<'w> {
             lost_at: self.lost_at,
             directive: self.directive.map(|directive| directive.number),
             differences: &differences,
+            connected: self.connected,
         };
         let document = Document::of(&plan, &earlier, &around);
         document.lines().iter().for_each(|line| seat.say(&format!("  {line}")));

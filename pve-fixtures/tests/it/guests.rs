@@ -58,7 +58,7 @@ fn it_fails_in_the_ways_that_are_asked_for() {
 fn what_is_not_played_is_refused() {
     let node = with_guests();
     for (program, words) in [
-        ("qm", &["destroy", "901"][..]),
+        ("qm", &["migrate", "901"][..]),
         ("pct", &["agent", "900", "ping"]),
         ("qm", &["agent", "901", "get-users"]),
         ("qm", &["set", "901", "--args", "-netdev x"]),
@@ -67,4 +67,32 @@ fn what_is_not_played_is_refused() {
     ] {
         assert!(!call(&node, program, words).0, "{program} {words:?}");
     }
+}
+
+#[test]
+fn a_pool_has_what_was_restored_into_it_until_that_is_destroyed() {
+    let node = with_guests();
+    let pvesh = |words: &[&str]| node.call("usr/bin/pvesh", words).status.success();
+    let line = || node.text("etc/pve/user.cfg").unwrap_or_default();
+    let restore = ["restore", "903", CONTAINER, "--storage", "local", "--pool", "mine"];
+    assert!(call(&node, "pct", &restore).1.contains("pool 'mine' does not exist"));
+    assert!(pvesh(&["create", "/pools", "--poolid", "mine", "--comment", "a: b"]));
+    assert!(!pvesh(&["create", "/pools", "--poolid", "mine"]), "made twice");
+    assert!(call(&node, "pct", &restore).0);
+    assert_eq!(line(), "pool:mine:a%3A b:903::\n");
+    assert!(!pvesh(&["delete", "/pools/mine"]), "it is not empty");
+    // A guest that is locked or running is not destroyed.
+    assert!(call(&node, "pct", &["start", "903"]).0);
+    assert!(!call(&node, "pct", &["destroy", "903"]).0);
+    assert!(call(&node, "pct", &["stop", "903"]).0);
+    let config = node.path("etc/pve/lxc/903.conf");
+    fs::write(&config, format!("lock: create\n{}", fs::read_to_string(&config).unwrap())).unwrap();
+    assert!(call(&node, "pct", &["destroy", "903"]).1.contains("CT is locked (create)"));
+    assert!(call(&node, "pct", &["unlock", "903"]).0);
+    assert!(call(&node, "pct", &["destroy", "903", "--destroy-unreferenced-disks", "0"]).0);
+    assert!(!config.exists() && !node.path("var/lib/vz/images/903/subvol-903-disk-0.subvol").exists());
+    assert_eq!(line(), "pool:mine:a%3A b:::\n");
+    assert!(node.path("etc/pve/lxc/900.conf").exists());
+    assert!(pvesh(&["delete", "/pools/mine"]));
+    assert_eq!(line(), "");
 }

@@ -172,12 +172,22 @@ fn calm(burnt: &Burnt, archives: &[Tree; 2]) -> Result<(Vec<Step>, BTreeMap<Stri
 }
 
 /// Killed at the step with this number, the same command ends in the same state.
-fn killed_at(burnt: &Burnt, archives: &[Tree; 2], at: usize, expected: &BTreeMap<String, String>) -> Result<Step> {
+fn killed_at(
+    burnt: &Burnt,
+    archives: &[Tree; 2],
+    (at, steps_of_all): (usize, usize),
+    expected: &BTreeMap<String, String>,
+) -> Result<Step> {
     let (machine, pve) = burnt.node(&format!("killed-{at}"))?;
     let ticket = burnt.hub.arm(BOX, &[])?;
     let (steps, code) = follow(burnt, &machine, &ticket, |number, _| number == at)?;
-    ensure!(code.is_none(), "it ended with {code:?} before step {at}");
     let step = steps.last().context("a step")?.clone();
+    if code == Some(0) && at + 3 > steps_of_all {
+        // One of the last: it was done before the kill reached it.
+        end_state(burnt, &machine, &pve, archives)?;
+        return Ok(step);
+    }
+    ensure!(code.is_none(), "it ended with {code:?} before step {at}");
     let at = || format!("killed at step {at}, {step:?}");
     let ended = by_pipe(&burnt.world, &machine, &ticket, &[], &burnt.words).with_context(at)?;
     ensure!(ended.code == Some(0), "{}: it ended with {:?}:\n{}{}", at(), ended.code, ended.said(), ended.wrote());
@@ -212,7 +222,7 @@ fn s39_killed_at_its_steps_the_same_command_ends_as_if_it_never_was() -> Result<
     .into();
     for (number, step) in steps.iter().enumerate() {
         if left.remove(step) {
-            killed_at(&burnt, &archives, number, &state)?;
+            killed_at(&burnt, &archives, (number, steps.len()), &state)?;
         }
     }
     ensure!(left.is_empty(), "never came to {left:?}");
@@ -230,7 +240,7 @@ fn proof_s39_killed_at_every_durable_step_it_ends_as_if_it_never_was() -> Result
         let (steps, state) = calm(&burnt, &archives)?;
         all = steps.len();
         for at in (number..all).take(10) {
-            let step = killed_at(&burnt, &archives, at, &state)?;
+            let step = killed_at(&burnt, &archives, (at, all), &state)?;
             *tried.entry(step).or_insert(0) += 1;
             number = at + 1;
         }

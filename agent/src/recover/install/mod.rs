@@ -108,9 +108,7 @@ fn install(
 impl Installed {
     fn report(&mut self, result: Outcome<()>, what: impl FnOnce() -> String) {
         if let Err(stop) = result {
-            let why = stop.in_one_line();
-            let remedy = stop.remedy.unwrap_or_else(|| "mend this; then run the same command again".into());
-            self.missing.push(Missing { what: what(), why, remedy, waits_for_order: false });
+            self.missing.push(Missing::of(what(), stop));
         }
     }
 }

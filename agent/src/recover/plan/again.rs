@@ -33,6 +33,8 @@ pub(crate) struct Earlier {
     ids: BTreeMap<Thing, ItemId>,
     /// There, or unfinished and not settled: not to be planned.
     kept: BTreeMap<Thing, Row>,
+    /// Still to be restored.
+    open: Vec<Row>,
     stands: BTreeMap<Place, Timestamp>,
     used: BTreeSet<ItemId>,
 }
@@ -50,6 +52,7 @@ impl Earlier {
             if *course.standing(row.item) == Standing::Open {
                 let place = (row.source.clone(), row.namespace.clone(), group);
                 earlier.stands.insert(place, snapshot.time());
+                earlier.open.push(row);
             } else {
                 earlier.kept.insert(thing, row);
             }
@@ -72,6 +75,11 @@ impl Earlier {
         let mut rows: Vec<&Row> = self.kept.values().collect();
         rows.sort_by_key(|row| row.item);
         rows.into_iter()
+    }
+
+    /// What is still to be restored from a source that does not answer now: it stays planned as it was.
+    pub(super) fn waiting<'e>(&'e self, answers: impl Fn(&str) -> bool + 'e) -> impl Iterator<Item = &'e Row> {
+        self.open.iter().filter(move |row| !answers(&row.source))
     }
 
     /// Gives everything of the plan its number: the one that it had, or one that nothing has had.

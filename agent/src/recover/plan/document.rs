@@ -13,6 +13,7 @@ use crate::{
     durable,
     exit::{Code, OrStop as _, Outcome, Stop},
     recover::{
+        connect::Connected,
         course::{Begun, ItemId},
         report::{GuestKind, Missing},
     },
@@ -115,6 +116,8 @@ pub(crate) struct Around<'a> {
     pub(crate) lost_at: Option<Timestamp>,
     pub(crate) directive: Option<u64>,
     pub(crate) differences: &'a [String],
+    /// The sources that answered.
+    pub(crate) connected: &'a [Connected<'a>],
 }
 
 impl Document {
@@ -152,6 +155,12 @@ impl Document {
                         path: target.clone(),
                     },
                 });
+            }
+        }
+        let answers = |id: &str| around.connected.iter().any(|source| source.source.id.as_str() == id);
+        for row in earlier.waiting(answers) {
+            if items.iter().all(|other| other.item != row.item) {
+                items.push(row.clone());
             }
         }
         let not = plan.missing.iter().map(Not::of).collect();

@@ -8,6 +8,7 @@ use pbs_format::datastore::FileKind;
 use super::{Bench, board::Watch, command};
 use crate::{
     durable,
+    exit::Stop,
     recover::{
         plan::{Piece, Work, chain},
         report::{Missing, Restored, milliseconds},
@@ -32,6 +33,8 @@ enum Why {
     Occupied,
     /// The restore did not succeed; what it left was removed.
     Failed(String),
+    /// It could not be noted that it begins.
+    Unnoted(Stop),
     /// What came is not what was signed: nothing that a person should do without our looking on.
     Untrue(String),
 }
@@ -40,6 +43,7 @@ impl Why {
     fn text(&self) -> &str {
         match self {
             Self::Occupied => "something lies in its place",
+            Self::Unnoted(_) => "it could not be noted",
             Self::Failed(why) | Self::Untrue(why) => why,
         }
     }
@@ -49,6 +53,7 @@ impl Why {
         let target = &piece.target;
         match self {
             Self::Occupied => occupied(what, target),
+            Self::Unnoted(stop) => Missing::of(what, stop),
             Self::Failed(why) => {
                 Missing { what, why, remedy: format!("{MEND}{}", command::alone(by_hand)), waits_for_order: false }
             }
@@ -84,10 +89,7 @@ fn one(bench: &Bench<'_>, work: &Work<'_>, piece: &Piece, watch: &Watch<'_>) -> 
     let entry = work.snapshot.archive(archive.as_str()).ok_or_else(gone)?;
     let signed = entry.entry();
     let request = restore::Request { access: work.access, snapshot: work.snapshot.snapshot(), signed, key_file, key };
-    let stage = bench
-        .ledger
-        .begins_archive(*id, target, before == Before::EmptyFolder)
-        .map_err(|stop| Why::Failed(stop.in_one_line()))?;
+    let stage = bench.ledger.begins_archive(*id, target, before == Before::EmptyFolder).map_err(Why::Unnoted)?;
     let mut observe = |moment: restore::Progress| watch.at(moment.received, None);
     let began = Instant::now();
     let result = if archive.kind() == FileKind::Dynamic {

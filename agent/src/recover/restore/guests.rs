@@ -64,7 +64,10 @@ impl Workshop<'_> {
                 format!("{}; then {AGAIN}", error.next_step()),
             )
         })?;
-        let kept = |result: Outcome<()>| result.map_err(|stop| missing(stop.in_one_line(), AGAIN.to_owned()));
+        let kept = |result: Outcome<()>| {
+            let what = format!("{} {} as {}", work.source.id, work.snapshot.snapshot(), work.target());
+            result.map_err(|stop| Missing::of(what, stop))
+        };
         kept(self.ledger.begins_guest(work.id, kind, work.vmid, volumes))?;
         let request = GuestRestore {
             node: self.node,

@@ -13,7 +13,7 @@ use super::super::{
     report::{GuestKind, Restored, RestoredGuest},
     stage::Stage,
 };
-use crate::exit::Outcome;
+use crate::exit::{Code, Outcome, Stop};
 
 /// Where it is noted, and the mark of what is unfinished.
 pub(crate) struct Ledger<'l> {
@@ -25,7 +25,8 @@ pub(crate) struct Ledger<'l> {
 pub(super) enum Unplaced {
     /// Somebody has put something there meanwhile; the stage is taken away.
     Occupied,
-    Failed(String),
+    /// With what to do.
+    Failed(Stop),
 }
 
 impl<'l> Ledger<'l> {
@@ -77,8 +78,11 @@ impl<'l> Ledger<'l> {
 
     /// A staged archive is whole, and of the signed snapshot: it gets its place.
     pub(super) fn place(&self, item: ItemId, restored: &Restored, stage: &Stage) -> Result<(), Unplaced> {
-        let failed = |error: io::Error| Unplaced::Failed(format!("it could not be put in its place: {error}"));
-        let noted = |event| self.note(event).map_err(|stop| Unplaced::Failed(stop.in_one_line()));
+        let failed = |error: io::Error| {
+            let stop = Stop::new(Code::PartlyRestored, "it could not be put in its place").because(error);
+            Unplaced::Failed(stop.remedy("mend what the cause names; then run the same command again"))
+        };
+        let noted = |event| self.note(event).map_err(Unplaced::Failed);
         // "Restored" is said of what a power cut does not take back.
         crate::durable::settle(stage.sync_point()).map_err(failed)?;
         let inode = stage.inode().map_err(failed)?;

@@ -92,10 +92,7 @@ impl<'p> Snapshots<'p> {
             match self.ledger.place(staged.id, &staged.restored, &staged.stage) {
                 Ok(()) => placed.push(staged),
                 Err(Unplaced::Occupied) => missing.push(occupied(what, &staged.stage.target)),
-                Err(Unplaced::Failed(why)) => {
-                    let remedy = "mend what the cause names; then run the same command again".to_owned();
-                    missing.push(Missing { what, why, remedy, waits_for_order: false });
-                }
+                Err(Unplaced::Failed(stop)) => missing.push(Missing::of(what, stop)),
             }
         }
         (placed, missing)
