@@ -301,6 +301,8 @@ pub(crate) fn run(
     drop(code);
     run.is_ending = interrupt::is_ending();
     run.is_missing_something = !missing.is_empty();
+    // Before the end is noted: who is killed here finds the list begun by the next run, and not lost.
+    let closure = closure::begin(configuration, checklist, &mut notes);
     if log.next(&run) == Effect::End {
         // A rehearsal's guests are known by their pool until they are taken away.
         if !rehearsal {
@@ -338,7 +340,7 @@ pub(crate) fn run(
         recovered_files,
         closing_version: closing.as_ref().and_then(|made| origin.number(made.number)),
         closing_kit: closing.as_ref().and_then(|made| made.kit.clone()),
-        closure: closure::begin(configuration, checklist, &mut notes),
+        closure,
         notes: notes.iter().map(|note| harmless(note, 600)).collect(),
         phases: watch.into_phases(),
     })
