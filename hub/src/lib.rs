@@ -195,10 +195,25 @@ pub async fn serve(
     }
     renewal.abort();
     drop(renewal.await);
-    if let Some(app) = Arc::into_inner(app) {
+    if let Some(app) = alone(app).await {
         app.store.close().await;
     }
     Ok(())
+}
+
+/// What the servers shared, once nobody else has it. The task of a connection lets go of it only a
+/// moment after the servers count it as ended; the data directory's lock goes with it, and who
+/// starts the hub again at once would find it taken.
+async fn alone(mut app: Arc<App>) -> Option<App> {
+    let deadline = tokio::time::Instant::now() + DRAIN_TIME;
+    loop {
+        app = match Arc::try_unwrap(app) {
+            Ok(app) => return Some(app),
+            Err(shared) if tokio::time::Instant::now() < deadline => shared,
+            Err(_) => return None,
+        };
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {
