@@ -10,6 +10,8 @@ use crate::crockford;
 pub const CHECK: &str = "tenwords-check-v1";
 /// Label of an order's code.
 pub const ORDER: &str = "tenwords-order-v1";
+/// Label of the code of a list of operator keys.
+pub const PINS: &str = "tenwords-pins-v1";
 
 /// The first 80 bits of SHA-256(label, LF, bytes), as `XXXX-XXXX-XXXX-XXXX`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

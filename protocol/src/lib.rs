@@ -21,6 +21,8 @@ pub mod id;
 pub mod inventory;
 pub mod json;
 pub mod operators;
+pub mod order;
+pub mod orders;
 pub mod part;
 pub mod problem;
 pub mod recovery;

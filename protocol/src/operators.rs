@@ -6,7 +6,16 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use thiserror::Error;
 
-use crate::{bytes::Base64, hash::Sha256, time::Timestamp, v1::V1};
+use crate::{
+    bytes::Base64,
+    code16::{self, Code16, code16},
+    hash::Sha256,
+    time::Timestamp,
+    v1::V1,
+};
+
+/// The SSHSIG namespace of a signature over a pins statement.
+pub const NAMESPACE: &str = "tenwords-pins-v1";
 
 /// What a key may sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -198,6 +207,12 @@ impl OperatorList {
     #[must_use]
     pub fn hash(&self) -> Sha256 {
         Sha256::of(self.to_text().as_bytes())
+    }
+
+    /// The code by which box and operator compare their lists.
+    #[must_use]
+    pub fn code(&self) -> Code16 {
+        code16(code16::PINS, self.to_text().as_bytes())
     }
 }
 
