@@ -101,6 +101,9 @@ pub(crate) enum Command {
     /// How far everything is goes to standard error: bars on a terminal, else a plain line every ten
     /// seconds; with --json JSON lines, and the report alone to standard output.
     Recover(Recover),
+    /// Whose orders count for this box: the operators' public keys, and a changed list of them
+    #[command(subcommand)]
+    Pins(Pins),
     /// Attend the customer's console, as a service
     ///
     /// Listens at the console's socket, lets root and the console's user in and nobody else, and has a
@@ -113,6 +116,24 @@ pub(crate) enum Command {
     /// Needs a terminal, reads no configuration, and hands what is typed only to a server that is
     /// root's. Meant as the login shell of the user `tenwords`.
     Console(Console),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Pins {
+    /// Show the list that this box has pinned, with its generation and its code
+    ///
+    /// The operator sees the same by `tenwords pins show`, or one of the two is older.
+    Show,
+    /// Take what has changed, from the hub or from files
+    ///
+    /// A statement is taken if it follows the list that is pinned, and is signed by one of its keys that has the
+    /// role `recovery`; who brings it makes no difference. Each ceremony takes what the hub has by itself, and so does a
+    /// recovery.
+    Take {
+        /// What `tenwords pins sign` has written, pins-<generation>.json; without a file, from the hub
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -232,6 +253,12 @@ impl Recover {
         self.start.then(|| Duration::from_secs(self.start_wait.into()))
     }
 
+    /// How long orders are waited for.
+    pub(crate) fn patience_for_orders(&self) -> Duration {
+        let usual = if self.code_fd.is_some() { 0 } else { 60 };
+        Duration::from_secs(u64::from(self.wait_for_orders.unwrap_or(usual)) * 60)
+    }
+
     /// Whether the escrow comes from elsewhere than the hub.
     pub(crate) fn is_without_hub(&self) -> bool {
         self.kit.is_some() || self.second_holder.is_some() || self.datastore.is_some()
@@ -302,6 +329,17 @@ pub(crate) struct Recover {
     /// also of one that has ended, everything goes: its guests, folders and storages
     #[arg(long)]
     pub(crate) abort: bool,
+    /// A signed order (what `tenwords order sign` or `ssh-keygen -Y sign` has written), brought by hand; can be
+    /// repeated. An order lets happen once what it names; without one nothing that exists is replaced
+    #[arg(long, value_name = "FILE")]
+    pub(crate) order: Vec<PathBuf>,
+    /// A signed list of operator keys (`tenwords pins sign`), brought by hand; can be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pins: Vec<PathBuf>,
+    /// Wait so many minutes for an operator's orders, once everything else is done [default: 60 where somebody
+    /// types the words, otherwise 0]. What still waits then waits on, for the same command run again
+    #[arg(long, value_name = "MINUTES")]
+    pub(crate) wait_for_orders: Option<u32>,
     /// Take the escrow's date as fitting without asking
     #[arg(long)]
     pub(crate) yes: bool,

@@ -54,6 +54,15 @@ pub(crate) fn place(step: &str, from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets what lies at `from` and what lies at `to` change places, in one step.
+pub(crate) fn exchange(step: &str, from: &Path, to: &Path) -> io::Result<()> {
+    begins(step, to);
+    renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_EXCHANGE)?;
+    File::open(folder_of(to)?)?.sync_all()?;
+    done(step, to);
+    Ok(())
+}
+
 /// The whole file, on the disk, under a temporary name in the folder where it belongs.
 fn beside(step: &str, path: &Path, mode: u32, bytes: &[u8]) -> io::Result<NamedTempFile> {
     begins(step, path);

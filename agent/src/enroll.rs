@@ -146,6 +146,27 @@ pub(crate) fn pin_operators(configuration: &Configuration, operators: &Operators
     }
 }
 
+/// Pins another list in the place of `former`. People's copy goes along if it is still the one that was made
+/// of the former list; what is told is that it is not.
+pub(crate) fn change_operators(
+    configuration: &Configuration,
+    former: &Operators,
+    operators: &Operators,
+) -> Outcome<Option<String>> {
+    pin_operators(configuration, operators)?;
+    let shown = configuration.folder().join("allowed_signers");
+    let cannot = || format!("{} cannot be written", shown.display());
+    let text = operators.signers.to_text();
+    let there = durable::read_limited(&shown, LIMIT).or_stop(Code::Preflight, cannot)?;
+    if there == former.signers.to_text().as_bytes() {
+        durable::replace("allowed-signers", &shown, 0o644, text.as_bytes()).or_stop(Code::Preflight, cannot)?;
+        return Ok(None);
+    }
+    let is_other = there != text.as_bytes();
+    Ok(is_other
+        .then(|| format!("{} is another list, and stays: nothing of ours reads it, but a person may", shown.display())))
+}
+
 fn read_operators(path: &Path) -> Outcome<OperatorList> {
     let what = || format!("the operators' keys in {} are not understood", path.display());
     let text = durable::read_limited(path, LIMIT).or_stop(Code::Usage, what)?;

@@ -15,7 +15,7 @@ use tenwords_protocol::{
     id::BoxId,
     time::Timestamp,
     v1::V1,
-    version::{Bundle, MAX_BUNDLE_BYTES, StoredHeader},
+    version::{Bundle, MAX_BUNDLE_BYTES, StoredHeader, UpdateVersion},
 };
 
 use crate::{
@@ -93,6 +93,12 @@ impl Kits {
     /// How many updates one carries.
     pub(crate) fn updates(&self, number: NonZeroU64) -> usize {
         self.kit(number).map_or(0, |kit| kit.bundle.updates().len())
+    }
+
+    /// The parts of the updates that one carries.
+    pub(crate) fn update_parts(&self, number: NonZeroU64) -> impl Iterator<Item = &Parts> {
+        let updates = self.kit(number).map(|kit| kit.bundle.updates()).unwrap_or_default();
+        updates.iter().map(UpdateVersion::parts)
     }
 
     /// Where one was found, for a person.

@@ -22,6 +22,7 @@ mod lock;
 mod lost_words;
 mod openers;
 mod opening;
+mod pins;
 mod record;
 mod recover;
 mod seat;
@@ -146,6 +147,15 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
             let report = drill::run(&configuration, args, &mut Local::of_command(cli.json))?;
             result(cli.json, &report, || report.lines())?;
             Ok(report.exit_code())
+        }
+        Command::Pins(cli::Pins::Show) => {
+            let stands = pins::show(&configuration)?;
+            result(cli.json, &stands, || stands.lines())
+        }
+        Command::Pins(cli::Pins::Take { files }) => {
+            let _lock = StateLock::take(&configuration)?;
+            let stands = pins::take(&configuration, files)?;
+            result(cli.json, &stands, || stands.lines())
         }
         Command::Recover(args) if args.status => {
             let status = recover::status::look(&configuration)?;

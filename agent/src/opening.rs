@@ -20,6 +20,8 @@ use tenwords_protocol::{
     directive::Directive,
     hash::Sha256,
     id::BoxId,
+    json,
+    operators::Pins,
     part::PartName,
     version::{Kind, PartEntry, StoredHeader},
 };
@@ -41,6 +43,8 @@ const ATTEMPTS: usize = 3;
 const MORE_TRIED: usize = 8;
 /// On how many of the newest codes' roots a slip is searched for: one is a minute's work.
 const ROOTS_SEARCHED: usize = 2;
+/// From so many update versions pins statements are read, at most.
+const MOST_PINS: usize = 64;
 
 /// An opened escrow, with what the client said of each key.
 pub(crate) type OpenedEscrow = Opened<ByClientError>;
@@ -114,6 +118,35 @@ impl Holder<'_> {
             Self::Hub { hub, box_id } => Ok(hub.directive(*box_id)?),
             Self::Kits(_) => Ok(None),
         }
+    }
+
+    /// The pins statements that lie there, whatever they are worth: at the hub those that operators have left
+    /// there and those in update versions on what was opened, in a kit what it carries.
+    pub(crate) fn pins(&self, opened: &OpenedEscrow) -> Result<Vec<Pins>, HubError> {
+        let mut found = Vec::new();
+        let mut add = |parts: &Parts| {
+            let pins = parts.iter().filter(|(name, _)| matches!(name, PartName::Pins(_)));
+            // What cannot be read is no statement, and nobody misses it.
+            found.extend(pins.filter_map(|(_, text)| json::from_slice::<Pins>(text).ok()));
+        };
+        match self {
+            Self::Kits(kits) => kits.update_parts(opened.number).for_each(&mut add),
+            Self::Hub { hub, box_id } => {
+                let is_of = |stored: &&StoredHeader| {
+                    let facts = stored.header.facts();
+                    let has_pins = stored.header.parts().iter().any(|part| matches!(part.name, PartName::Pins(_)));
+                    facts.kind == Kind::Update && facts.root_sha256 == opened.escrow.root_sha256() && has_pins
+                };
+                let versions = hub.versions_until(*box_id, |so_far| {
+                    so_far.last().is_some_and(|stored| stored.number <= opened.number)
+                })?;
+                for stored in versions.iter().filter(is_of).take(MOST_PINS) {
+                    add(&hub.parts(*box_id, stored)?);
+                }
+                found.extend(hub.pins(*box_id)?.pins.iter().cloned());
+            }
+        }
+        Ok(found)
     }
 
     /// What the kit suggests that was opened.

@@ -22,6 +22,7 @@ use tenwords_protocol::{
     id::{BoxId, CodeId},
     json::{self, JsonError},
     operators::OperatorList,
+    order::OrderedPlace,
     time::Timestamp,
 };
 use thiserror::Error;
@@ -29,6 +30,7 @@ use thiserror::Error;
 use crate::{
     keys::{AgeIdentity, BoxPublicKey, WordsKey},
     secret::{FileBytes, TokenSecret},
+    text,
 };
 
 /// Bytes of all small files together, raw.
@@ -256,6 +258,37 @@ impl Root {
     #[must_use]
     pub fn into_facts(self) -> RootFacts {
         self.facts
+    }
+
+    /// The same once more, by way of its text. Its secrets are in memory twice then.
+    ///
+    /// # Errors
+    /// [`RootError`] if it cannot be written, which no root that was opened is known for.
+    pub fn again(&self) -> Result<Self, RootError> {
+        text::read(&text::write(self)?)
+    }
+
+    /// The same where a source is at another place, as an operator has ordered: the caller has the order.
+    ///
+    /// # Errors
+    /// [`RootError::Facts`] for a source that it does not have, or a place that no source can have.
+    pub fn repointed(mut self, source: &Name, place: &OrderedPlace) -> Result<Self, RootError> {
+        let no = RootError::Facts("the order names a source or a place that the root cannot have");
+        let Some(found) = self.facts.trust.sources.iter_mut().find(|found| found.id == *source) else {
+            return Err(no);
+        };
+        let Ok(server) = place.server.as_str().parse() else { return Err(no) };
+        (found.server, found.port) = (server, place.port);
+        (found.datastore, found.namespace) = (place.datastore.clone(), place.namespace.clone());
+        found.certificate = Certificate::Pinned(place.certificate);
+        Self::checked(self.facts)
+    }
+
+    /// The same with a list of operator keys that has proved itself from this one on.
+    #[must_use]
+    pub fn with_operators(mut self, operators: Operators) -> Self {
+        self.facts.trust.operators = operators;
+        self
     }
 
     /// Sixteen characters over the trust facts, for the sheet and for comparison at a recovery.

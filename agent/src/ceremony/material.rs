@@ -107,6 +107,11 @@ impl Material {
         Ok(Self { keys, trust, secrets, warnings })
     }
 
+    /// Adds what is to be known of it.
+    pub(super) fn warn(&mut self, warnings: Vec<String>) {
+        self.warnings.extend(warnings);
+    }
+
     /// What a recovery has opened goes under the same words again.
     pub(crate) fn of_recovery(root: RootFacts, keys: &BTreeMap<Fingerprint, Arc<GatedKey>>) -> Self {
         let keys = keys.iter().map(|(fingerprint, key)| (*fingerprint, Key::Opened(Arc::clone(key)))).collect();

@@ -34,6 +34,7 @@ use crate::{
     interrupt, inventory, kits,
     language::{Protected, Talk},
     openers::ByClient,
+    pins,
     record::Record,
     recover::plan::chain,
     seat::Seat,
@@ -85,9 +86,14 @@ pub(crate) fn run(configuration: &Configuration, asked: &Create, seat: &mut dyn 
     seat.is_taken()?;
     let talk = seat.talk();
     seat.say(talk.looking);
-    let mut material = Material::gather(configuration, Some(&client))?;
     let of = standing.facts();
     let hub = standing.identity().map(|identity| identity.connect(configuration)).transpose()?;
+    let mut of_pins = Vec::new();
+    if let Some(hub) = &hub {
+        pins::freshen(configuration, hub, of.id, &mut of_pins)?;
+    }
+    let mut material = Material::gather(configuration, Some(&client))?;
+    material.warn(of_pins);
     let shelf = shelf(hub.as_ref(), asked)?;
     let history = History::ask(configuration, of.id, hub.as_ref())?;
     material.tell(seat);

@@ -4,14 +4,13 @@ use std::{cell::Cell, collections::BTreeMap, sync::Arc};
 
 use pbs_driver::Client;
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
-use tenwords_escrow::{code::RecoveryCode, gate::GatedKey};
+use tenwords_escrow::{code::RecoveryCode, gate::GatedKey, root::Root};
 use tenwords_protocol::{fingerprint::Fingerprint, time::Timestamp};
 
 use super::{connect::Tokens, origin::Origin};
 use crate::{
     ceremony::{self, History, Made, Material, Place},
     exit::Outcome,
-    opening::OpenedEscrow,
     settings::Configuration,
     shelf::Shelf,
     standing::BoxFacts,
@@ -27,10 +26,9 @@ pub(super) struct Closing<'c> {
 }
 
 impl Closing<'_> {
-    /// Holds it.
-    pub(super) fn hold(&self, opened: OpenedEscrow, code: &RecoveryCode) -> Outcome<Made> {
+    /// Holds it, with a root that says what is true by now.
+    pub(super) fn hold(&self, root: Root, code: &RecoveryCode) -> Outcome<Made> {
         let Self { configuration, origin, client, keys, tokens } = self;
-        let (root, _) = opened.escrow.into_parts();
         let (label, sequence) = (root.facts().code, root.facts().sequence);
         let of = BoxFacts { id: root.facts().box_id, name: root.facts().box_name.clone() };
         let hub = origin.claimed().map(|claimed| &claimed.hub);

@@ -4,7 +4,8 @@
 //! install, restore, closing ceremony with report. Until the words have opened something, nothing
 //! but the claim is kept; from then on everything that is done is in the [`journal`], and the same
 //! command, run again, goes on where it was. What comes next is said by the [`course`], a machine
-//! without I/O; [`work`] performs it. Nothing that exists is overwritten.
+//! without I/O; [`work`] performs it. Nothing that exists is overwritten, but for what an operator has
+//! ordered ([`orders`]).
 
 pub(crate) mod abort;
 mod after;
@@ -16,6 +17,9 @@ mod former;
 mod install;
 mod journal;
 mod log;
+pub(crate) mod operators;
+mod ordered;
+pub(crate) mod orders;
 mod origin;
 pub(crate) mod plan;
 pub(crate) mod preflight;
@@ -30,7 +34,10 @@ pub(crate) mod status;
 mod target;
 mod work;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use tenwords_protocol::{
@@ -45,6 +52,8 @@ use self::{
     close::Closing,
     course::{Begun, Course, Effect, Event},
     log::Log,
+    operators::Pinned,
+    orders::{Desk, Inbox, Waiting},
     origin::{Folder, Origin},
     plan::Keyring,
     report::{Escrow, Missing, Report, Stopwatch},
@@ -80,6 +89,7 @@ pub(crate) fn run(
     // Words that come by a descriptor are read before any child is started that could inherit it.
     let given = args.code_fd.map(words::from_descriptor).transpose()?;
     let given_tokens = connect::Tokens::read(&args.source_token_file)?;
+    let mut inbox = Inbox::of_files(&args.order)?;
     let asks = given.is_none();
     let talk = seat.talk();
     seat.say(talk.step_look);
@@ -132,7 +142,11 @@ pub(crate) fn run(
     };
     watch.lap("words and opening");
 
-    let root = opened.escrow.root();
+    let cannot = || "what was opened cannot be read once more".to_owned();
+    let statements = operators::gather(origin.holder(), &opened, &args.pins, seat)?;
+    let pinned = Pinned::of(opened.escrow.root(), &statements);
+    let root = opened.escrow.root().again().or_stop(Code::Internal, cannot)?.with_operators(pinned.operators().clone());
+    let root = &root;
     let facts = root.facts();
     let (box_id, box_name) = (facts.box_id, harmless(&facts.box_name, 64));
     // Before anything of this machine is touched, and before the hub hears of it.
@@ -141,7 +155,8 @@ pub(crate) fn run(
     if !is_reading {
         is_free_for(configuration, box_id)?;
     }
-    let check_line = root.check_line().or_stop(Code::Internal, || "the check line cannot be made".into())?;
+    let check_line =
+        opened.escrow.root().check_line().or_stop(Code::Internal, || "the check line cannot be made".into())?;
     let fresh = (talk.fresh)(&Fresh {
         made_at: facts.made_at,
         code: facts.code.number.get(),
@@ -158,6 +173,7 @@ pub(crate) fn run(
     notes.extend(opening::notes(&opened, updates));
     notes.extend(origin.claimed().and_then(Claimed::stale));
     notes.iter().for_each(|note| seat.say(&format!("  note: {note}")));
+    pinned.lines().iter().for_each(|line| seat.say(&format!("  {}", harmless(line, 400))));
     // Who goes on has said so already.
     if earlier.begun().is_none() {
         proof::confirm(args, seat)?;
@@ -231,6 +247,9 @@ pub(crate) fn run(
     };
     let begun = log.tell(|course| course.begun().cloned());
     let begun = begun.ok_or_else(|| Stop::new(Code::Internal, "the recovery has not begun"))?;
+    let node_id = origin.claimed().map(|claimed| claimed.identity.node_id);
+    let hub = origin.claimed().map(|claimed| &claimed.hub);
+    let desk = (!is_reading).then(|| Desk::new(configuration, &log, &begun, (hub, node_id), &pinned));
     let work = Work {
         configuration,
         args,
@@ -249,25 +268,19 @@ pub(crate) fn run(
         target: &target,
         lost_at,
         manner: Manner::of(rehearsal, folder.is_some()),
+        desk: desk.as_ref(),
     };
     notes.extend(reading.map(str::to_owned));
-    let Outcomes { mut run, guests, archives, mut missing, notes: of_work, installed, signing } =
-        work.perform(missing, &mut watch, seat)?;
-    notes.extend(of_work);
-    let used: Vec<_> =
-        of_former.keys().filter(|key| signing.contains(key)).map(|key| key.short().to_string()).collect();
+    let mut outcomes = work.perform(missing, &mut inbox, &mut watch, seat)?;
+    let used: BTreeSet<_> = of_former.keys().filter(|key| outcomes.signing.contains(key)).copied().collect();
     if !used.is_empty() {
-        notes.push(format!(
+        let used: Vec<_> = used.iter().map(|key| key.short().to_string()).collect();
+        outcomes.notes.push(format!(
             "{} came from a former code, and proved what was backed up before the newest one",
             used.join(", ")
         ));
     }
-    drop(keyring);
-    // Only what has proved something goes on being this box's.
-    keys.retain(|key, _| !of_former.contains_key(key) || signing.contains(key));
 
-    let node_id = origin.claimed().map(|claimed| claimed.identity.node_id);
-    let checklist = (!is_reading).then(|| closure::Begun::of(root, node_id, &guests));
     let escrow = Escrow {
         version: origin.number(opened.number),
         place,
@@ -278,27 +291,38 @@ pub(crate) fn run(
         opened_by_client: opened.escrow.not_by_client().is_empty(),
     };
     let mut closing = None;
-    run.is_ending = interrupt::is_ending();
-    if log.next(&run) == Effect::Close {
+    outcomes.run.is_ending = interrupt::is_ending();
+    if log.next(&outcomes.run) == Effect::Close {
         seat.say(talk.step_close);
         log.note(Event::Closing { at: Timestamp::now() })?;
-        let how = Closing { configuration, origin: &origin, client: &client, keys: &keys, tokens: &tokens };
-        match how.hold(opened, &code) {
+        // Only what has proved something goes on being this box's.
+        let mut own = keys.clone();
+        own.retain(|key, _| !of_former.contains_key(key) || outcomes.signing.contains(key));
+        let how = Closing { configuration, origin: &origin, client: &client, keys: &own, tokens: &tokens };
+        match how.hold(root.again().or_stop(Code::Internal, cannot)?, &code) {
             Ok(made) => {
                 notes.extend(made.warnings.iter().cloned());
                 log.note(Event::Closed { at: Timestamp::now(), version: Some(made.number) })?;
                 closing = Some(made);
             }
-            Err(stop) => missing.push(Missing {
+            Err(stop) => outcomes.missing.push(Missing {
                 what: "the closing ceremony".to_owned(),
                 why: stop.in_one_line(),
                 remedy: "hold one as soon as you can: `tenwords-agent escrow create`".to_owned(),
                 waits_for_order: false,
             }),
         }
-        run.closing_tried = true;
+        outcomes.run.closing_tried = true;
     }
     drop(code);
+    watch.lap("closing ceremony");
+    work.await_orders(&mut outcomes, &mut inbox, asks, seat)?;
+    watch.lap("orders");
+    let Outcomes { mut run, waiting, guests, archives, mut missing, notes: of_work, installed, signing: _ } = outcomes;
+    notes.extend(of_work);
+    missing.extend(waiting.iter().map(Waiting::missing));
+    drop(waiting);
+    let checklist = (!is_reading).then(|| closure::Begun::of(root, node_id, &guests));
     run.is_ending = interrupt::is_ending();
     run.is_missing_something = !missing.is_empty();
     // Before the end is noted: who is killed here finds the list begun by the next run, and not lost.
@@ -324,7 +348,6 @@ pub(crate) fn run(
     if !is_reading && !run.is_ending {
         notes.extend(tunnels.stay());
     }
-    watch.lap("closing ceremony");
     Ok(Report {
         v: V1,
         box_id: box_id.to_string(),

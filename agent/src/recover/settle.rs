@@ -13,7 +13,7 @@ use pbs_driver::{
         torn::{self, Volumes},
     },
 };
-use tenwords_protocol::time::Timestamp;
+use tenwords_protocol::{hash::Sha256, time::Timestamp};
 
 use super::{
     course::{Event, ItemId, Mark, Standing},
@@ -46,17 +46,19 @@ pub(crate) fn settle(log: &Log, node: Option<&Node>, client: &Client, item: Item
     let standing = log.tell(|course| course.standing(item).clone());
     let mark = standing.mark().cloned();
     let settled = match standing.mark() {
-        Some(Mark::Stage { stage, target }) => match Stage::again(log.recovery(), item, stage, target) {
-            Some(stage) => archive(&standing, &stage)?,
-            None => Settled::NotOurs(format!("{} is no name that this recovery gives", stage.display())),
-        },
-        Some(Mark::Guest { guest, vmid, volumes_before, storages_before }) => {
+        Some(Mark::Stage { stage, target, replaces }) => {
+            match Stage::again(log.recovery(), item, (stage, target), *replaces) {
+                Some(stage) => archive(&standing, &stage)?,
+                None => Settled::NotOurs(format!("{} is no name that this recovery gives", stage.display())),
+            }
+        }
+        Some(Mark::Guest { guest, vmid, volumes_before, storages_before, replaces }) => {
             let node = node.ok_or_else(|| {
                 Stop::new(Code::Preflight, format!("{guest} {vmid} was begun, and there is no Proxmox VE here now"))
                     .remedy("run the command on the node where it was begun")
             })?;
             let before = Volumes { volumes: volumes_before.clone(), storages: storages_before.clone() };
-            self::guest(log, node, client, (*guest, *vmid), &standing, &before)?
+            self::guest(log, node, client, (*guest, *vmid), &standing, (&before, *replaces))?
         }
         None => return Ok(Settled::Cleared),
     };
@@ -69,8 +71,8 @@ pub(crate) fn settle(log: &Log, node: Option<&Node>, client: &Client, item: Item
         (Settled::NotOurs(why), _) => Event::NotOurs { at, item, why: why.clone() },
         _ => Event::Cleared { at, item },
     })?;
-    if let (Settled::Finished, Some(Mark::Stage { stage, target })) = (&settled, &mark)
-        && let Some(stage) = Stage::again(log.recovery(), item, stage, target)
+    if let (Settled::Finished, Some(Mark::Stage { stage, target, replaces })) = (&settled, &mark)
+        && let Some(stage) = Stage::again(log.recovery(), item, (stage, target), *replaces)
         && let Err(error) = stage.tidy()
     {
         tracing::warn!(%error, "a sign of a recovery is left");
@@ -83,11 +85,15 @@ fn archive(standing: &Standing, stage: &Stage) -> Outcome<Settled> {
     if let Standing::Staged { inode, .. } = standing {
         // Whole, and judged: what was missing is its place at most.
         if stage.is_placed(*inode).or_stop(Code::Preflight, cannot)? {
+            stage.remove_replaced(*inode).or_stop(Code::Preflight, cannot)?;
             return Ok(Settled::Finished);
         }
         if stage.inode().is_ok_and(|found| found == *inode) {
             match stage.place() {
-                Ok(()) => return Ok(Settled::Finished),
+                Ok(()) => {
+                    stage.remove_replaced(*inode).or_stop(Code::Preflight, cannot)?;
+                    return Ok(Settled::Finished);
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     stage.clear().or_stop(Code::Preflight, cannot)?;
                     return Ok(Settled::NotOurs(format!("something lies at {}", stage.target.display())));
@@ -106,7 +112,7 @@ fn guest(
     client: &Client,
     (guest, vmid): (GuestKind, u32),
     standing: &Standing,
-    before: &Volumes,
+    (before, replaces): (&Volumes, Option<Sha256>),
 ) -> Outcome<Settled> {
     let cannot = || format!("what an interrupted run has left of {guest} {vmid} cannot be settled");
     let stop =
@@ -140,6 +146,8 @@ fn guest(
             );
         }
         torn::Found::InPool { .. } if !is_copy => return Ok(Settled::Unseen(guest, vmid)),
+        // Proxmox VE had not begun to replace it.
+        torn::Found::Other { config_sha256 } if replaces == Some(config_sha256) => return Ok(Settled::Cleared),
         torn::Found::Nothing => return Ok(Settled::Cleared),
         torn::Found::InPool { .. } | torn::Found::Other { .. } | torn::Found::Unfinished { .. } => {}
     }

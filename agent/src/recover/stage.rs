@@ -13,9 +13,12 @@ use std::{
 };
 
 use pbs_format::pxar;
-use tenwords_protocol::id::RecoveryId;
+use tenwords_protocol::{hash::Sha256, id::RecoveryId};
 
-use super::course::ItemId;
+use super::{
+    course::ItemId,
+    orders::there::{self, There},
+};
 use crate::durable;
 
 /// One item's stage.
@@ -23,20 +26,45 @@ use crate::durable;
 pub(crate) struct Stage {
     pub(crate) path: PathBuf,
     pub(crate) target: PathBuf,
+    /// What lies at the target and may be replaced, exactly.
+    pub(crate) replaces: Option<Sha256>,
+}
+
+/// What lies at a target before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ground {
+    Nothing,
+    /// A folder without anything in it, perhaps somebody's mount point: it stays.
+    EmptyFolder,
+    /// What an order named.
+    Replaced(Sha256),
 }
 
 impl Stage {
-    /// For a target that is not there, or is an empty folder.
-    pub(crate) fn of(recovery: RecoveryId, item: ItemId, target: &Path, is_folder: bool) -> Self {
+    /// For a target on such a ground.
+    pub(crate) fn of(recovery: RecoveryId, item: ItemId, target: &Path, ground: Ground) -> Self {
         let beside = target.parent().unwrap_or(Path::new("/"));
-        let path = if is_folder { target } else { beside }.join(name(recovery, item));
-        Self { path, target: target.to_owned() }
+        let (folder, replaces) = match ground {
+            Ground::Nothing => (beside, None),
+            Ground::EmptyFolder => (target, None),
+            Ground::Replaced(found) => (beside, Some(found)),
+        };
+        Self { path: folder.join(name(recovery, item)), target: target.to_owned(), replaces }
     }
 
     /// As a journal has it; nothing if the path is not one that this recovery would have chosen.
-    pub(crate) fn again(recovery: RecoveryId, item: ItemId, path: &Path, target: &Path) -> Option<Self> {
-        let known = [false, true].map(|is_folder| Self::of(recovery, item, target, is_folder));
-        known.into_iter().find(|stage| stage.path == path)
+    pub(crate) fn again(
+        recovery: RecoveryId,
+        item: ItemId,
+        (path, target): (&Path, &Path),
+        replaces: Option<Sha256>,
+    ) -> Option<Self> {
+        let grounds = match replaces {
+            Some(found) => vec![Ground::Replaced(found)],
+            None => vec![Ground::Nothing, Ground::EmptyFolder],
+        };
+        let mut known = grounds.into_iter().map(|ground| Self::of(recovery, item, target, ground));
+        known.find(|stage| stage.path == path)
     }
 
     fn is_inside(&self) -> bool {
@@ -57,8 +85,24 @@ impl Stage {
         exists(&self.path)
     }
 
+    /// Whether what lies at the target is still what may be replaced, or nothing may be and nothing is there.
+    pub(crate) fn is_as_it_was(&self) -> io::Result<bool> {
+        match (self.replaces, there::look(&self.target)?) {
+            (Some(replaced), There::Thing { found, .. }) => Ok(found == replaced),
+            (Some(_), _) => Ok(false),
+            (None, _) => Ok(true),
+        }
+    }
+
     /// Gives what was staged its place. Called again after a crash, it goes on.
     pub(crate) fn place(&self) -> io::Result<()> {
+        if self.replaces.is_some() {
+            return match self.is_as_it_was()? {
+                true => durable::exchange("archive-exchanged", &self.path, &self.target),
+                // Of what lies there now nobody has said that it may go.
+                false => Err(io::ErrorKind::AlreadyExists.into()),
+            };
+        }
         if !self.is_inside() {
             return durable::place("archive-in-place", &self.path, &self.target);
         }
@@ -82,6 +126,11 @@ impl Stage {
         durable::create("archive-placed", &self.sign(), 0o600, b"")?;
         fs::remove_dir(&self.path)?;
         self.touch(times)
+    }
+
+    /// Removes what was replaced, which has changed places with what was staged.
+    pub(crate) fn remove_replaced(&self, inode: u64) -> io::Result<()> {
+        if self.replaces.is_some() && self.is_placed(inode)? { pxar::remove(&self.path) } else { Ok(()) }
     }
 
     /// Takes the sign away that an archive inside an empty folder is all there. Once that is noted, nobody
@@ -111,7 +160,8 @@ impl Stage {
 
     /// Whether what was staged has got its place already.
     pub(crate) fn is_placed(&self, inode: u64) -> io::Result<bool> {
-        if self.is_there()? {
+        // What was replaced may still lie at the stage.
+        if self.replaces.is_none() && self.is_there()? {
             return Ok(false);
         }
         if self.is_inside() {
@@ -156,7 +206,7 @@ mod tests {
     fn what_is_staged_gets_its_place_and_is_known_there() -> Tested {
         let base = tempfile::tempdir()?;
         let target = base.path().join("root.pxar");
-        let stage = Stage::of(recovery()?, ItemId(1), &target, false);
+        let stage = Stage::of(recovery()?, ItemId(1), &target, Ground::Nothing);
         fs::create_dir(&stage.path)?;
         fs::write(stage.path.join("file"), "x")?;
         let inode = stage.inode()?;
@@ -178,7 +228,7 @@ mod tests {
             let target = base.path().join("data");
             fs::create_dir(&target)?;
             let before = fs::metadata(&target)?.ino();
-            let stage = Stage::of(recovery()?, ItemId(2), &target, true);
+            let stage = Stage::of(recovery()?, ItemId(2), &target, Ground::EmptyFolder);
             fs::create_dir(&stage.path)?;
             for name in ["one", "two"] {
                 fs::write(stage.path.join(name), name)?;
@@ -206,7 +256,7 @@ mod tests {
         let base = tempfile::tempdir()?;
         let target = base.path().join("data");
         fs::create_dir(&target)?;
-        let stage = Stage::of(recovery()?, ItemId(2), &target, true);
+        let stage = Stage::of(recovery()?, ItemId(2), &target, Ground::EmptyFolder);
         fs::create_dir(&stage.path)?;
         for name in ["a", "b", "c"] {
             fs::write(stage.path.join(name), name)?;
@@ -226,14 +276,44 @@ mod tests {
     }
 
     #[test]
+    fn what_is_replaced_is_what_was_named_or_nothing_is() -> Tested {
+        let base = tempfile::tempdir()?;
+        let target = base.path().join("data");
+        fs::create_dir(&target)?;
+        fs::write(target.join("old"), "old")?;
+        let There::Thing { found, .. } = there::look(&target)? else { return Err("nothing lies there".into()) };
+        let stage = Stage::of(recovery()?, ItemId(5), &target, Ground::Replaced(found));
+        fs::create_dir(&stage.path)?;
+        fs::write(stage.path.join("new"), "new")?;
+        let inode = stage.inode()?;
+        assert!(!stage.is_placed(inode)? && stage.is_as_it_was()?);
+        // Before it has its place, nothing that was there goes.
+        stage.remove_replaced(inode)?;
+        assert!(target.join("old").exists() && stage.path.join("new").exists());
+        // Somebody has put something else there meanwhile.
+        fs::write(target.join("more"), "theirs")?;
+        assert_eq!(stage.place().map_err(|error| error.kind()), Err(io::ErrorKind::AlreadyExists));
+        assert!(target.join("more").exists() && stage.path.join("new").exists());
+
+        let There::Thing { found, .. } = there::look(&target)? else { return Err("nothing lies there".into()) };
+        let stage = Stage { replaces: Some(found), ..stage };
+        stage.place()?;
+        // Killed here, what was replaced still lies at the stage, and is known.
+        assert!(stage.is_placed(inode)? && stage.path.join("old").exists() && target.join("new").exists());
+        stage.remove_replaced(inode)?;
+        assert!(stage.is_placed(inode)? && !stage.is_there()? && target.join("new").exists());
+        Ok(())
+    }
+
+    #[test]
     fn a_path_that_is_not_the_recoverys_own_is_no_stage() -> Tested {
         let (recovery, target) = (recovery()?, Path::new("/srv/data"));
-        let own = Stage::of(recovery, ItemId(3), target, false);
-        assert_eq!(Stage::again(recovery, ItemId(3), &own.path, target), Some(own.clone()));
+        let own = Stage::of(recovery, ItemId(3), target, Ground::Nothing);
+        assert_eq!(Stage::again(recovery, ItemId(3), (&own.path, target), None), Some(own.clone()));
         for path in ["/srv/other", "/srv/data", "/", "/srv/.tenwords-x-3"] {
-            assert_eq!(Stage::again(recovery, ItemId(3), Path::new(path), target), None, "{path}");
+            assert_eq!(Stage::again(recovery, ItemId(3), (Path::new(path), target), None), None, "{path}");
         }
-        assert_eq!(Stage::again(recovery, ItemId(4), &own.path, target), None);
+        assert_eq!(Stage::again(recovery, ItemId(4), (&own.path, target), None), None);
         Ok(())
     }
 }

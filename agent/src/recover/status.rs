@@ -4,13 +4,14 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use serde::Serialize;
-use tenwords_protocol::{id::RecoveryId, time::Timestamp, v1::V1};
+use tenwords_protocol::{id::RecoveryId, order::code, time::Timestamp, v1::V1};
 
 use super::{
     claim::Claimed,
-    course::{Course, ItemId, Standing},
+    course::{Course, ItemId, Open, Standing},
     journal::Journal,
     log::Log,
+    orders,
     plan::{Document, Row, RowTarget},
 };
 use crate::{
@@ -46,6 +47,21 @@ struct Going {
     items: Vec<Item>,
     /// What the plan does not restore.
     not: Vec<String>,
+    /// What waits for an operator's order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    orders: Vec<Waits>,
+}
+
+/// An order that was asked for.
+#[derive(Debug, Serialize)]
+struct Waits {
+    code: String,
+    op: String,
+    since: Timestamp,
+    until: Timestamp,
+    destroys: Vec<String>,
+    /// Its exact text.
+    file: PathBuf,
 }
 
 #[derive(Debug, Serialize)]
@@ -92,9 +108,26 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
         plan: document.is_some().then(|| Document::text(&folder)),
         items,
         not: not.map(|not| harmless(&format!("{}: {}", not.what, not.why), 600)).collect(),
+        orders: if course.is_ended() { Vec::new() } else { orders(configuration, &course) },
     };
     let state = if course.is_ended() { "ended" } else { "going-on" };
     Ok(Status { v: V1, state, recovery: Some(going) })
+}
+
+fn orders(configuration: &Configuration, course: &Course) -> Vec<Waits> {
+    let open = course.orders().all_open();
+    open.map(|Open { order, text }| {
+        let code = code(text).to_string();
+        Waits {
+            file: orders::folder(configuration).join(format!("{code}.order")),
+            code,
+            op: order.op().to_string(),
+            since: order.issued,
+            until: order.expires,
+            destroys: order.destroys.iter().map(ToString::to_string).collect(),
+        }
+    })
+    .collect()
 }
 
 fn item(course: &Course, row: &Row) -> Item {
@@ -122,7 +155,7 @@ impl Status {
         let Some(going) = &self.recovery else {
             return vec!["No recovery has been begun on this machine.".to_owned()];
         };
-        let Going { box_name, box_id, begun_at, rehearsal, items, not, plan, .. } = going;
+        let Going { box_name, box_id, begun_at, rehearsal, items, not, plan, orders, .. } = going;
         let what = if *rehearsal { "Rehearsal" } else { "Recovery" };
         let state = match self.state {
             "ended" => "has come to its end",
@@ -141,6 +174,10 @@ impl Status {
             lines.push(format!("  [{mark}] {item:>3}. {what} ({})", size(*bytes)));
         }
         lines.extend(not.iter().map(|not| format!("  [-] {not}")));
+        for Waits { code, op, since, until, destroys, file } in orders {
+            lines.push(format!("  order {code} ({op}) is waited for since {since}, until {until}: {}", file.display()));
+            lines.extend(destroys.iter().map(|line| format!("      {line}")));
+        }
         lines.push(format!("  [{}] the closing ceremony is held", yes(going.closed)));
         lines.extend(plan.as_ref().map(|plan| format!("The plan: {}", plan.display())));
         if self.state == "ended" && !rehearsal {

@@ -28,6 +28,7 @@ use super::{
     install::{self, Installed},
     journal::Journal,
     log::Log,
+    orders::{Desk, Inbox, Waiting},
     plan::{Around, Document, Earlier, GuestWork, Keyring, Plan, Planner, Row, RowTarget, chain, differences},
     preflight,
     report::{GuestKind, Missing, Restored, RestoredGuest, Stopwatch},
@@ -84,11 +85,15 @@ pub(super) struct Work<'w> {
     pub(super) target: &'w TargetFolder,
     pub(super) lost_at: Option<Timestamp>,
     pub(super) manner: Manner,
+    /// Where orders are asked for; nothing where none can be.
+    pub(super) desk: Option<&'w Desk<'w>>,
 }
 
 /// What has come of it, by this run and the earlier ones.
-pub(super) struct Outcomes {
+pub(super) struct Outcomes<'w> {
     pub(super) run: Run,
+    /// What waits for orders.
+    pub(super) waiting: Vec<Waiting<'w>>,
     pub(super) guests: Vec<RestoredGuest>,
     pub(super) archives: Vec<Restored>,
     pub(super) missing: Vec<Missing>,
@@ -103,10 +108,11 @@ impl<'w> Work<'w> {
     pub(super) fn perform(
         &self,
         missing: Vec<Missing>,
+        inbox: &mut Inbox,
         watch: &mut Stopwatch,
         seat: &mut dyn Seat,
-    ) -> Outcome<Outcomes> {
-        let mut done = self.perform_all(missing, watch, seat);
+    ) -> Outcome<Outcomes<'w>> {
+        let mut done = self.perform_all(missing, inbox, watch, seat);
         // However it ended, also what an earlier run that was killed has left.
         match (self.take_scratch_away(), &mut done) {
             (Ok(()), _) => {}
@@ -134,7 +140,13 @@ impl<'w> Work<'w> {
         Ok(())
     }
 
-    fn perform_all(&self, missing: Vec<Missing>, watch: &mut Stopwatch, seat: &mut dyn Seat) -> Outcome<Outcomes> {
+    fn perform_all(
+        &self,
+        missing: Vec<Missing>,
+        inbox: &mut Inbox,
+        watch: &mut Stopwatch,
+        seat: &mut dyn Seat,
+    ) -> Outcome<Outcomes<'w>> {
         let mut plan: Option<Plan<'w>> = None;
         let mut outcomes = Outcomes {
             run: Run {
@@ -143,6 +155,7 @@ impl<'w> Work<'w> {
                     || (self.manner == Manner::Rehearsal && self.node.is_none()),
                 ..Run::default()
             },
+            waiting: Vec::new(),
             guests: Vec::new(),
             archives: Vec::new(),
             missing,
@@ -169,7 +182,7 @@ impl<'w> Work<'w> {
                         Some(document) => document,
                         None => self.document()?,
                     };
-                    let made = self.plan(document, &mut outcomes, seat)?;
+                    let made = self.plan(document, inbox, &mut outcomes, seat)?;
                     plan = Some(made);
                     outcomes.run.planned = true;
                     watch.lap("plan and gate");
@@ -198,16 +211,17 @@ impl<'w> Work<'w> {
         if let Some(plan) = plan {
             outcomes.missing.extend(plan.missing);
             outcomes.notes.extend(plan.notes);
+            outcomes.waiting = plan.waiting;
         }
         outcomes.missing.append(&mut outcomes.installed.missing);
         outcomes.notes.append(&mut outcomes.installed.notes);
         self.tell_earlier(&mut outcomes);
-        outcomes.run.is_missing_something = !outcomes.missing.is_empty();
+        outcomes.run.is_missing_something = !outcomes.missing.is_empty() || !outcomes.waiting.is_empty();
         Ok(outcomes)
     }
 
     /// The plan that an earlier run has kept.
-    fn document(&self) -> Outcome<Option<Document>> {
+    pub(super) fn document(&self) -> Outcome<Option<Document>> {
         let Some(sha256) = self.log.tell(|course| course.plan_sha256()) else { return Ok(None) };
         match Document::load(&Journal::folder(self.configuration), sha256)? {
             Some(document) => Ok(Some(document)),
@@ -216,7 +230,7 @@ impl<'w> Work<'w> {
         }
     }
 
-    fn settle(&self, item: ItemId, document: Option<&Document>, outcomes: &mut Outcomes, seat: &mut dyn Seat) {
+    fn settle(&self, item: ItemId, document: Option<&Document>, outcomes: &mut Outcomes<'_>, seat: &mut dyn Seat) {
         let row = document.and_then(|document| document.items.iter().find(|row| row.item == item));
         let what = row.map_or_else(|| format!("item {item}"), |row| format!("{} {}", row.source, row.snapshot));
         match settle::settle(self.log, self.node, self.client, item) {
@@ -276,6 +290,7 @@ impl<'w> Work<'w> {
             is_copy: self.begun.rehearsal,
             storage: None,
             disks: BTreeMap::new(),
+            over: None,
         };
         let config = torn::config(node, guest.kind(), vmid).map_err(|error| chain(&error))?;
         let differences = after::differences(node, self.client, self.keyring, &work, &config);
@@ -300,7 +315,13 @@ impl<'w> Work<'w> {
         self.log.note(event).map_err(|stop| stop.in_one_line())
     }
 
-    fn plan(&self, document: Option<Document>, outcomes: &mut Outcomes, seat: &mut dyn Seat) -> Outcome<Plan<'w>> {
+    fn plan(
+        &self,
+        document: Option<Document>,
+        inbox: &mut Inbox,
+        outcomes: &mut Outcomes<'w>,
+        seat: &mut dyn Seat,
+    ) -> Outcome<Plan<'w>> {
         let earlier = self.log.tell(|course| Earlier::of(document, course));
         let ground = super::pve::ground(self.node, self.manner)?;
         let planner = Planner {
@@ -314,6 +335,8 @@ impl<'w> Work<'w> {
             is_rehearsal: self.begun.rehearsal,
         };
         let mut plan = planner.plan(self.connected, self.directive);
+        self.ask(&mut plan, seat)?;
+        self.take_ordered(&mut plan, inbox, seat)?;
         earlier.number(&mut plan);
         let differences = differences::notes(self.connected, self.directive, self.claimed);
         let around = Around {
@@ -342,9 +365,11 @@ impl<'w> Work<'w> {
         Ok(plan)
     }
 
-    fn install(&self, plan: Option<&Plan<'_>>, outcomes: &mut Outcomes) -> Outcome<()> {
+    fn install(&self, plan: Option<&Plan<'_>>, outcomes: &mut Outcomes<'_>) -> Outcome<()> {
         self.log.note(Event::Installing { at: Timestamp::now() })?;
-        let needed: BTreeSet<&Name> = plan.iter().flat_map(|plan| &plan.guests).map(|work| &work.source.id).collect();
+        let waiting = plan.iter().flat_map(|plan| &plan.waiting).filter_map(Waiting::guest);
+        let guests = plan.iter().flat_map(|plan| &plan.guests).chain(waiting);
+        let needed: BTreeSet<&Name> = guests.map(|work| &work.source.id).collect();
         let comment = match (self.manner, self.node) {
             (Manner::Rehearsal, Some(node)) => {
                 outcomes.installed =
@@ -373,7 +398,7 @@ impl<'w> Work<'w> {
         self.log.note(Event::Installed { at: Timestamp::now() })
     }
 
-    fn restore(&self, plan: &Plan<'_>, outcomes: &mut Outcomes, seat: &mut dyn Seat) {
+    pub(super) fn restore(&self, plan: &Plan<'_>, outcomes: &mut Outcomes<'_>, seat: &mut dyn Seat) {
         let Self { client, keyring, node, log, args, .. } = self;
         let bench = restore::Bench::new(client, keyring, *node, &outcomes.installed, log);
         let mut done = bench.restore(plan, args.parallel, seat);
@@ -391,7 +416,7 @@ impl<'w> Work<'w> {
     }
 
     /// What earlier runs have restored stands in this run's report too.
-    fn tell_earlier(&self, outcomes: &mut Outcomes) {
+    fn tell_earlier(&self, outcomes: &mut Outcomes<'_>) {
         let restored: Vec<What> = self.log.tell(|course| course.restored().map(|(_, what)| what.clone()).collect());
         for what in restored {
             match what {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tenwords_protocol::{
     hash::Sha256,
     id::{BoxId, RecoveryId},
+    order::Challenge,
     time::Timestamp,
     v1::V1,
 };
@@ -54,6 +55,14 @@ pub(crate) enum Event {
     Cleared { at: Timestamp, item: ItemId },
     /// What lies in an unfinished one's place is not this recovery's: it is not touched.
     NotOurs { at: Timestamp, item: ItemId, why: String },
+    /// An order of this text is asked for: its challenge is open.
+    OrderAsked { at: Timestamp, text: String },
+    /// An answer to an order was not taken.
+    OrderRefused { at: Timestamp, order: Option<Sha256>, why: String },
+    /// An order was good, and is used up: its challenge is closed, and what it lets happen begins.
+    OrderUsed { at: Timestamp, challenge: Challenge, signer: String },
+    /// A challenge is closed unused.
+    OrderWithdrawn { at: Timestamp, challenge: Challenge, why: String },
     /// The closing ceremony is about to be held.
     Closing { at: Timestamp },
     /// It was held.
@@ -87,11 +96,24 @@ pub(crate) struct Begun {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Mark {
-    /// It is made here, under a name that holds the recovery's id, and then gets its place.
-    Stage { stage: PathBuf, target: PathBuf },
-    /// A guest of this number, which was free; these volumes of the number were there before, on these
-    /// storages.
-    Guest { guest: GuestKind, vmid: u32, volumes_before: BTreeSet<String>, storages_before: BTreeSet<String> },
+    /// It is made here, under a name that holds the recovery's id, and then gets its place. What an order
+    /// named lies there until then.
+    Stage {
+        stage: PathBuf,
+        target: PathBuf,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaces: Option<Sha256>,
+    },
+    /// A guest of this number, which was free, or is that of the guest that an order named; these volumes of
+    /// the number were there before, on these storages, and are not its own.
+    Guest {
+        guest: GuestKind,
+        vmid: u32,
+        volumes_before: BTreeSet<String>,
+        storages_before: BTreeSet<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaces: Option<Sha256>,
+    },
 }
 
 /// What was restored.
@@ -120,6 +142,10 @@ impl Event {
             Self::Left { .. } => "journal-left",
             Self::Cleared { .. } => "journal-cleared",
             Self::NotOurs { .. } => "journal-not-ours",
+            Self::OrderAsked { .. } => "journal-order-asked",
+            Self::OrderRefused { .. } => "journal-order-refused",
+            Self::OrderUsed { .. } => "journal-order-used",
+            Self::OrderWithdrawn { .. } => "journal-order-withdrawn",
             Self::Closing { .. } => "journal-closing",
             Self::Closed { .. } => "journal-closed",
             Self::Ended { .. } => "journal-ended",

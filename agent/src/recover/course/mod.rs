@@ -7,18 +7,23 @@
 //!
 //! The promises that a crash must not break are kept here: nothing that was restored is restored
 //! again, "started" is never taken for "done", what was left unfinished is cleared, or found to be
-//! somebody else's, before its item is begun again, and the closing ceremony is held once.
+//! somebody else's, before its item is begun again, the closing ceremony is held once, and an order lets
+//! happen once what it names ([`orders`]).
 
 mod event;
+mod orders;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tenwords_protocol::hash::Sha256;
+use tenwords_protocol::{hash::Sha256, order::Op};
 use thiserror::Error;
 
-pub(crate) use self::event::{Begun, Event, ItemId, Mark, What};
+pub(crate) use self::{
+    event::{Begun, Event, ItemId, Mark, What},
+    orders::{Open, Orders},
+};
 
 /// A recovery, as far as it has come.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -31,6 +36,7 @@ pub(crate) struct Course {
     items: BTreeMap<ItemId, Standing>,
     /// How each was begun, last.
     marks: BTreeMap<ItemId, Mark>,
+    orders: Orders,
     installed: bool,
     closed: bool,
     ended: bool,
@@ -139,6 +145,11 @@ impl Course {
         self.items.get(&item).unwrap_or(&Standing::Open)
     }
 
+    /// The orders that were asked for.
+    pub(crate) fn orders(&self) -> &Orders {
+        &self.orders
+    }
+
     /// What was restored, by any run.
     pub(crate) fn restored(&self) -> impl Iterator<Item = (ItemId, &What)> {
         self.items.iter().filter_map(|(item, standing)| match standing {
@@ -204,11 +215,14 @@ impl Course {
         if self.ended {
             return no("the end");
         }
-        match (event, &self.begun) {
+        let begun = match (event, &self.begun) {
             (Event::Begun(_), Some(_)) => return no("a recovery that has begun"),
             (Event::Begun(_), None) => return Ok(()),
             (_, None) => return no("nothing"),
-            _ => {}
+            (_, Some(begun)) => begun,
+        };
+        if let Some(why) = self.orders.hindrance(event, begun) {
+            return no(why);
         }
         let of = |item: &ItemId| self.standing(*item);
         match event {
@@ -271,6 +285,16 @@ impl Course {
             Event::Restored { item, what, .. } => self.set(item, Standing::Restored(Box::new(what))),
             Event::Failed { item, .. } | Event::Cleared { item, .. } | Event::NotOurs { item, .. } => {
                 self.set(item, Standing::Open);
+            }
+            Event::OrderAsked { .. } | Event::OrderRefused { .. } | Event::OrderWithdrawn { .. } => {
+                self.orders.apply(event);
+            }
+            Event::OrderUsed { challenge, .. } => {
+                // Where data comes from is another place now: the escrow is to say so too.
+                if self.orders.open(challenge).is_some_and(|open| open.order.op() == Op::Repoint) {
+                    self.closed = false;
+                }
+                self.orders.apply(event);
             }
             Event::Closed { .. } => self.closed = true,
             Event::Ended { .. } => self.ended = true,

@@ -94,9 +94,11 @@ fn mark(item: ItemId) -> Mark {
             vmid: 100 + item.0,
             volumes_before: BTreeSet::new(),
             storages_before: BTreeSet::new(),
+            replaces: None,
         }
     } else {
-        Mark::Stage { stage: format!("/into/.tenwords-{item}").into(), target: format!("/into/{item}").into() }
+        let stage = format!("/into/.tenwords-{item}").into();
+        Mark::Stage { stage, target: format!("/into/{item}").into(), replaces: None }
     }
 }
 

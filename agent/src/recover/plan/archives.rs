@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use pbs_driver::{Access, repository::Namespace};
@@ -13,14 +14,24 @@ use tenwords_escrow::{
     root::Source,
 };
 
+use tenwords_protocol::order::{Act, Overwritten};
+
 use super::{ASK_OPERATOR, Plan, Planner, again::Thing};
-use crate::recover::{connect::Connected, course::ItemId};
+use crate::recover::{
+    connect::Connected,
+    course::ItemId,
+    orders::{
+        self, Permit, Waiting, Wish,
+        there::{self, There},
+        wish::ordered,
+    },
+};
 
 /// One gated snapshot with its archives and their targets.
 pub(crate) struct Work<'a> {
     pub(crate) source: &'a Source,
     pub(crate) access: &'a Access,
-    pub(crate) snapshot: GatedSnapshot,
+    pub(crate) snapshot: Arc<GatedSnapshot>,
     pub(crate) archives: Vec<Piece>,
 }
 
@@ -34,6 +45,8 @@ pub(crate) struct Piece {
     /// As signed; of a split archive, both halves.
     pub(crate) bytes: u64,
     pub(crate) target: PathBuf,
+    /// What lies at the target may be replaced, as an operator has ordered.
+    pub(crate) over: Option<Permit>,
 }
 
 /// The one archive that a directive names, to this place or a new folder.
@@ -59,12 +72,14 @@ impl Planner<'_> {
         }
         let folder = folder.join(format!("{}-{}", group.backup_type(), group.id()));
         let namespace = source.access.namespace().to_string();
+        let snapshot = Arc::new(snapshot);
+        let is_original = only.as_ref().is_some_and(|only| only.target.is_some());
         let is_there = |file: &str| {
             let source = source.source.id.as_str();
             self.earlier.has(&Thing::archive(source, &namespace, snapshot.snapshot(), file))
         };
         let mut archives: Vec<Piece> = Vec::new();
-        let mut all_there = false;
+        let (mut all_there, mut waits) = (false, false);
         let mut names = BTreeSet::new();
         for (archive, name, bytes) in pieces(&snapshot) {
             let (target, chosen) = match &only {
@@ -77,6 +92,14 @@ impl Planner<'_> {
             let free = if names.insert(name.clone()) { name.as_str() } else { archive.server_name() };
             let target = target.unwrap_or_else(|| folder.join(free));
             let mut taken = plan.work.iter().flat_map(|work| &work.archives);
+            let piece = |target: PathBuf| Piece {
+                id: ItemId::default(),
+                file: archive.entry().filename.clone(),
+                name: name.clone(),
+                bytes,
+                target,
+                over: None,
+            };
             if chosen && is_there(archive.server_name()) {
                 all_there = true;
             } else if chosen && taken.any(|piece| meet(&piece.target, &target)) {
@@ -90,18 +113,47 @@ impl Planner<'_> {
                     false,
                 );
             } else if chosen {
-                archives.push(Piece {
-                    id: ItemId::default(),
-                    file: archive.entry().filename.clone(),
-                    name,
-                    bytes,
-                    target,
-                });
+                let what = format!("{what} {name}");
+                let hindrance = if is_original { there::is_run_by_the_system(&target) } else { None };
+                match (hindrance, there::look(&target)) {
+                    (Some(why), _) | (None, Ok(There::Never(why))) => {
+                        waits = true;
+                        plan.not(what, why, TO_A_FOLDER, false);
+                    }
+                    (None, Ok(There::Nothing | There::EmptyFolder)) => archives.push(piece(target)),
+                    (None, Ok(There::Thing { told, found })) => {
+                        waits = true;
+                        let of = ordered(&source.source.id, &namespace, snapshot.snapshot(), Some(&name));
+                        let path = target.to_str().and_then(|path| path.parse().ok());
+                        let Some((snapshot_of, path)) = of.zip(path) else {
+                            let why = format!("something lies at {}, which no order can name", target.display());
+                            plan.not(what, why, TO_A_FOLDER, false);
+                            continue;
+                        };
+                        let act = Act::RestoreOverwrite { target: Overwritten::Path(path), snapshot: snapshot_of };
+                        let work = Work {
+                            source: source.source,
+                            access: &source.access,
+                            snapshot: Arc::clone(&snapshot),
+                            archives: vec![piece(target.clone())],
+                        };
+                        let why = format!("something lies at {}", target.display());
+                        let wish = Wish { act, destroys: vec![told], found: Some(found) };
+                        let thing = orders::Thing::Archive(Box::new(work));
+                        plan.waiting.push(Waiting::new(what, why, wish, thing));
+                    }
+                    (None, Err(error)) => {
+                        waits = true;
+                        let why = format!("cannot look at {}: {error}", target.display());
+                        plan.not(what, why, "mend what the cause names; then run the same command again", false);
+                    }
+                }
             }
         }
         if let Some(only) = &only
             && archives.is_empty()
             && !all_there
+            && !waits
         {
             plan.not(what, format!("the snapshot has no free archive {}", only.name), ASK_OPERATOR, false);
         }
@@ -147,6 +199,8 @@ pub(super) fn own_namespace(source: &Source) -> Namespace {
     text.parse().unwrap_or_else(|_| Namespace::root())
 }
 
+const TO_A_FOLDER: &str = "have the operator's directive restore it into a folder (`new-folder`), and put it in its place \
+     by hand; then run the same command again";
 /// A listing for search, which no restore needs.
 const CATALOG: &str = "catalog.pcat1.didx";
 const METADATA: &str = ".mpxar.didx";

@@ -15,6 +15,7 @@ use crate::{
     recover::{
         connect::Connected,
         course::{Begun, ItemId},
+        orders::Waiting,
         report::{GuestKind, Missing},
     },
     show::{harmless, size},
@@ -125,45 +126,15 @@ impl Document {
     pub(crate) fn of(plan: &Plan<'_>, earlier: &Earlier, around: &Around<'_>) -> Self {
         let Begun { recovery, box_id, box_name, root_sha256, rehearsal, into, .. } = around.begun;
         let mut items: Vec<Row> = earlier.rows().cloned().collect();
-        for work in &plan.guests {
-            items.push(Row {
-                item: work.id,
-                source: work.source.id.to_string(),
-                namespace: work.access.namespace().to_string(),
-                snapshot: work.snapshot.snapshot().to_string(),
-                key: work.snapshot.key().fingerprint(),
-                bytes: work.bytes(),
-                target: RowTarget::Guest {
-                    kind: GuestKind::of(work.kind),
-                    vmid: work.vmid,
-                    storage: work.storage.as_ref().map(ToString::to_string),
-                },
-            });
-        }
-        for work in &plan.work {
-            for Piece { id, file, name, bytes, target } in &work.archives {
-                items.push(Row {
-                    item: *id,
-                    source: work.source.id.to_string(),
-                    namespace: work.access.namespace().to_string(),
-                    snapshot: work.snapshot.snapshot().to_string(),
-                    key: work.snapshot.key().fingerprint(),
-                    bytes: *bytes,
-                    target: RowTarget::Archive {
-                        archive: name.clone(),
-                        file: file.as_str().to_owned(),
-                        path: target.clone(),
-                    },
-                });
-            }
-        }
+        items.extend(rows(plan));
         let answers = |id: &str| around.connected.iter().any(|source| source.source.id.as_str() == id);
         for row in earlier.waiting(answers) {
             if items.iter().all(|other| other.item != row.item) {
                 items.push(row.clone());
             }
         }
-        let not = plan.missing.iter().map(Not::of).collect();
+        let waiting: Vec<Missing> = plan.waiting.iter().map(Waiting::missing).collect();
+        let not = waiting.iter().chain(&plan.missing).map(Not::of).collect();
         let differences = around.differences.iter().map(|line| harmless(line, 400)).collect();
         Self {
             v: V1,
@@ -219,6 +190,15 @@ impl Document {
         Ok(None)
     }
 
+    /// The same once what is in this plan waits no more.
+    pub(crate) fn with(mut self, ordered: &Plan<'_>, what: &[String]) -> Self {
+        self.not.retain(|not| not.state != NotState::WaitsForOrder || !what.contains(&not.what));
+        let added = rows(ordered);
+        self.items.retain(|row| added.iter().all(|other| other.item != row.item));
+        self.items.extend(added);
+        self
+    }
+
     /// Where its text lies.
     pub(crate) fn text(folder: &Path) -> PathBuf {
         folder.join(TEXT)
@@ -252,6 +232,44 @@ impl Document {
         lines.extend(self.notes.iter().map(|note| format!("note: {note}")));
         lines.into_iter().map(|line| harmless(&line, 600)).collect()
     }
+}
+
+/// The things of a plan.
+fn rows(plan: &Plan<'_>) -> Vec<Row> {
+    let mut items = Vec::new();
+    for work in &plan.guests {
+        items.push(Row {
+            item: work.id,
+            source: work.source.id.to_string(),
+            namespace: work.access.namespace().to_string(),
+            snapshot: work.snapshot.snapshot().to_string(),
+            key: work.snapshot.key().fingerprint(),
+            bytes: work.bytes(),
+            target: RowTarget::Guest {
+                kind: GuestKind::of(work.kind),
+                vmid: work.vmid,
+                storage: work.storage.as_ref().map(ToString::to_string),
+            },
+        });
+    }
+    for work in &plan.work {
+        for Piece { id, file, name, bytes, target, .. } in &work.archives {
+            items.push(Row {
+                item: *id,
+                source: work.source.id.to_string(),
+                namespace: work.access.namespace().to_string(),
+                snapshot: work.snapshot.snapshot().to_string(),
+                key: work.snapshot.key().fingerprint(),
+                bytes: *bytes,
+                target: RowTarget::Archive {
+                    archive: name.clone(),
+                    file: file.as_str().to_owned(),
+                    path: target.clone(),
+                },
+            });
+        }
+    }
+    items
 }
 
 impl Row {

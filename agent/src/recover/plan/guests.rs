@@ -1,8 +1,8 @@
 //! Guests into guests: what can be one on this machine, and under which number.
 //!
 //! A guest goes to a free number: the directive's, else its own. A number that is taken is not given
-//! away; only an order could replace what is there. What cannot become a guest here goes into folders,
-//! archive by archive, and the plan says why.
+//! away: that waits for an order, if what is there can be replaced at all. What cannot become a guest
+//! here goes into folders, archive by archive, and the plan says why.
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
@@ -11,6 +11,7 @@ use pbs_driver::{
     pve::{
         Node, StorageCfg,
         guest_config::{Disk, GuestConfig, Kind},
+        torn,
     },
     restore,
 };
@@ -19,7 +20,11 @@ use tenwords_escrow::{
     gate::GatedSnapshot,
     root::{KeptIn, Source},
 };
-use tenwords_protocol::directive::{AsGuest, Name, Wanted};
+use tenwords_protocol::{
+    directive::{AsGuest, Name, Wanted},
+    hash::Sha256,
+    order::{Act, Overwritten},
+};
 
 use super::{
     ASK_OPERATOR, Keyring, Plan, Planner, Row,
@@ -27,7 +32,12 @@ use super::{
     archives::{own_namespace, pieces},
     chain, newest,
 };
-use crate::recover::{connect::Connected, course::ItemId, report::GuestKind};
+use crate::recover::{
+    connect::Connected,
+    course::ItemId,
+    orders::{self, Permit, Waiting, Wish, wish::ordered},
+    report::GuestKind,
+};
 
 /// What guests could be restored onto.
 #[derive(Default)]
@@ -60,13 +70,22 @@ pub(crate) struct GuestWork<'a> {
     pub(crate) storage: Option<Name>,
     /// The storage of each disk by its key, where the guest's own configuration decides.
     pub(crate) disks: BTreeMap<String, String>,
+    /// The guest that has the number may be replaced, as an operator has ordered.
+    pub(crate) over: Option<Permit>,
 }
 
 /// Why a guest cannot have a number.
 struct Hindrance {
     why: String,
     remedy: &'static str,
-    waits_for_order: bool,
+    /// What an order would have to name.
+    replaces: Option<Replaced>,
+}
+
+/// A guest that could be replaced.
+struct Replaced {
+    told: Vec<String>,
+    found: Sha256,
 }
 
 /// A group's own kind and number.
@@ -254,11 +273,14 @@ impl Planner<'_> {
     ) {
         let what = format!("{} {}", source.source.id, snapshot.snapshot());
         let in_earnest = vmid;
-        let vmid = match (self.ground.scratch, self.hindrance(plan, in_earnest)) {
+        let mut replaces = None;
+        let vmid = match (self.ground.scratch, self.hindrance(plan, kind, in_earnest)) {
             (None, None) => in_earnest,
-            (None, Some(Hindrance { why, remedy, waits_for_order })) => {
-                return plan.not(what, why, remedy, waits_for_order);
+            (None, Some(Hindrance { why, replaces: Some(replaced), .. })) => {
+                replaces = Some((why, replaced));
+                in_earnest
             }
+            (None, Some(Hindrance { why, remedy, replaces: None })) => return plan.not(what, why, remedy, false),
             (Some(first), hindrance) => {
                 let Some(number) = self.scratch(plan, first, [own, in_earnest]) else {
                     let why = format!("no number from {first} to {LAST_SCRATCH} is free for a rehearsal");
@@ -284,7 +306,8 @@ impl Planner<'_> {
         if vmid != own && self.ground.scratch.is_none() {
             plan.notes.push(format!("{what} becomes {vmid} instead of {own}, as the directive says"));
         }
-        plan.guests.push(GuestWork {
+        let of = ordered(&source.source.id, &source.access.namespace().to_string(), snapshot.snapshot(), None);
+        let work = GuestWork {
             source: source.source,
             access: &source.access,
             id: ItemId::default(),
@@ -295,25 +318,43 @@ impl Planner<'_> {
             is_copy: self.ground.scratch.is_some(),
             storage,
             disks,
-        });
+            over: None,
+        };
+        let Some((why, Replaced { told, found })) = replaces else { return plan.guests.push(work) };
+        let Some((of, number)) = of.zip(std::num::NonZeroU32::new(vmid)) else {
+            return plan.not(what, why, OTHER_NUMBER, false);
+        };
+        let act = Act::RestoreOverwrite { target: Overwritten::Guest(number), snapshot: of };
+        let wish = Wish { act, destroys: told, found: Some(found) };
+        plan.waiting.push(Waiting::new(what, why, wish, orders::Thing::Guest(Box::new(work))));
     }
 
     /// What speaks against a number in earnest.
-    fn hindrance(&self, plan: &Plan<'_>, vmid: u32) -> Option<Hindrance> {
-        let hindrance = |why, remedy, waits_for_order| Some(Hindrance { why, remedy, waits_for_order });
-        if let Some(there) = self.ground.taken.get(&vmid) {
-            let remedy = "ask the operator for a directive that gives another number, or to order the replacement; \
-                          then run the same command again";
-            return hindrance(format!("the number {vmid} is taken by {there}"), remedy, true);
-        }
-        if let Some(other) = plan.guests.iter().find(|other| other.in_earnest == vmid) {
+    fn hindrance(&self, plan: &Plan<'_>, kind: Kind, vmid: u32) -> Option<Hindrance> {
+        let hindrance = |why, remedy| Some(Hindrance { why, remedy, replaces: None });
+        let waiting = plan.waiting.iter().filter_map(Waiting::guest);
+        if let Some(other) = plan.guests.iter().chain(waiting).find(|other| other.in_earnest == vmid) {
             let why = format!("{} of this plan becomes {vmid} already", other.snapshot.snapshot());
-            return hindrance(why, ASK_OPERATOR, false);
+            return hindrance(why, ASK_OPERATOR);
+        }
+        if let Some(there) = self.ground.taken.get(&vmid) {
+            let why = format!("the number {vmid} is taken by {there}");
+            return Some(Hindrance { why, remedy: OTHER_NUMBER, replaces: self.replaced(kind, vmid, there) });
         }
         if !(100..=999_999_999).contains(&vmid) {
-            return hindrance(format!("{vmid} is no number that Proxmox VE gives a guest"), ASK_OPERATOR, false);
+            return hindrance(format!("{vmid} is no number that Proxmox VE gives a guest"), ASK_OPERATOR);
         }
         None
+    }
+
+    /// What lies at a number, if Proxmox VE could replace it here: a guest of the same kind on this node.
+    fn replaced(&self, kind: Kind, vmid: u32, there: &str) -> Option<Replaced> {
+        let node = self.ground.node.filter(|_| self.ground.scratch.is_none())?;
+        let found = torn::config_sha256(node, kind, vmid).ok().flatten()?;
+        let volumes = torn::volumes(node, self.client.private(), vmid).ok()?;
+        let mut told = vec![format!("{vmid}, {there}, with its configuration and all of its volumes")];
+        told.extend(volumes.volumes.into_iter().map(|volume| format!("the volume {volume}")));
+        Some(Replaced { told, found })
     }
 
     /// The first number that nobody has: no guest of the cluster, nothing of this plan, of an earlier run, or in
@@ -431,6 +472,8 @@ pub(crate) const FIRST_SCRATCH: u32 = 900_000;
 const LAST_SCRATCH: u32 = 999_999;
 /// As large as pmxcfs lets a file be.
 const MAX_CONFIG: usize = 1 << 20;
+const OTHER_NUMBER: &str =
+    "ask the operator for a directive that gives another number; then run the same command again";
 const TO_FOLDERS: &str =
     "ask the operator for a directive that restores its archives into folders; then run the same command again";
 

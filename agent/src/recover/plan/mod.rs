@@ -28,7 +28,7 @@ pub(crate) use self::{
     proof::{Keyring, chain},
 };
 use self::{archives::Only, proof::Unproven};
-use super::{connect::Connected, report::Missing};
+use super::{connect::Connected, orders::Waiting, report::Missing};
 use crate::{show::harmless, sources};
 
 /// A snapshot that fails the gate is passed over for the next older one, so many times.
@@ -39,6 +39,8 @@ const TRIES: usize = 8;
 pub(crate) struct Plan<'a> {
     pub(crate) work: Vec<Work<'a>>,
     pub(crate) guests: Vec<GuestWork<'a>>,
+    /// What would replace something.
+    pub(crate) waiting: Vec<Waiting<'a>>,
     pub(crate) missing: Vec<Missing>,
     pub(crate) notes: Vec<String>,
 }

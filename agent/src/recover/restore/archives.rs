@@ -5,14 +5,18 @@ use std::{fs, io, path::Path, time::Instant};
 use pbs_driver::{DriverError, restore};
 use pbs_format::datastore::FileKind;
 
-use super::{Bench, board::Watch, command};
+use super::{Bench, board::Watch, command, ledger::Ledger};
 use crate::{
     durable,
     exit::Stop,
     recover::{
+        orders::{
+            Permit,
+            there::{self, There},
+        },
         plan::{Piece, Work, chain},
         report::{Missing, Restored, milliseconds},
-        stage::Stage,
+        stage::{Ground, Stage},
     },
 };
 
@@ -68,7 +72,7 @@ pub(super) fn occupied(what: String, target: &Path) -> Missing {
         what,
         why: format!("something lies at {}", target.display()),
         remedy: format!(
-            "move {} aside, or have the operator order its replacement; then run the same command again",
+            "move {} aside, or run the same command again: it then asks for an operator's order to replace it",
             target.display()
         ),
         waits_for_order: true,
@@ -76,9 +80,9 @@ pub(super) fn occupied(what: String, target: &Path) -> Missing {
 }
 
 fn one(bench: &Bench<'_>, work: &Work<'_>, piece: &Piece, watch: &Watch<'_>) -> Result<(Restored, Stage), Why> {
-    let Piece { id, file: archive, name, bytes, target } = piece;
+    let Piece { id, file: archive, name, bytes, target, over } = piece;
     let (bytes, keyring) = (*bytes, bench.keyring);
-    let before = Before::look(target)?;
+    let ground = ground(target, over.as_ref(), &bench.ledger)?;
     if let Some(parent) = target.parent() {
         durable::folder(parent, 0o700)
             .map_err(|error| Why::Failed(format!("cannot make {}: {error}", parent.display())))?;
@@ -89,7 +93,7 @@ fn one(bench: &Bench<'_>, work: &Work<'_>, piece: &Piece, watch: &Watch<'_>) -> 
     let entry = work.snapshot.archive(archive.as_str()).ok_or_else(gone)?;
     let signed = entry.entry();
     let request = restore::Request { access: work.access, snapshot: work.snapshot.snapshot(), signed, key_file, key };
-    let stage = bench.ledger.begins_archive(*id, target, before == Before::EmptyFolder).map_err(Why::Unnoted)?;
+    let stage = bench.ledger.begins_archive(*id, target, ground).map_err(Why::Unnoted)?;
     let mut observe = |moment: restore::Progress| watch.at(moment.received, None);
     let began = Instant::now();
     let result = if archive.kind() == FileKind::Dynamic {
@@ -133,25 +137,18 @@ fn one(bench: &Bench<'_>, work: &Work<'_>, piece: &Piece, watch: &Watch<'_>) -> 
 
 const MEND: &str = "mend what the cause names; then run the same command again";
 
-/// What lay at a target before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Before {
-    Nothing,
-    /// A folder without anything in it, perhaps somebody's mount point: it stays.
-    EmptyFolder,
-}
-
-impl Before {
-    fn look(target: &Path) -> Result<Self, Why> {
-        let unknown = |error: io::Error| Why::Failed(format!("cannot look at {}: {error}", target.display()));
-        match fs::symlink_metadata(target) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::Nothing),
-            Err(error) => Err(unknown(error)),
-            Ok(found) if found.is_dir() && fs::read_dir(target).map_err(unknown)?.next().is_none() => {
-                Ok(Self::EmptyFolder)
-            }
-            Ok(_) => Err(Why::Occupied),
+/// What lies at a target, and may be filled or replaced.
+fn ground(target: &Path, over: Option<&Permit>, ledger: &Ledger<'_>) -> Result<Ground, Why> {
+    let unknown = |error: io::Error| Why::Failed(format!("cannot look at {}: {error}", target.display()));
+    match (there::look(target).map_err(unknown)?, over) {
+        (There::Nothing, _) => Ok(Ground::Nothing),
+        (There::EmptyFolder, _) => Ok(Ground::EmptyFolder),
+        // From here on the order is used up.
+        (There::Thing { found, .. }, Some(permit)) if permit.found() == Some(found) => {
+            ledger.redeem(permit).map(|_| Ground::Replaced(found)).map_err(Why::Unnoted)
         }
+        // Nobody has ordered it, or of another thing than what lies there now.
+        (There::Thing { .. } | There::Never(_), _) => Err(Why::Occupied),
     }
 }
 
@@ -161,17 +158,17 @@ mod tests {
 
     #[test]
     fn what_is_there_is_seen() -> io::Result<()> {
-        let folder = tempfile::tempdir()?;
+        let (folder, nowhere) = (tempfile::tempdir()?, Ledger::nowhere());
         let (full, empty, absent) =
             (folder.path().join("full"), folder.path().join("empty"), folder.path().join("absent"));
         fs::create_dir(&full)?;
         fs::write(full.join("theirs"), "x")?;
         fs::create_dir(&empty)?;
-        assert!(matches!(Before::look(&full), Err(Why::Occupied)));
-        assert!(matches!(Before::look(&full.join("theirs")), Err(Why::Occupied)));
-        assert!(matches!(Before::look(&full.join("theirs/x")), Err(Why::Failed(_))));
-        assert!(Before::look(&empty).is_ok_and(|found| found == Before::EmptyFolder));
-        assert!(Before::look(&absent).is_ok_and(|found| found == Before::Nothing));
+        assert!(matches!(ground(&full, None, &nowhere), Err(Why::Occupied)));
+        assert!(matches!(ground(&full.join("theirs"), None, &nowhere), Err(Why::Occupied)));
+        assert!(matches!(ground(&full.join("theirs/x"), None, &nowhere), Err(Why::Failed(_))));
+        assert!(ground(&empty, None, &nowhere).is_ok_and(|found| found == Ground::EmptyFolder));
+        assert!(ground(&absent, None, &nowhere).is_ok_and(|found| found == Ground::Nothing));
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! The plan's guests, by PVE's own programs to free numbers.
+//! The plan's guests, by PVE's own programs to free numbers, or in the place of what an order named.
 //!
 //! The snapshot has passed the gate when it entered the plan. After the restore its list of files is
 //! looked at again: PVE reads it several times by itself, and for disks its programs do not say under
@@ -64,11 +64,16 @@ impl Workshop<'_> {
                 format!("{}; then {AGAIN}", error.next_step()),
             )
         })?;
-        let kept = |result: Outcome<()>| {
-            let what = format!("{} {} as {}", work.source.id, work.snapshot.snapshot(), work.target());
+        fn of<T>(what: String, result: Outcome<T>) -> Result<T, Missing> {
             result.map_err(|stop| Missing::of(what, stop))
+        }
+        let what = || format!("{} {} as {}", work.source.id, work.snapshot.snapshot(), work.target());
+        let replaces = match &work.over {
+            None => None,
+            // From here on the order is used up.
+            Some(permit) => of(what(), self.ledger.redeem(permit))?.found,
         };
-        kept(self.ledger.begins_guest(work.id, kind, work.vmid, volumes))?;
+        of(what(), self.ledger.begins_guest(work.id, (kind, work.vmid), volumes, replaces))?;
         let request = GuestRestore {
             node: self.node,
             private: self.client.private(),
@@ -133,7 +138,7 @@ impl Workshop<'_> {
             differences,
             trial: None,
         };
-        kept(self.ledger.guest_restored(work.id, &guest))?;
+        of(what(), self.ledger.guest_restored(work.id, &guest))?;
         Ok(guest)
     }
 
@@ -142,8 +147,13 @@ impl Workshop<'_> {
         if is_nothing {
             return self.ledger.failed(work.id, why);
         }
+        let replaced = work.over.as_ref().and_then(|permit| permit.found());
         // What still carries PVE's own lock of a creation is known by that.
         if let Ok(Some(config_sha256)) = torn::config_sha256(self.node, work.kind, work.vmid) {
+            if replaced == Some(config_sha256) {
+                // It is the one that was to be replaced: nothing of it has been touched.
+                return self.ledger.failed(work.id, why);
+            }
             self.ledger.guest_left(work.id, config_sha256);
         }
     }

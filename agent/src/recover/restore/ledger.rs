@@ -10,8 +10,9 @@ use tenwords_protocol::{hash::Sha256, id::RecoveryId, time::Timestamp};
 use super::super::{
     course::{Event, ItemId, Mark, What},
     log::Log,
+    orders::permit::{Permit, Redeemed},
     report::{GuestKind, Restored, RestoredGuest},
-    stage::Stage,
+    stage::{Ground, Stage},
 };
 use crate::exit::{Code, Outcome, Stop};
 
@@ -43,18 +44,32 @@ impl<'l> Ledger<'l> {
         self.log.and_then(Log::pool)
     }
 
+    /// Uses an order up: what it lets happen may begin.
+    pub(super) fn redeem(&self, permit: &Permit) -> Outcome<Redeemed> {
+        match self.log {
+            Some(log) => permit.redeem(log),
+            None => Err(Stop::new(Code::Internal, "nothing is ordered where no journal is kept")),
+        }
+    }
+
     /// An archive is begun at a stage of its own.
-    pub(super) fn begins_archive(&self, item: ItemId, target: &Path, is_folder: bool) -> Outcome<Stage> {
-        let stage = Stage::of(self.recovery, item, target, is_folder);
-        let mark = Mark::Stage { stage: stage.path.clone(), target: stage.target.clone() };
+    pub(super) fn begins_archive(&self, item: ItemId, target: &Path, ground: Ground) -> Outcome<Stage> {
+        let stage = Stage::of(self.recovery, item, target, ground);
+        let mark = Mark::Stage { stage: stage.path.clone(), target: stage.target.clone(), replaces: stage.replaces };
         self.note(Event::Started { at: Timestamp::now(), item, mark })?;
         Ok(stage)
     }
 
-    /// A guest is begun under a free number.
-    pub(super) fn begins_guest(&self, item: ItemId, guest: GuestKind, vmid: u32, before: Volumes) -> Outcome<()> {
+    /// A guest is begun under a free number, or in the place of the one that an order named.
+    pub(super) fn begins_guest(
+        &self,
+        item: ItemId,
+        (guest, vmid): (GuestKind, u32),
+        before: Volumes,
+        replaces: Option<Sha256>,
+    ) -> Outcome<()> {
         let Volumes { volumes, storages } = before;
-        let mark = Mark::Guest { guest, vmid, volumes_before: volumes, storages_before: storages };
+        let mark = Mark::Guest { guest, vmid, volumes_before: volumes, storages_before: storages, replaces };
         self.note(Event::Started { at: Timestamp::now(), item, mark })
     }
 
@@ -76,8 +91,9 @@ impl<'l> Ledger<'l> {
         self.note_softly(Event::Left { at: Timestamp::now(), item, config_sha256 });
     }
 
-    /// A staged archive is whole, and of the signed snapshot: it gets its place.
-    pub(super) fn place(&self, item: ItemId, restored: &Restored, stage: &Stage) -> Result<(), Unplaced> {
+    /// A staged archive is whole, and of the signed snapshot: it gets its place. What it replaced and could not
+    /// be removed is told.
+    pub(super) fn place(&self, item: ItemId, restored: &mut Restored, stage: &Stage) -> Result<(), Unplaced> {
         let failed = |error: io::Error| {
             let stop = Stop::new(Code::PartlyRestored, "it could not be put in its place").because(error);
             Unplaced::Failed(stop.remedy("mend what the cause names; then run the same command again"))
@@ -90,6 +106,11 @@ impl<'l> Ledger<'l> {
         noted(Event::Staged { at: Timestamp::now(), item, inode, what: what.clone() })?;
         match stage.place() {
             Ok(()) => {
+                if let Err(error) = stage.remove_replaced(inode) {
+                    let left = stage.path.display();
+                    restored.said.push(format!("what it replaced could not be removed, and lies at {left}: {error}"));
+                }
+                let what = What::Archive(restored.clone());
                 noted(Event::Restored { at: Timestamp::now(), item, what })?;
                 stage.tidy().map_err(failed)
             }

@@ -87,9 +87,9 @@ impl<'p> Snapshots<'p> {
     /// Each gets its place, or is missing.
     fn place(&self, work: &Work<'_>, back: Vec<Staged>) -> (Vec<Staged>, Vec<Missing>) {
         let (mut placed, mut missing) = (Vec::new(), Vec::new());
-        for staged in back {
+        for mut staged in back {
             let what = format!("{} {} {}", work.source.id, work.snapshot.snapshot(), staged.restored.archive);
-            match self.ledger.place(staged.id, &staged.restored, &staged.stage) {
+            match self.ledger.place(staged.id, &mut staged.restored, &staged.stage) {
                 Ok(()) => placed.push(staged),
                 Err(Unplaced::Occupied) => missing.push(occupied(what, &staged.stage.target)),
                 Err(Unplaced::Failed(stop)) => missing.push(Missing::of(what, stop)),

@@ -1,0 +1,259 @@
+//! Where orders are asked for, and where answers are judged.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rand::{rand_core::UnwrapErr, rngs::SysRng};
+use tenwords_escrow::order::{self, CheckedOrder};
+use tenwords_protocol::{
+    bounded::Text,
+    bytes::Base64,
+    code16::Code16,
+    hash::Sha256,
+    id::NodeId,
+    order::{Challenge, OperatorsSeen, code},
+    orders::{AskRequest, OutcomeKind, OutcomeRequest},
+    time::Timestamp,
+    v1::V1,
+};
+
+use super::{Inbox, Permit, Wish, inbox::Answer, permit};
+use crate::{
+    durable,
+    exit::{Code, OrStop as _, Outcome},
+    hub::Hub,
+    interrupt,
+    recover::{
+        course::{Begun, Event, Open},
+        log::Log,
+        operators::Pinned,
+        plan::chain,
+    },
+    seat::Seat,
+    settings::Configuration,
+    show::harmless,
+};
+
+/// How long one request to the hub waits for an answer; so long, at most, a signal is not heard.
+const AT_ONCE: Duration = Duration::from_secs(5);
+/// More refusals are counted and not kept: a hub could send them for ever.
+const REFUSALS_KEPT: usize = 100;
+
+/// What orders of one recovery are asked for and judged with.
+pub(crate) struct Desk<'d> {
+    configuration: &'d Configuration,
+    log: &'d Log,
+    begun: &'d Begun,
+    pub(crate) hub: Option<&'d Hub>,
+    node_id: Option<NodeId>,
+    pinned: &'d Pinned,
+    good: RefCell<Vec<CheckedOrder>>,
+    /// Challenges that other rooms than the plan have asked for in this run.
+    elsewhere: RefCell<BTreeSet<Challenge>>,
+}
+
+/// An order that is asked for.
+pub(crate) struct Asked {
+    pub(crate) challenge: Challenge,
+    pub(crate) code: Code16,
+    /// Where its exact text lies.
+    pub(crate) file: PathBuf,
+}
+
+impl<'d> Desk<'d> {
+    pub(crate) fn new(
+        configuration: &'d Configuration,
+        log: &'d Log,
+        begun: &'d Begun,
+        (hub, node_id): (Option<&'d Hub>, Option<NodeId>),
+        pinned: &'d Pinned,
+    ) -> Self {
+        let (good, elsewhere) = (RefCell::default(), RefCell::default());
+        Self { configuration, log, begun, hub, node_id, pinned, good, elsewhere }
+    }
+
+    /// The same for what is no thing of the plan: it goes on being asked for whatever the plan says.
+    pub(crate) fn ask_elsewhere(&self, wish: &Wish, seat: &mut dyn Seat) -> Outcome<Asked> {
+        let asked = self.ask(wish, seat)?;
+        self.elsewhere.borrow_mut().insert(asked.challenge);
+        Ok(asked)
+    }
+
+    pub(crate) fn asked_elsewhere(&self) -> BTreeSet<Challenge> {
+        self.elsewhere.borrow().clone()
+    }
+
+    /// Why nothing can be ordered here at all.
+    pub(crate) fn cannot_order(&self) -> Option<String> {
+        self.pinned.cannot_order()
+    }
+
+    /// Asks for it, if it is not asked for already: drawn, kept, written, shown and posted.
+    pub(crate) fn ask(&self, wish: &Wish, seat: &mut dyn Seat) -> Outcome<Asked> {
+        let (now, operators) = (Timestamp::now(), self.operators());
+        let open = self.open().into_iter().find(|open| {
+            wish.is_asked_by(open, self.node_id, operators, now)
+                && !permit::is_used(self.configuration, open.order.challenge)
+        });
+        let is_known = open.is_some();
+        let open = match open {
+            Some(open) => open,
+            None => self.draw(wish, operators, now)?,
+        };
+        let (challenge, code) = (open.order.challenge, code(&open.text));
+        let file = self.folder().join(format!("{code}.order"));
+        let cannot = || format!("the order's text cannot be written to {}", file.display());
+        durable::folder(&self.folder(), 0o700).or_stop(Code::Preflight, cannot)?;
+        durable::replace("order-text", &file, 0o644, &open.text).or_stop(Code::Preflight, cannot)?;
+        if let Err(why) = self.post(&open) {
+            seat.say(&format!("  note: the order {code} could not be left at the hub: {}", harmless(&why, 300)));
+        }
+        let since = if is_known { format!(", since {}", open.order.issued) } else { String::new() };
+        seat.say(&format!("  ORDER {code} is asked for{since}: {}", open.order.op()));
+        wish.destroys.iter().for_each(|line| seat.say(&format!("    {}", harmless(line, 400))));
+        Ok(Asked { challenge, code, file })
+    }
+
+    /// Closes the challenges of what is not wished for any more.
+    pub(crate) fn withdraw_all_but(&self, wanted: &BTreeSet<Challenge>, why: &str) -> Outcome<()> {
+        for open in self.open().iter().filter(|open| !wanted.contains(&open.order.challenge)) {
+            let (at, challenge) = (Timestamp::now(), open.order.challenge);
+            self.log.note(Event::OrderWithdrawn { at, challenge, why: why.to_owned() })?;
+            self.tell(Sha256::of(&open.text), OutcomeKind::Withdrawn, why);
+            // A text that nobody is to sign any more.
+            let file = self.folder().join(format!("{}.order", code(&open.text)));
+            if let Err(error) = std::fs::remove_file(&file) {
+                tracing::debug!(%error, "an order's text");
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for answers, and judges each. Good ones are kept for [`Self::permit`]; the others are told, and
+    /// written down. Says whether there is any good one.
+    pub(crate) fn look(&self, inbox: &mut Inbox, wait: Duration, seat: &mut dyn Seat) -> Outcome<bool> {
+        let mut answers = inbox.of_given();
+        let open = self.open();
+        if let (Some(hub), false) = (self.hub, open.is_empty()) {
+            let wait = if answers.is_empty() { wait } else { Duration::ZERO };
+            // That it is silent was said; what lies in files counts without it.
+            answers.extend(inbox.of_hub((hub, self.begun.box_id), &open, wait, seat).unwrap_or_default());
+        }
+        for answer in answers {
+            self.judge(answer, seat)?;
+        }
+        Ok(!self.good.borrow().is_empty())
+    }
+
+    /// The same until there is a good one, or the time is over.
+    pub(crate) fn wait(&self, inbox: &mut Inbox, until: Instant, seat: &mut dyn Seat) -> Outcome<bool> {
+        while Instant::now() < until && !interrupt::is_ending() {
+            let began = Instant::now();
+            if self.look(inbox, AT_ONCE.min(until - began), seat)? {
+                return Ok(true);
+            }
+            // A hub that does not answer, or at once, is not asked without a pause.
+            while began.elapsed() < AT_ONCE / 5 && !interrupt::is_ending() {
+                thread::sleep(Duration::from_millis(100));
+            }
+        }
+        Ok(false)
+    }
+
+    /// Asks for a signature to be pasted, where no hub carries it; says whether anything was.
+    pub(crate) fn pasted(&self, seat: &mut dyn Seat) -> Outcome<bool> {
+        let Some(answer) = Inbox::pasted(seat)? else { return Ok(false) };
+        self.judge(answer, seat)?;
+        Ok(true)
+    }
+
+    /// What was ordered under this challenge, if it was: for one act, which uses it up.
+    pub(crate) fn permit(&self, challenge: Challenge) -> Option<Permit> {
+        let mut good = self.good.borrow_mut();
+        let place = good.iter().position(|checked| checked.order().challenge == challenge)?;
+        Some(Permit::of(good.remove(place), self.configuration))
+    }
+
+    /// Says at the hub what has come of it. That it does not hear it changes nothing.
+    pub(crate) fn tell(&self, order: Sha256, outcome: OutcomeKind, said: &str) {
+        let request = OutcomeRequest { v: V1, outcome, said: Text::cut(said) };
+        if let Some(hub) = self.hub
+            && let Err(error) = hub.outcome(self.begun.box_id, order, &request)
+        {
+            tracing::warn!(%error, "the hub did not hear what came of an order");
+        }
+    }
+
+    fn draw(&self, wish: &Wish, operators: OperatorsSeen, now: Timestamp) -> Outcome<Open> {
+        let cannot = || "the order cannot be written".to_owned();
+        let challenge = Challenge::draw(&mut UnwrapErr(SysRng));
+        let order = wish.order(self.begun, self.node_id, operators, challenge, now);
+        let text = order.to_text().or_stop(Code::Internal, cannot)?;
+        let kept = String::from_utf8(text.clone()).or_stop(Code::Internal, cannot)?;
+        self.log.note(Event::OrderAsked { at: now, text: kept })?;
+        Ok(Open { order, text })
+    }
+
+    fn post(&self, open: &Open) -> Result<(), String> {
+        let Some(hub) = self.hub else { return Ok(()) };
+        let request = AskRequest { v: V1, order: Base64(open.text.clone()), expires_at: open.order.expires };
+        hub.ask_order(self.begun.box_id, &request).map(drop).map_err(|error| error.to_string())
+    }
+
+    fn judge(&self, answer: Answer, seat: &mut dyn Seat) -> Outcome<()> {
+        let Answer { place, to, offered } = answer;
+        let open = self.open();
+        let texts = open.iter().map(|open| open.text.as_slice());
+        let judged = match self.pinned.for_orders() {
+            Some(list) => offered
+                .and_then(|offered| order::check(&offered, texts, list, Timestamp::now()))
+                .map_err(|refusal| (chain(&refusal), refusal.next_step())),
+            None => Err((self.cannot_order().unwrap_or_default(), "tell the operator: box and operator disagree")),
+        };
+        let (why, step) = match judged {
+            Ok(checked) if permit::is_used(self.configuration, checked.order().challenge) => {
+                ("it was used before".to_owned(), "an order counts once: have the one signed that this run asks for")
+            }
+            Ok(checked) => {
+                let said = format!("order {} from {place}, signed by {}", checked.code(), checked.signer());
+                tracing::info!(said, "an order is good");
+                seat.say(&format!("  {}: good", harmless(&said, 300)));
+                self.good.borrow_mut().push(checked);
+                return Ok(());
+            }
+            Err(refused) => refused,
+        };
+        seat.say(&format!("  REFUSED: the order from {}: {why}", harmless(&place, 200)));
+        seat.say(&format!("    what to do: {step}"));
+        tracing::warn!(place, why, "an order was refused");
+        if self.log.tell(|course| course.orders().refused()) < REFUSALS_KEPT {
+            self.log.note(Event::OrderRefused { at: Timestamp::now(), order: to, why: why.clone() })?;
+        }
+        if let Some(to) = to {
+            self.tell(to, OutcomeKind::Refused, &why);
+        }
+        Ok(())
+    }
+
+    fn open(&self) -> Vec<Open> {
+        self.log.tell(|course| course.orders().all_open().cloned().collect())
+    }
+
+    fn operators(&self) -> OperatorsSeen {
+        self.pinned.seen()
+    }
+
+    fn folder(&self) -> PathBuf {
+        folder(self.configuration)
+    }
+}
+
+/// Where the texts of a recovery's orders lie.
+pub(crate) fn folder(configuration: &Configuration) -> PathBuf {
+    Path::new(&crate::recover::journal::Journal::folder(configuration)).join("orders")
+}
