@@ -42,10 +42,10 @@ fn s36_of_ten_thousand_mutations_exactly_the_valid_ones_are_taken() {
     let (mut taken, mut expected) = (0, 0);
     for round in 0..10_000 {
         let (key, over, armour) = &made[draw(made.len())];
-        // One in four pairs a signature with a text at random, one in eight damages neither.
+        // One in four pairs a signature with a text at random, one in sixteen damages neither.
         let text = if draw(4) == 0 { draw(texts.len()) } else { *over };
         let (mut bytes, mut armoured) = (texts[text].clone(), armour.clone().into_bytes());
-        match draw(8) {
+        match draw(16) {
             0 => {}
             1 => damage(&mut bytes, &mut draw),
             _ => damage(&mut armoured, &mut draw),
@@ -61,7 +61,7 @@ fn s36_of_ten_thousand_mutations_exactly_the_valid_ones_are_taken() {
         }
     }
     assert_eq!(taken, expected);
-    assert!(taken > 100, "{taken}");
+    assert!(taken > 50, "{taken}");
 }
 
 /// One to three bytes changed, left out, doubled or moved; never none of it.
