@@ -19,6 +19,8 @@
 //! | open a version | [`open`] |
 //! | add to an escrow without the words, or open what was added | [`update`] |
 //! | let a key or a snapshot through to a restore | [`gate`] |
+//! | judge an operator's signature over an order | [`order`] |
+//! | know which operator keys count after what was said of them since the root | [`pins`] |
 //!
 //! # A ceremony
 //!
@@ -55,7 +57,7 @@
 //! - No error repeats a secret, nor a word that was typed, nor a word that is near it.
 //!
 //! What this room never does: it does not drive a program (it asks a [`verify::KeyOpener`]), it does
-//! not decide where data goes, and it does not read orders or pins.
+//! not decide where data goes, and it does not do what an order lets happen.
 
 pub mod begun;
 pub mod code;
@@ -64,10 +66,13 @@ pub mod gate;
 pub mod keyboard;
 pub mod keys;
 pub mod open;
+pub mod order;
+pub mod pins;
 pub mod root;
 pub mod seal;
 pub mod secret;
 pub mod select;
+pub mod signed;
 pub mod signers;
 pub mod slip;
 pub mod sshsig;

@@ -6,14 +6,16 @@
 //! one would allow more than its author meant; so are certificates and key types that we could not
 //! verify. What comes out is the one list whose text has the hash that travels.
 
+use std::ops::RangeInclusive;
+
 use ssh_key::{Algorithm, EcdsaCurve, PublicKey, public::KeyData};
 use tenwords_protocol::operators::{OperatorList, OperatorListError, Role, Signer};
 use thiserror::Error;
 
 /// The longest file that is read.
 const MAX_FILE: usize = 256 << 10;
-/// Bits that an RSA key must have.
-const MIN_RSA: usize = 2048;
+/// Bits that an RSA key must have, and those that are verified at most.
+const RSA: RangeInclusive<usize> = 2048..=4096;
 
 /// Why a file of operator keys was not taken.
 #[derive(Debug, Error)]
@@ -92,15 +94,16 @@ fn is_key_type(field: &str) -> bool {
     ["ssh-", "ecdsa-", "sk-"].iter().any(|start| field.starts_with(start)) && !field.contains(['=', '"', ','])
 }
 
-fn acceptable(key: &KeyData) -> Result<(), &'static str> {
+/// Whether signatures of this key are verified here.
+pub(crate) fn acceptable(key: &KeyData) -> Result<(), &'static str> {
     match key.algorithm() {
         Algorithm::Ed25519
         | Algorithm::SkEd25519
         | Algorithm::SkEcdsaSha2NistP256
         | Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 | EcdsaCurve::NistP384 } => Ok(()),
         Algorithm::Rsa { .. } => match key.rsa().and_then(|rsa| rsa.n.as_positive_bytes()) {
-            Some(modulus) if modulus.len() * 8 >= MIN_RSA => Ok(()),
-            _ => Err("an RSA key must have at least 2048 bits"),
+            Some(modulus) if RSA.contains(&(modulus.len() * 8)) => Ok(()),
+            _ => Err("an RSA key must have 2048 to 4096 bits"),
         },
         _ => Err("keys are taken of the types ed25519, ecdsa (nistp256, nistp384), rsa, sk-ed25519 and sk-ecdsa"),
     }

@@ -1,12 +1,15 @@
 //! Signatures of a box key: OpenSSH's SSHSIG, so that `ssh-keygen -Y verify` checks them too.
 //!
 //! A signature is taken in one spelling only, the one that ssh-keygen writes: version 1, SHA-512,
-//! nothing in the reserved field, lines of 70 characters. The version is not among what is signed,
-//! and base64 leaves room for more than one text, so both are compared here.
+//! nothing in the reserved field, lines of 70 characters (see `wire`). Whether an operator's signature
+//! counts is decided in [`crate::signed`].
+
+pub(crate) mod wire;
 
 use ssh_key::{HashAlg, LineEnding, PublicKey, SshSig, public::KeyData};
 use thiserror::Error;
 
+use self::wire::Wire;
 use crate::keys::{BoxKey, BoxPublicKey};
 
 /// The text is no signature by this key over these bytes.
@@ -50,22 +53,18 @@ pub(crate) fn verify(
     bytes: &[u8],
     text: &str,
 ) -> Result<(), SignatureError> {
-    let signature = SshSig::from_pem(text).map_err(|_| SignatureError::Text)?;
-    let plain = signature.version() == SshSig::VERSION && signature.reserved().is_empty();
-    if !plain || armour(&signature).is_none_or(|written| written != text) {
-        return Err(SignatureError::Text);
-    }
-    if signature.namespace() != namespace {
+    let signature = Wire::read(text).ok_or(SignatureError::Text)?;
+    if signature.namespace != namespace {
         return Err(SignatureError::Namespace { expected: namespace });
     }
-    if signature.hash_alg() != HashAlg::Sha512 {
+    if signature.hash != HashAlg::Sha512 {
         return Err(SignatureError::Hash);
     }
-    let key = KeyData::from(*key);
-    if *signature.public_key() != key {
+    let key = PublicKey::new(KeyData::from(*key), "").to_bytes().map_err(|_| SignatureError::Key)?;
+    if signature.key != key {
         return Err(SignatureError::Key);
     }
-    PublicKey::new(key, "").verify(namespace, bytes, &signature).map_err(|_| SignatureError::Refused)
+    if signature.holds(bytes) { Ok(()) } else { Err(SignatureError::Refused) }
 }
 
 /// ssh-keygen ends its last line too.

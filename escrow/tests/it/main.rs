@@ -5,6 +5,8 @@ mod code;
 mod door;
 mod escrow;
 mod hostile;
+mod orders;
+mod pins;
 mod redaction;
 mod select;
 mod signers;
