@@ -2,6 +2,8 @@
 //!
 //! What comes back is data. Nothing here decides that it is good.
 
+mod orders;
+
 use std::{collections::BTreeMap, num::NonZeroU64, time::Duration};
 
 use reqwest::{Method, StatusCode};

@@ -11,6 +11,7 @@ use tenwords_protocol::{
     ticket::{HubAddress, Ticket, TicketSecret},
     time::Timestamp,
 };
+use tokio::sync::watch;
 
 use crate::{
     authority::Authority,
@@ -19,6 +20,7 @@ use crate::{
     counters::Counters,
     home::Home,
     meter::{Meter, Source},
+    polls::Polls,
     refusal::chain,
     store::{Entry, Heard, NewTicket, Record, Store},
 };
@@ -41,20 +43,30 @@ pub(crate) struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) counters: Counters,
     pub(crate) attempts: Meter<Source>,
+    pub(crate) polls: Polls,
     public_agents: HubAddress,
+    stopping: watch::Receiver<bool>,
     refusals: Meter<String>,
     heard: Mutex<HashMap<BoxId, Timestamp>>,
 }
 
 impl App {
-    pub(crate) fn new(store: Store, home: Home, clock: Arc<dyn Clock>, public_agents: HubAddress) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        home: Home,
+        clock: Arc<dyn Clock>,
+        public_agents: HubAddress,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
         Self {
             store,
             home,
             clock,
             counters: Counters::default(),
             attempts: Meter::new(ATTEMPTS, ATTEMPT_WINDOW),
+            polls: Polls::new(),
             public_agents,
+            stopping,
             refusals: Meter::new(REFUSALS, REFUSAL_WINDOW),
             heard: Mutex::new(HashMap::new()),
         }
@@ -62,6 +74,17 @@ impl App {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Whether the hub was asked to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Ready once the hub was asked to stop.
+    pub(crate) async fn stops(&self) {
+        // An error means that the sender is gone: stop, too.
+        drop(self.stopping.clone().wait_for(|stop| *stop).await);
     }
 
     pub(crate) fn box_ca(&self) -> &Authority {

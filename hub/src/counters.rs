@@ -16,6 +16,10 @@ pub(crate) struct Counters {
     pub(crate) proofs_refused: Counter,
     pub(crate) drills: Counter,
     pub(crate) drills_refused: Counter,
+    pub(crate) orders: Counter,
+    pub(crate) orders_refused: Counter,
+    pub(crate) answers: Counter,
+    pub(crate) answers_waited: Counter,
     pub(crate) tickets_refused: Counter,
     pub(crate) forbidden: Counter,
 }
@@ -45,6 +49,10 @@ impl Counters {
                 &self.drills_refused,
                 "Drills refused, for their proof or because the day's were used up.",
             ),
+            ("orders", &self.orders, "Orders that boxes asked."),
+            ("orders_refused", &self.orders_refused, "Orders refused because a box had asked too many."),
+            ("answers", &self.answers, "Answers to orders."),
+            ("answers_waited", &self.answers_waited, "Requests that found no answer and began to wait for one."),
             ("tickets_refused", &self.tickets_refused, "Tickets refused."),
             ("forbidden", &self.forbidden, "Requests with a certificate that may not do them."),
         ];

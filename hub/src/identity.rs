@@ -63,6 +63,34 @@ impl BoxCaller {
         format!("node:{}", self.node_id)
     }
 
+    /// Asks once more, for a request that takes long.
+    pub(crate) async fn still_holds(&self, app: &App, path: &str) -> Result<(), Refusal> {
+        match app.store.certificate(&self.serial).await? {
+            Some(found) => self.judge(app, &found, path).await,
+            None => Err(Refusal::new(ProblemCode::Unauthenticated)),
+        }
+    }
+
+    /// Refuses a certificate that holds no more, with a row in the audit.
+    async fn judge(&self, app: &App, found: &Certificate, path: &str) -> Result<(), Refusal> {
+        if found.revoked_at.is_some() {
+            let refusal = self.refuse(app, ProblemCode::CertificateRevoked, path, "revoked").await;
+            // Whoever has a stolen box is not told that anybody knows; whoever looks at the former machine is told
+            // why it is not the box.
+            return Err(match found.replaced_at {
+                Some(at) => Refusal::saying(
+                    ProblemCode::CertificateRevoked,
+                    format!("this box lives on another machine now, since {at}"),
+                ),
+                None => refusal,
+            });
+        }
+        if found.expires_at <= app.now() {
+            return Err(self.refuse(app, ProblemCode::CertificateExpired, path, "expired").await);
+        }
+        Ok(())
+    }
+
     async fn refuse(&self, app: &App, code: ProblemCode, path: &str, why: &str) -> Refusal {
         app.counters.forbidden.add();
         let entry = Entry {
@@ -88,25 +116,16 @@ impl FromRequestParts<Arc<App>> for BoxCaller {
         let Some(found) = app.store.certificate(&serial).await?.filter(|found| found.der == *der) else {
             return Err(unknown());
         };
-        let Certificate { box_id, node_id, kind, serial, spki_sha256, der, .. } = found;
-        let caller = Self { box_id, node_id, kind, serial, spki_sha256, der };
-        let path = described(parts);
+        let caller = Self {
+            box_id: found.box_id,
+            node_id: found.node_id,
+            kind: found.kind,
+            serial,
+            spki_sha256: found.spki_sha256,
+            der: found.der.clone(),
+        };
         let now = app.now();
-        if found.revoked_at.is_some() {
-            let refusal = caller.refuse(app, ProblemCode::CertificateRevoked, &path, "revoked").await;
-            // Whoever has a stolen box is not told that anybody knows; whoever looks at the former machine is told
-            // why it is not the box.
-            return Err(match found.replaced_at {
-                Some(at) => Refusal::saying(
-                    ProblemCode::CertificateRevoked,
-                    format!("this box lives on another machine now, since {at}"),
-                ),
-                None => refusal,
-            });
-        }
-        if found.expires_at <= now {
-            return Err(caller.refuse(app, ProblemCode::CertificateExpired, &path, "expired").await);
-        }
+        caller.judge(app, &found, &described(parts)).await?;
         if caller.kind == CertificateKind::Box {
             app.heard(caller.box_id, now).await;
         }

@@ -17,6 +17,7 @@ mod identity;
 pub mod init;
 pub mod keyed;
 mod meter;
+mod polls;
 mod refusal;
 pub mod routes;
 pub mod store;
@@ -168,11 +169,11 @@ pub async fn serve(
         Some(address) => address,
         None => reached_at(listeners.agents.local_addr()?, &home.description().names)?,
     };
-    let app = Arc::new(App::new(store, home, Arc::clone(&clock), public_agents));
+    let (stop, stopped) = watch::channel(false);
+    let app = Arc::new(App::new(store, home, Arc::clone(&clock), public_agents, stopped.clone()));
     let configs = Configs::new(&app)?;
     let agents = TlsListener::start(listeners.agents, Arc::clone(&configs.agents), limits)?;
     let people = TlsListener::start(listeners.people, Arc::clone(&configs.people), limits)?;
-    let (stop, stopped) = watch::channel(false);
 
     let mut servers = JoinSet::new();
     for (listener, router) in [(agents, routes::agents().0), (people, routes::people().0)] {

@@ -56,13 +56,13 @@ pub struct Asked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OrderState {
-    /// Nobody has answered.
+    /// Nobody has answered, or the box has refused every answer that came.
     Open,
     /// An answer waits for the box.
     Answered,
     /// The box says that it was done.
     Done,
-    /// The box asks no more.
+    /// The box asks no more: it says so, or what it tried has failed.
     Withdrawn,
     /// Its time is over.
     Expired,

@@ -1,6 +1,7 @@
 //! One file per endpoint. A route that is not in [`table`] does not exist, and one without a row in
 //! the table of authorisation tests turns them red.
 
+mod answers;
 mod arm;
 mod boxes;
 mod certificates;
@@ -13,7 +14,10 @@ mod drill_nonce;
 mod enroll;
 mod health;
 mod inventory;
+mod orders;
+mod outcome;
 mod parts;
+mod pins;
 mod prove;
 mod push;
 mod versions;
@@ -78,6 +82,10 @@ pub(crate) fn agents() -> (Router<Arc<App>>, Vec<Route>) {
         .add("GET", "/v1/boxes/{box_id}/certificates", get(certificates::get))
         .add("POST", "/v1/boxes/{box_id}/drills/nonce", post(drill_nonce::post))
         .add("POST", "/v1/boxes/{box_id}/drills", post(drill::post))
+        .add("POST", "/v1/boxes/{box_id}/orders", post(orders::post))
+        .add("GET", "/v1/boxes/{box_id}/answers", get(answers::get))
+        .add("POST", "/v1/boxes/{box_id}/orders/{order}/outcome", post(outcome::post))
+        .add("GET", "/v1/boxes/{box_id}/pins", get(pins::get))
         .finish()
 }
 
@@ -91,6 +99,11 @@ pub(crate) fn people() -> (Router<Arc<App>>, Vec<Route>) {
         .add("GET", "/v1/boxes/{box_id}/directives", get(directives::list))
         .add("POST", "/v1/boxes/{box_id}/directives", post(directives::post))
         .add("GET", "/v1/boxes/{box_id}/directives/{number}", get(directives::get))
+        .add("GET", "/v1/orders", get(orders::list))
+        .add("GET", "/v1/boxes/{box_id}/orders/{order}", get(orders::get))
+        .add("POST", "/v1/boxes/{box_id}/orders/{order}/answers", post(answers::post))
+        .add("POST", "/v1/pins", post(pins::post))
+        .add("GET", "/v1/pins", get(pins::get_by_operator))
         .finish()
 }
 

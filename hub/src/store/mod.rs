@@ -3,10 +3,12 @@
 //! Every change is an [`Act`], performed by one writer task that groups acts into commits, and it
 //! writes its audit row in the same transaction. What a caller is told happened was committed with
 //! `synchronous=FULL`. There is no act that changes or removes a version, a part, a drill, an inventory,
-//! a directive or an audit row, and triggers refuse one that somebody might add.
+//! a directive, an order or what was said to it, a pins statement or an audit row, and triggers refuse one
+//! that somebody might add.
 //!
 //! Nothing here reads the clock or knows of HTTP.
 
+mod answers;
 mod audit;
 mod boxes;
 mod certificates;
@@ -17,6 +19,9 @@ mod enrolment;
 mod error;
 mod inventories;
 mod operators;
+mod orders;
+mod outcomes;
+mod pins;
 mod proving;
 mod recovery;
 mod schema;
@@ -34,6 +39,7 @@ use tenwords_protocol::time::Timestamp;
 use tokio::task::JoinHandle;
 
 pub use self::{
+    answers::{GiveAnswer, GiveAnswerOutcome},
     audit::{Entry, Record},
     boxes::{AddBox, AddBoxOutcome, Heard},
     certificates::{Certificate, CertificateKind},
@@ -44,6 +50,9 @@ pub use self::{
     error::StoreError,
     inventories::{Inventoried, SendInventory},
     operators::{AddOperator, Operator},
+    orders::{Ask, AskOutcome},
+    outcomes::{Tell, TellOutcome},
+    pins::{AddPins, AddPinsOutcome},
     proving::{Prove, ProveOutcome, Unproven},
     recovery::{Arm, ArmOutcome, Claim, ClaimOutcome, Disarm, DisarmOutcome},
     schema::FORMAT,

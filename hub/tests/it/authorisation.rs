@@ -59,6 +59,10 @@ const ROWS: &[Row] = &[
     agents("GET", "/v1/boxes/{box_id}/certificates", THE_BOX),
     agents("POST", "/v1/boxes/{box_id}/drills/nonce", THE_BOX),
     agents("POST", "/v1/boxes/{box_id}/drills", THE_BOX),
+    agents("POST", "/v1/boxes/{box_id}/orders", THE_BOX),
+    agents("GET", "/v1/boxes/{box_id}/answers", THE_BOX),
+    agents("POST", "/v1/boxes/{box_id}/orders/{order}/outcome", THE_BOX),
+    agents("GET", "/v1/boxes/{box_id}/pins", READER),
     people("POST", "/v1/boxes"),
     people("GET", "/v1/boxes"),
     people("POST", "/v1/boxes/{box_id}/recovery"),
@@ -67,6 +71,11 @@ const ROWS: &[Row] = &[
     people("GET", "/v1/boxes/{box_id}/directives"),
     people("POST", "/v1/boxes/{box_id}/directives"),
     people("GET", "/v1/boxes/{box_id}/directives/{number}"),
+    people("GET", "/v1/orders"),
+    people("GET", "/v1/boxes/{box_id}/orders/{order}"),
+    people("POST", "/v1/boxes/{box_id}/orders/{order}/answers"),
+    people("POST", "/v1/pins"),
+    people("GET", "/v1/pins"),
 ];
 
 const fn agents(method: &'static str, path: &'static str, agents: [Answer; 6]) -> Row {
@@ -161,6 +170,7 @@ async fn send(hub: &TestHub, row: &Row, callers: &Callers, machine: Option<&Mach
         .path
         .replace("{box_id}", &box_id.to_string())
         .replace("{number}", "newest")
+        .replace("{order}", &"0".repeat(64))
         .replace("newest/parts/{*name}", "1/parts/root.age");
     let client = match machine {
         Some(machine) => machine.client.clone(),

@@ -1,10 +1,16 @@
 //! The hub as a process: killed in the middle of pushes, and searched for what it must not keep.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use reqwest::StatusCode;
+use tenwords_hub::clock::Clock as _;
 use tenwords_protocol::{
+    bounded::Text,
     boxes::PushReply,
+    bytes::Base64,
+    hash::Sha256,
+    orders::{AskRequest, OutcomeKind, OutcomeRequest},
+    v1::V1,
     version::{Bundle, StoredHeader},
 };
 use tokio::sync::mpsc;
@@ -126,6 +132,56 @@ async fn whole_and_gapless(hub: &TestHub, machines: &[Machine]) {
         }
     }
     assert!(store.verify_audit().await.unwrap().is_ok());
+}
+
+/// The same of what a box asks, and what it says came of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_acknowledged_order_and_outcome_survives_kill_9() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = command::init(dir.path());
+    let mut hub = TestHub::attached(dir, &made);
+    let mut process = start(&mut hub);
+    let (box_id, machine) = enrolled_box(&hub, "alpha", Words(1)).await;
+    let machine = Arc::new(machine);
+    let (sender, mut acks) = mpsc::unbounded_channel();
+    for asker in 0..4 {
+        let (machine, sender) = (Arc::clone(&machine), sender.clone());
+        let expires_at = hub.clock.now().plus(Duration::from_secs(86_400));
+        tokio::spawn(async move {
+            for number in 0..15 {
+                let text = format!("order {number} of {asker}").into_bytes();
+                let (order, ask) = (Sha256::of(&text), AskRequest { v: V1, order: Base64(text), expires_at });
+                let path = machine.url(&machine.of_box("/orders"));
+                let Ok(response) = machine.client.post(path).json(&ask).send().await else { return };
+                assert_eq!(response.status(), StatusCode::CREATED);
+                sender.send((order, false)).unwrap();
+                let path = machine.url(&machine.of_box(&format!("/orders/{order}/outcome")));
+                let tell = OutcomeRequest { v: V1, outcome: OutcomeKind::Refused, said: Text::cut("no") };
+                let Ok(response) = machine.client.post(path).json(&tell).send().await else { return };
+                assert_eq!(response.status(), StatusCode::NO_CONTENT);
+                sender.send((order, true)).unwrap();
+            }
+        });
+    }
+    drop(sender);
+    let mut acknowledged = Vec::new();
+    while let Some(ack) = acks.recv().await {
+        acknowledged.push(ack);
+        if acknowledged.len() == 21 {
+            process.child.kill().unwrap();
+            process.child.wait().unwrap();
+        }
+    }
+    assert!((21..60 * 2).contains(&acknowledged.len()), "{}", acknowledged.len());
+    process = start(&mut hub);
+    let operator = Operator::of(&hub);
+    for (order, was_told) in acknowledged {
+        let found = operator.order(box_id, order).await;
+        assert_eq!(Sha256::of(&found.text.0), order);
+        assert!(found.outcome.is_some() || !was_told, "what was said of {order} is lost");
+    }
+    assert!(hub.store().await.verify_audit().await.unwrap().is_ok());
+    drop(process);
 }
 
 /// Wall 10 and the log: no token, no ticket and no part in places where they do not belong.

@@ -1,14 +1,16 @@
 //! The store's conformance suite, the same on both databases.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use sqlx::AssertSqlSafe;
 use tenwords_hub::clock::Clock as _;
 use tenwords_hub::store::{
-    AddOperator, Backend, FORMAT, Location, Push, PushOutcome, SqliteSetting, Store, StoreError,
+    AddOperator, AddPins, AddPinsOutcome, Ask, AskOutcome, Backend, FORMAT, GiveAnswer, GiveAnswerOutcome, Location,
+    Push, PushOutcome, SqliteSetting, Store, StoreError, Tell, TellOutcome,
 };
+use tenwords_protocol::{bounded::Text, bytes::Base64, operators::Pins, orders::OutcomeKind, v1::V1};
 
-use crate::support::{TestHub, Words, ceremony, enrolled_box, on_both_databases, update};
+use crate::support::{Machine, TestHub, Words, ceremony, enrolled_box, on_both_databases, update};
 
 on_both_databases![
     what_is_append_only_refuses_direct_sql,
@@ -27,6 +29,7 @@ on_both_databases![
 async fn what_is_append_only_refuses_direct_sql(hub: &mut TestHub) {
     let (_, machine) = enrolled_box(hub, "alpha", Words(1)).await;
     machine.drill(hub, Words(1), None).await;
+    an_order_and_pins(hub, &machine).await;
     let sql = hub.sql().await;
     let mut attempts = vec![
         "UPDATE versions SET received_at = 0",
@@ -36,27 +39,49 @@ async fn what_is_append_only_refuses_direct_sql(hub: &mut TestHub) {
         "DELETE FROM parts WHERE name = 'root.age'",
         "UPDATE drills SET recorded_at = recorded_at + 1",
         "DELETE FROM drills",
+        "UPDATE orders SET expires_at = expires_at + 1",
+        "UPDATE orders SET body = $1",
+        "DELETE FROM orders",
+        "UPDATE answers SET body = $1",
+        "DELETE FROM answers",
+        "UPDATE outcomes SET kind = 'withdrawn'",
+        "DELETE FROM outcomes",
+        "UPDATE pins SET body = ''",
+        "DELETE FROM pins",
         "UPDATE audit SET detail = ''",
         "DELETE FROM audit WHERE seq = 1",
     ];
-    attempts.extend(match hub.backend() {
-        Backend::Postgres => [
+    let of_backend: &[&str] = match hub.backend() {
+        Backend::Postgres => &[
             "TRUNCATE versions CASCADE",
             "TRUNCATE parts",
             "TRUNCATE drills",
             "INSERT INTO drills SELECT * FROM drills ON CONFLICT (nonce) DO UPDATE SET request = ''",
+            "TRUNCATE orders CASCADE",
+            "TRUNCATE answers",
+            "TRUNCATE outcomes",
+            "TRUNCATE pins",
+            "INSERT INTO orders SELECT * FROM orders ON CONFLICT (position) DO UPDATE SET expires_at = 0",
+            "INSERT INTO pins SELECT * FROM pins ON CONFLICT (sha256) DO UPDATE SET body = ''",
             "TRUNCATE audit",
             "INSERT INTO audit SELECT * FROM audit ON CONFLICT (seq) DO UPDATE SET detail = ''",
         ],
-        Backend::Sqlite => [
+        Backend::Sqlite => &[
             "REPLACE INTO versions SELECT box_id, number, kind, 0, '', '' FROM versions",
             "REPLACE INTO parts SELECT box_id, number, name, 0, '', 0, x'' FROM parts",
             "REPLACE INTO drills SELECT box_id, number, kind, version, 0, serial, nonce, '' FROM drills",
             "REPLACE INTO drills SELECT box_id, number + 1, kind, version, 0, serial, nonce, '' FROM drills",
+            "REPLACE INTO orders SELECT box_id, sha256, position + 1, node_id, serial, 0, 0, x'' FROM orders",
+            "REPLACE INTO orders SELECT box_id, 'x', position, node_id, serial, 0, 0, x'' FROM orders",
+            "REPLACE INTO answers SELECT box_id, number, sha256, 0, '', x'' FROM answers",
+            "REPLACE INTO outcomes SELECT box_id, sha256, number, 0, 'done', 0, x'' FROM outcomes",
+            "REPLACE INTO pins SELECT number, 'x', 0, '', '' FROM pins",
+            "REPLACE INTO pins SELECT number + 1, sha256, 0, '', '' FROM pins",
             "REPLACE INTO audit SELECT seq, 0, '', '', NULL, '', previous, '' FROM audit",
             "INSERT INTO audit SELECT * FROM audit WHERE true ON CONFLICT (seq) DO UPDATE SET detail = ''",
         ],
-    });
+    };
+    attempts.extend(of_backend);
     let before = everything(&sql).await;
     for attempt in attempts {
         let query = sqlx::query(attempt);
@@ -69,13 +94,35 @@ async fn what_is_append_only_refuses_direct_sql(hub: &mut TestHub) {
     assert!(sqlx::query("DELETE FROM boxes").execute(&sql).await.is_err());
 }
 
+/// One row of each.
+async fn an_order_and_pins(hub: &TestHub, machine: &Machine) {
+    let (store, now) = (hub.store().await, hub.clock.now());
+    let (box_id, node_id, serial) = (machine.box_id.unwrap(), machine.node_id.unwrap(), machine.serial());
+    let expires_at = now.plus(Duration::from_secs(60));
+    let asked = Ask { text: b"an order".to_vec(), expires_at, serial: serial.clone(), node_id, box_id, now };
+    let asked = store.perform(asked).await.unwrap();
+    let AskOutcome::Asked(order) = asked else { panic!("{asked:?}") };
+    let operator = "admin".to_owned();
+    let given = GiveAnswer { box_id, order, signature: Text::cut("x"), operator: operator.clone(), now };
+    assert!(matches!(store.perform(given).await.unwrap(), GiveAnswerOutcome::Stored(_)));
+    let (outcome, said) = (OutcomeKind::Refused, Text::cut("no"));
+    let told = Tell { order, outcome, said, serial, node_id, box_id, now };
+    assert_eq!(store.perform(told).await.unwrap(), TellOutcome::Told);
+    let pins = Pins { v: V1, statement: Base64(vec![0]), signature: "x".to_owned() };
+    assert_eq!(store.perform(AddPins { pins, operator, now }).await.unwrap(), AddPinsOutcome::Added);
+}
+
 async fn everything(sql: &sqlx::AnyPool) -> Vec<(String, i64)> {
     let mut found = Vec::new();
-    for table in ["versions", "parts", "drills", "audit", "boxes"] {
+    for table in ["versions", "parts", "drills", "orders", "answers", "outcomes", "pins", "audit", "boxes"] {
         let length = match table {
             "versions" => "LENGTH(header) + received_at",
             "parts" => "LENGTH(body) + size",
             "drills" => "LENGTH(request) + recorded_at",
+            "orders" => "LENGTH(body) + expires_at",
+            "answers" => "LENGTH(body) + answered_at",
+            "outcomes" => "LENGTH(kind) + told_at",
+            "pins" => "LENGTH(body) + added_at",
             "audit" => "LENGTH(detail) + time",
             _ => "LENGTH(name)",
         };

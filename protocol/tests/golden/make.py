@@ -300,6 +300,26 @@ put("update-statement.json", statement)
 put("update.json", line({"v": 1, "statement": b64(statement.encode()),
                          "signature": sshsig(box_key, "tenwords-update-v1", statement.encode()), "body": b64(sealed)}))
 
+# What travels about orders; the hub reads none of the texts.
+asked = b'{"not":"an order that anybody reads"}\x00\xff'
+not_signed = armour(["not a real one"])
+shown = {"order": sha(asked), "box_id": BOX, "node_id": NODE, "text": b64(asked), "asked_at": TIME, "expires_at": LATER}
+put("order-ask.json", line({"v": 1, "order": b64(asked), "expires_at": LATER}))
+put("order-asked.json", line({"v": 1, "order": sha(asked)}))
+put("order-answer.json", line({"v": 1, "signature": not_signed}))
+put("order-answer-stored.json", line({"v": 1, "number": 7}))
+put("order-answers.json", line({"v": 1, "answers": [{"number": 7, "order": sha(asked), "signature": not_signed},
+                                                    {"number": 9, "order": sha(b""), "signature": ""}]}))
+put("order-outcomes.jsonl", "".join(line({"v": 1, "outcome": outcome, "said": "as the box says: \u0001\u202e"}) + "\n"
+                                    for outcome in ("refused", "used", "done", "failed", "withdrawn")))
+put("order-list.json", line({"v": 1, "orders": [
+    shown | {"state": "open", "answers": 0}, shown | {"state": "answered", "answers": 1},
+    shown | {"state": "done", "answers": 2, "outcome": {"outcome": "done", "said": "as it was asked", "at": LATER}},
+    shown | {"state": "withdrawn", "answers": 1, "outcome": {"outcome": "failed", "said": "", "at": LATER}},
+    shown | {"state": "expired", "answers": 0}], "left_out": 3}))
+put("pins-request.json", line({"v": 1, "pins": json.loads(FILES["pins.json"])}))
+put("pins-list.json", line({"v": 1, "pins": [json.loads(FILES["pins.json"])] * 2}))
+
 if "--check" in sys.argv:
     bad = [name for name, text in FILES.items() if (HERE / name).read_bytes() != text]
     strays = {p.name for p in HERE.iterdir()} - set(FILES) - {"make.py", "README.md"}

@@ -18,6 +18,9 @@ use tenwords_protocol::{
     json,
     operators::{MAX_STATEMENT_BYTES, OperatorList, Pins, PinsError, PinsStatement, Role},
     order::{self, Op, Order, SignedOrder},
+    orders::{
+        AnswerList, AnswerRequest, AnswerStored, AskRequest, Asked, OrderList, OutcomeRequest, PinsList, PinsRequest,
+    },
     problem::{Problem, ProblemCode},
     recovery::{CertificateList, ClaimReply, ClaimRequest, ProveReply},
     ticket::{AuthorityPrefix, Ticket},
@@ -79,6 +82,26 @@ fn every_message_is_read_and_written_again_byte_for_byte() -> TestResult {
     file::<DirectiveList>("directive-list.json")?;
     file::<Update>("update.json")?;
     file::<Statement>("update-statement.json")?;
+    file::<AskRequest>("order-ask.json")?;
+    file::<Asked>("order-asked.json")?;
+    file::<AnswerRequest>("order-answer.json")?;
+    file::<AnswerStored>("order-answer-stored.json")?;
+    file::<AnswerList>("order-answers.json")?;
+    file::<OrderList>("order-list.json")?;
+    for line in golden_text("order-outcomes.jsonl").lines() {
+        again::<OutcomeRequest>("order-outcomes.jsonl", line.as_bytes())?;
+    }
+    file::<PinsRequest>("pins-request.json")?;
+    file::<PinsList>("pins-list.json")?;
+    Ok(())
+}
+
+#[test]
+fn an_orders_id_is_the_hash_of_the_text_that_travels() -> TestResult {
+    let (request, asked): (AskRequest, Asked) = (file("order-ask.json")?, file("order-asked.json")?);
+    assert_eq!(Sha256::of(&request.order.0), asked.order);
+    let list: OrderList = file("order-list.json")?;
+    assert!(list.orders.iter().all(|shown| shown.order == asked.order && shown.text == request.order));
     Ok(())
 }
 

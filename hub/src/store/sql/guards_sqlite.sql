@@ -40,6 +40,38 @@ CREATE TRIGGER directives_no_replace BEFORE INSERT ON directives
 WHEN EXISTS (SELECT 1 FROM directives WHERE box_id = NEW.box_id AND number = NEW.number)
 BEGIN SELECT RAISE(ABORT, 'directives is append-only'); END;
 
+CREATE TRIGGER orders_no_update BEFORE UPDATE ON orders
+BEGIN SELECT RAISE(ABORT, 'orders is append-only'); END;
+CREATE TRIGGER orders_no_delete BEFORE DELETE ON orders
+BEGIN SELECT RAISE(ABORT, 'orders is append-only'); END;
+CREATE TRIGGER orders_no_replace BEFORE INSERT ON orders
+WHEN EXISTS (SELECT 1 FROM orders WHERE (box_id = NEW.box_id AND sha256 = NEW.sha256) OR position = NEW.position)
+BEGIN SELECT RAISE(ABORT, 'orders is append-only'); END;
+
+CREATE TRIGGER answers_no_update BEFORE UPDATE ON answers
+BEGIN SELECT RAISE(ABORT, 'answers is append-only'); END;
+CREATE TRIGGER answers_no_delete BEFORE DELETE ON answers
+BEGIN SELECT RAISE(ABORT, 'answers is append-only'); END;
+CREATE TRIGGER answers_no_replace BEFORE INSERT ON answers
+WHEN EXISTS (SELECT 1 FROM answers WHERE box_id = NEW.box_id AND number = NEW.number)
+BEGIN SELECT RAISE(ABORT, 'answers is append-only'); END;
+
+CREATE TRIGGER outcomes_no_update BEFORE UPDATE ON outcomes
+BEGIN SELECT RAISE(ABORT, 'outcomes is append-only'); END;
+CREATE TRIGGER outcomes_no_delete BEFORE DELETE ON outcomes
+BEGIN SELECT RAISE(ABORT, 'outcomes is append-only'); END;
+CREATE TRIGGER outcomes_no_replace BEFORE INSERT ON outcomes
+WHEN EXISTS (SELECT 1 FROM outcomes WHERE box_id = NEW.box_id AND sha256 = NEW.sha256 AND number = NEW.number)
+BEGIN SELECT RAISE(ABORT, 'outcomes is append-only'); END;
+
+CREATE TRIGGER pins_no_update BEFORE UPDATE ON pins
+BEGIN SELECT RAISE(ABORT, 'pins is append-only'); END;
+CREATE TRIGGER pins_no_delete BEFORE DELETE ON pins
+BEGIN SELECT RAISE(ABORT, 'pins is append-only'); END;
+CREATE TRIGGER pins_no_replace BEFORE INSERT ON pins
+WHEN EXISTS (SELECT 1 FROM pins WHERE number = NEW.number OR sha256 = NEW.sha256)
+BEGIN SELECT RAISE(ABORT, 'pins is append-only'); END;
+
 CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit
 BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
 CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit

@@ -155,6 +155,58 @@ CREATE TABLE directives (
     FOREIGN KEY (box_id, version) REFERENCES inventories (box_id, version)
 );
 
+-- Append-only. body is an order's text as the box sent it, which nobody here reads; sha256 is over it.
+-- position is the order in which they came, over all boxes.
+CREATE TABLE orders (
+    box_id TEXT NOT NULL REFERENCES boxes (box_id),
+    sha256 TEXT NOT NULL,
+    position BIGINT NOT NULL UNIQUE,
+    node_id TEXT NOT NULL REFERENCES nodes (node_id),
+    serial TEXT NOT NULL REFERENCES certificates (serial),
+    asked_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    body blob NOT NULL,
+    PRIMARY KEY (box_id, sha256)
+);
+CREATE INDEX orders_by_time ON orders (box_id, asked_at);
+CREATE INDEX orders_by_end ON orders (expires_at);
+
+-- Append-only, numbered by box. body is what an operator sent (UTF-8), good or not.
+CREATE TABLE answers (
+    box_id TEXT NOT NULL,
+    number BIGINT NOT NULL,
+    sha256 TEXT NOT NULL,
+    answered_at BIGINT NOT NULL,
+    answered_by TEXT NOT NULL,
+    body blob NOT NULL,
+    PRIMARY KEY (box_id, number),
+    FOREIGN KEY (box_id, sha256) REFERENCES orders (box_id, sha256)
+);
+CREATE INDEX answers_by_order ON answers (box_id, sha256);
+
+-- Append-only, numbered by order. said is in the box's words (UTF-8); answers is how many there were to
+-- the order when it spoke.
+CREATE TABLE outcomes (
+    box_id TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    number BIGINT NOT NULL,
+    told_at BIGINT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('refused', 'used', 'done', 'failed', 'withdrawn')),
+    answers BIGINT NOT NULL,
+    said blob NOT NULL,
+    PRIMARY KEY (box_id, sha256, number),
+    FOREIGN KEY (box_id, sha256) REFERENCES orders (box_id, sha256)
+);
+
+-- Append-only, for every box. body is the signed statement as JSON, sha256 is over it.
+CREATE TABLE pins (
+    number BIGINT NOT NULL PRIMARY KEY,
+    sha256 TEXT NOT NULL UNIQUE,
+    added_at BIGINT NOT NULL,
+    added_by TEXT NOT NULL,
+    body TEXT NOT NULL
+);
+
 -- Append-only, and a chain: hash is over the row's canonical text, previous included.
 CREATE TABLE audit (
     seq BIGINT NOT NULL PRIMARY KEY,

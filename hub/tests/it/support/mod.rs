@@ -4,11 +4,12 @@ pub(crate) mod escrow;
 pub(crate) mod hub;
 pub(crate) mod parties;
 pub(crate) mod postgres;
+pub(crate) mod queue;
 
 pub(crate) use self::{
     escrow::{Words, bundle, ceremony, update},
     hub::{ManualClock, Place, TestHub},
-    parties::{Machine, Operator, enrolled_box, expect_problem},
+    parties::{Machine, Operator, enrolled_box, expect, expect_problem},
 };
 
 /// Mounts each test on SQLite and on PostgreSQL. A test takes the hub as its argument.

@@ -43,7 +43,7 @@ pub(crate) async fn expect_problem(response: Response, code: ProblemCode) -> Ref
     Refused { status, problem, retry_after: retry_after.and_then(|seconds| seconds.parse().ok()) }
 }
 
-async fn expect<T: DeserializeOwned>(response: Response, status: StatusCode) -> T {
+pub(crate) async fn expect<T: DeserializeOwned>(response: Response, status: StatusCode) -> T {
     let found = response.status();
     let text = response.text().await.unwrap();
     assert_eq!(found, status, "{text}");
