@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
-use super::{BackupServer, World, write_private};
+use super::{BackupServer, World, operators, write_private};
 use crate::{
     process::{Ended, Run},
     story::holds,
@@ -197,13 +197,14 @@ impl Machine {
         Terminal::start(&self.agent, all, &self.environment, &self.home)
     }
 
-    /// Joins the hub, pinning one made-up operator key.
+    /// Joins the hub, pinning the keys of the world's operators, or one made-up key.
     ///
     /// # Errors
     /// The agent refused.
     pub fn enroll(&self, ticket: &str) -> Result<()> {
         let keys = self.folder.join("etc/operators");
-        fs::write(&keys, operator_line())?;
+        let world = self.folder.parent().unwrap_or(&self.folder);
+        fs::write(&keys, operators::list_of(world).unwrap_or_else(operator_line))?;
         let path = keys.display().to_string();
         self.agent(&["enroll", "--ticket-file", "-", "--operator-keys", &path], ticket)?.with_code(0)?;
         Ok(())

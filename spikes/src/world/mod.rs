@@ -7,6 +7,7 @@ mod abandon;
 mod doorman;
 mod hub;
 mod machine;
+mod operators;
 mod pve;
 mod server;
 
@@ -24,6 +25,7 @@ pub use abandon::end_when_asked;
 pub use doorman::{Doorman, Shown};
 pub use hub::Hub;
 pub use machine::{Machine, Recovery};
+pub use operators::{MARTA, Operators, SAFE};
 pub use pve::Pve;
 pub use server::{BackupServer, Real};
 

@@ -18,6 +18,7 @@ mod inventory;
 mod journal;
 mod manners;
 mod never_asked;
+mod orders;
 mod parallel;
 mod preflight;
 mod recordings;

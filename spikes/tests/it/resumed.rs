@@ -15,7 +15,7 @@ fn told(ended: &Ended) -> String {
     format!("{}{}", ended.said(), ended.wrote())
 }
 
-fn is(name: &str) -> impl Fn(usize, &Step) -> bool {
+pub(crate) fn is(name: &str) -> impl Fn(usize, &Step) -> bool {
     move |_, step| *step == (name.to_owned(), true)
 }
 

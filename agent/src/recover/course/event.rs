@@ -58,7 +58,12 @@ pub(crate) enum Event {
     /// An order of this text is asked for: its challenge is open.
     OrderAsked { at: Timestamp, text: String },
     /// An answer to an order was not taken.
-    OrderRefused { at: Timestamp, order: Option<Sha256>, why: String },
+    OrderRefused {
+        at: Timestamp,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order: Option<Sha256>,
+        why: String,
+    },
     /// An order was good, and is used up: its challenge is closed, and what it lets happen begins.
     OrderUsed { at: Timestamp, challenge: Challenge, signer: String },
     /// A challenge is closed unused.
