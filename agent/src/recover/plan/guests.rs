@@ -410,7 +410,8 @@ fn config(
     let entry = snapshot.archive(file).ok_or_else(|| format!("the backup has no {file}"))?;
     let key = snapshot.key().fingerprint();
     let key_file = keyring.key_file(key).ok_or("its key is gone")?;
-    let request = restore::Request { access, snapshot: snapshot.snapshot(), signed: entry.entry(), key_file, key };
+    let protection = restore::Protection::Under { key_file, key };
+    let request = restore::Request { access, snapshot: snapshot.snapshot(), signed: entry.entry(), protection };
     restore::bytes(client, &request, MAX_CONFIG).map_err(|error| format!("{file}: {}", chain(&error)))
 }
 

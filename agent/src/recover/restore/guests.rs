@@ -73,6 +73,7 @@ impl Workshop<'_> {
             node: self.node,
             private: self.client.private(),
             vmid: work.vmid,
+            replaces: None,
             source,
             snapshot: work.snapshot.snapshot(),
             target: work.storage.as_ref().map(|storage| storage.as_str()),
