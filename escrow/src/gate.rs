@@ -8,6 +8,7 @@
 //! manifest whose HMAC verifies under a gated key, that names the snapshot of the plan, and whose
 //! every file is encrypted. A hostile server can put our fingerprint on an unsigned plaintext
 //! snapshot, and the real client then restores it without a word (`transcripts/hostile-pbs.txt`).
+//! What does not pass is an [`UnprovenSnapshot`], which an order may let through by the hash of its list.
 //!
 //! ```compile_fail,E0451
 //! # use std::sync::Arc;
@@ -24,6 +25,8 @@
 //! # }
 //! ```
 
+mod unproven;
+
 use std::{fmt, sync::Arc};
 
 use pbs_format::{
@@ -31,10 +34,11 @@ use pbs_format::{
     manifest::{CryptMode, FileEntry, Manifest, ManifestError, VerifiedManifest},
     name::{FileName, SnapshotRef},
 };
-use tenwords_protocol::fingerprint::Fingerprint;
+use tenwords_protocol::{fingerprint::Fingerprint, hash::Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+pub use self::unproven::{AllowedArchive, AllowedSnapshot, Lack, UnprovenSnapshot};
 use crate::{
     door::{KeyPart, PlainKey},
     root::Root,
@@ -96,6 +100,9 @@ pub enum GateError {
     /// The signed statement does not list the key.
     #[error("key {} does not stand in the signed statement", .0.short())]
     KeyUnsigned(Fingerprint),
+    /// A list of files that is to be looked at although it proves nothing cannot be read.
+    #[error("the snapshot's list of files cannot be read")]
+    List(#[source] ManifestError),
     /// The manifest cannot be read, or its signature does not verify under the key.
     #[error("the snapshot's manifest does not prove that a holder of key {} made it", key.short())]
     Manifest {
@@ -103,6 +110,16 @@ pub enum GateError {
         key: Fingerprint,
         /// What is wrong with it.
         source: ManifestError,
+    },
+    /// The order lets another list of files through.
+    #[error("the list of files of {snapshot} has the hash {found} now, and the order is for {ordered}")]
+    OtherList {
+        /// The snapshot.
+        snapshot: SnapshotRef,
+        /// Of the list that may be restored.
+        ordered: Sha256,
+        /// Of the list as it is.
+        found: Sha256,
     },
     /// A file is not encrypted.
     #[error("{name} in {snapshot} is not encrypted")]
@@ -112,6 +129,9 @@ pub enum GateError {
         /// The first such file.
         name: FileName,
     },
+    /// It proves itself, and needs nobody to let it through.
+    #[error("{0} proves itself: no order is needed for it")]
+    Proven(SnapshotRef),
     /// A genuine manifest of another snapshot.
     #[error("the manifest is that of {found}, and {expected} was asked for")]
     Snapshot {

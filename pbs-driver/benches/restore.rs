@@ -160,8 +160,7 @@ impl Bench {
             access: &self.access,
             snapshot: &snapshot,
             signed: manifest.file("root.pxar.didx").unwrap(),
-            key_file: &self.key_file,
-            key: self.key.fingerprint(),
+            protection: restore::Protection::Under { key_file: &self.key_file, key: self.key.fingerprint() },
         };
         let target = self.folder.join("out");
         restore::tree(&self.client, &request, &target, &mut |_| ControlFlow::Continue(())).unwrap();

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use pbs_format::witness::WitnessError;
+use pbs_format::{manifest::CryptMode, witness::WitnessError};
 use tenwords_protocol::fingerprint::Fingerprint;
 use thiserror::Error;
 
@@ -64,8 +64,16 @@ pub enum DriverError {
     /// A restore that had to be refused was not.
     #[error("the client restored an archive without a key")]
     NotRefused,
+    /// The list names another protection than the one that was asked for.
+    #[error("{archive} is listed as `{listed}`, and that is not what was to be restored")]
+    OtherProtection {
+        /// The file's name on the server.
+        archive: String,
+        /// As the list has it.
+        listed: CryptMode,
+    },
     /// What came is not what was signed: damaged, or the server handed the client another list.
-    #[error("what came for {archive} is not what the snapshot's signed list names")]
+    #[error("what came for {archive} is not what the snapshot's list names")]
     NotSigned {
         /// The file's name on the server.
         archive: String,

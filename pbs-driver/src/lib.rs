@@ -26,8 +26,8 @@
 //!   with echo and line editing off. What the terminal then shows is thrown away up to the end of
 //!   the answer, and what follows is only ever looked at for its first `Error: ` line, scrubbed.
 //! - A token's secret leaves it through one 0600 file in the private folder, gone when the child is.
-//! - `--force`, `--overwrite` and `--allow-existing-dirs` are never passed: the tool's own refusal
-//!   stands behind ours.
+//! - `--overwrite` and `--allow-existing-dirs` are never passed: the tool's own refusal stands behind ours.
+//!   `--force` is passed in one place ([`pve::restore`]), for exactly the guest that the caller names.
 //! - Human text is matched only to name failures, in one table ([`failure::classify`]); an unseen text stays
 //!   unknown.
 //!

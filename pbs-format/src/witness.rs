@@ -60,6 +60,12 @@ pub enum WitnessError {
     /// The second reading was another stream than the first.
     #[error("it was another stream when it was read again")]
     Changed,
+    /// The entry is encrypted, and no key was given.
+    #[error("{filename} is encrypted, and nothing can be told of its content without the key")]
+    NoKey {
+        /// Its name.
+        filename: String,
+    },
     /// Not an archive: nothing can be told of a blob or of a half of a split archive.
     #[error("nothing can be told of {filename} from its content")]
     Kind {
@@ -99,26 +105,30 @@ pub enum Verdict {
 
 impl<'k> Witness<'k> {
     /// For the archive of `entry`, which should be one of a verified manifest. The key is the one
-    /// of that manifest; it is used if the entry is encrypted.
+    /// of that manifest; it is used if the entry is encrypted, and need not be there if it is not.
     ///
     /// # Errors
-    /// [`WitnessError::Kind`].
-    pub fn new(entry: &FileEntry, key: &'k EncryptionKey) -> Result<Self, WitnessError> {
+    /// [`WitnessError::Kind`], [`WitnessError::NoKey`].
+    pub fn new(entry: &FileEntry, key: impl Into<Option<&'k EncryptionKey>>) -> Result<Self, WitnessError> {
         let averages = if entry.size <= AT_ONCE { &AVERAGES[..] } else { &AVERAGES[..1] };
-        Self::with(entry, key, averages, None)
+        Self::with(entry, key.into(), averages, None)
     }
 
     /// For a second reading of a stream whose first one ended in doubt.
     ///
     /// # Errors
-    /// [`WitnessError::Kind`].
-    pub fn again(entry: &FileEntry, key: &'k EncryptionKey, doubt: Doubt) -> Result<Self, WitnessError> {
-        Self::with(entry, key, &AVERAGES, Some(doubt))
+    /// [`WitnessError::Kind`], [`WitnessError::NoKey`].
+    pub fn again(
+        entry: &FileEntry,
+        key: impl Into<Option<&'k EncryptionKey>>,
+        doubt: Doubt,
+    ) -> Result<Self, WitnessError> {
+        Self::with(entry, key.into(), &AVERAGES, Some(doubt))
     }
 
     fn with(
         entry: &FileEntry,
-        key: &'k EncryptionKey,
+        key: Option<&'k EncryptionKey>,
         averages: &[usize],
         first: Option<Doubt>,
     ) -> Result<Self, WitnessError> {
@@ -131,7 +141,11 @@ impl<'k> Witness<'k> {
                 return Err(WitnessError::Kind { filename: entry.filename.to_string() });
             }
         };
-        let key = (entry.crypt_mode == CryptMode::Encrypt).then_some(key);
+        let key = match (entry.crypt_mode, key) {
+            (CryptMode::Encrypt, None) => return Err(WitnessError::NoKey { filename: entry.filename.to_string() }),
+            (CryptMode::Encrypt, key) => key,
+            (CryptMode::None | CryptMode::SignOnly, _) => None,
+        };
         Ok(Self { entry: entry.clone(), key, lanes, first, size: 0 })
     }
 
@@ -319,7 +333,7 @@ mod tests {
         let (data, key) = (noise(500_000), key(7));
         let entry = entry(&data, &key, Cutter::content(64 << 10), "root.pxar.didx");
         let usual = |data: &[u8]| {
-            let first = Witness::with(&entry, &key, &AVERAGES[..1], None).expect("a kind");
+            let first = Witness::with(&entry, Some(&key), &AVERAGES[..1], None).expect("a kind");
             match read(first, data) {
                 Ok(Verdict::Doubt(doubt)) => doubt,
                 other => panic!("{other:?}"),

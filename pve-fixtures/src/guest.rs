@@ -63,6 +63,11 @@ pub(crate) fn run(root: &Root, kind: Kind, command: &str, words: &[String]) -> R
     Ok(())
 }
 
+/// Whether a guest of this number runs, as far as anything does.
+pub(crate) fn is_running(root: &Root, vmid: u32) -> bool {
+    root.path(format!("/run/fixture/running-{vmid}")).exists()
+}
+
 struct Guest<'a> {
     root: &'a Root,
     kind: Kind,

@@ -81,6 +81,9 @@ impl Restore<'_> {
             if config::value(&config, "protection") == Some("1") {
                 return Err(format!("unable to restore CT {vmid} - protection mode enabled"));
             }
+            if guest::is_running(self.root, vmid) {
+                return Err("can't overwrite running container".to_owned());
+            }
         } else {
             self.root.check_unused(vmid)?;
         }

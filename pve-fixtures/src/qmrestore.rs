@@ -9,7 +9,7 @@ use crate::{
     Died,
     arguments::{Given, Own, Takes, read, vmid},
     client::Pbs,
-    config, pools,
+    config, guest, pools,
     root::{Kind, Root},
     storage::{self, Storage},
     worker::{Interrupt, Keep, Output, make_path, task},
@@ -97,6 +97,9 @@ impl Restore<'_> {
         let old = self.root.read_config(Kind::Vm, self.vmid)?.unwrap_or_default();
         if config::value(&old, "protection") == Some("1") {
             return Err(format!("unable to restore VM {} - protection mode enabled", self.vmid));
+        }
+        if guest::is_running(self.root, self.vmid) {
+            return Err(format!("unable to restore VM {} - vm is running", self.vmid));
         }
         let (pbs, name) = storage::parse_volume_id(self.volid)?;
         let pbs = Pbs::new(self.root, storage::find(&self.storages, pbs)?);

@@ -10,6 +10,7 @@ use pbs_driver::{
     Client,
     pve::{
         Node,
+        replaced::{self, Former, Replaces},
         torn::{self, Volumes},
     },
 };
@@ -128,6 +129,22 @@ fn guest(
         thread::sleep(BETWEEN);
         found = look()?;
     }
+    // What an order let replace may lie there still: then the restore had not taken anything away.
+    if let Some(config_sha256) = replaces
+        && found != torn::Found::AtWork
+    {
+        let replaces = Replaces { config_sha256 };
+        let former = replaced::look(node, client.private(), (guest.kind(), vmid), &pool, &replaces);
+        match former.or_stop(Code::Preflight, cannot)? {
+            Former::Whole => return Ok(Settled::Cleared),
+            Former::Locked => {
+                replaced::give_back(node, client.private(), (guest.kind(), vmid), &replaces, before)
+                    .or_stop(Code::Preflight, cannot)?;
+                return Ok(Settled::Cleared);
+            }
+            Former::Gone(now) => found = now,
+        }
+    }
     match found {
         torn::Found::AtWork => {
             return stop(
@@ -146,8 +163,6 @@ fn guest(
             );
         }
         torn::Found::InPool { .. } if !is_copy => return Ok(Settled::Unseen(guest, vmid)),
-        // Proxmox VE had not begun to replace it.
-        torn::Found::Other { config_sha256 } if replaces == Some(config_sha256) => return Ok(Settled::Cleared),
         torn::Found::Nothing => return Ok(Settled::Cleared),
         torn::Found::InPool { .. } | torn::Found::Other { .. } | torn::Found::Unfinished { .. } => {}
     }

@@ -13,4 +13,5 @@ mod signers;
 mod slip;
 mod snapshot;
 mod support;
+mod unproven;
 mod update;

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use tenwords_protocol::fingerprint::Fingerprint;
+use tenwords_protocol::{fingerprint::Fingerprint, hash::Sha256};
 use thiserror::Error;
 
 use super::node::{Absence, Refusal};
@@ -30,13 +30,15 @@ pub enum PveError {
         /// The job's id.
         id: String,
     },
-    /// Another key is in the key file's place; it was not touched.
-    #[error("{} holds key {there}, and key {given} was to be put there", .path.display())]
+    /// Something else is in the key file's place; it was not touched.
+    #[error("{} {there}, and key {given} was to be put there", .path.display())]
     DifferentKey {
         /// The key file.
         path: PathBuf,
-        /// The key in it.
-        there: Fingerprint,
+        /// What is in it.
+        there: KeyThere,
+        /// Over its bytes, as they lie there.
+        sha256: Sha256,
         /// The key that was to be written.
         given: Fingerprint,
     },
@@ -161,6 +163,17 @@ pub enum PveError {
         /// The file.
         path: PathBuf,
     },
+}
+
+/// What is in a key file's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum KeyThere {
+    /// A key that PVE can use.
+    #[error("holds key {0}")]
+    Key(Fingerprint),
+    /// None, and in what way not.
+    #[error("{0}")]
+    NoKey(&'static str),
 }
 
 impl PveError {

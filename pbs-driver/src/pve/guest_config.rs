@@ -75,6 +75,17 @@ pub enum Kind {
     Machine,
 }
 
+impl Kind {
+    /// PVE's program for it.
+    #[must_use]
+    pub const fn program(self) -> &'static str {
+        match self {
+            Self::Container => "pct",
+            Self::Machine => "qm",
+        }
+    }
+}
+
 /// A guest of one of the cluster's nodes.
 #[derive(Debug)]
 pub struct Placed {

@@ -8,10 +8,13 @@
 
 use std::path::PathBuf;
 
-use tenwords_protocol::fingerprint::{Fingerprint, ShortFingerprint};
+use tenwords_protocol::{
+    fingerprint::{Fingerprint, ShortFingerprint},
+    hash::Sha256,
+};
 use thiserror::Error;
 
-use super::error::PveError;
+use super::{error::PveError, guest_config::Kind};
 use crate::{
     failure::{Failure, classify},
     scrub::scrub,
@@ -21,11 +24,27 @@ use crate::{
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum GuestFailure {
+    /// What has the number is no guest that this restore could replace. Nothing was touched.
+    #[error("the number {vmid} is that of {there}, which is not the guest that may be replaced")]
+    Another {
+        /// The number.
+        vmid: u32,
+        /// What has it.
+        there: String,
+    },
     /// The backup is not one that PVE restores this way.
     #[error("Proxmox VE cannot restore this backup: {why}")]
     Backup {
         /// PVE's words.
         why: String,
+    },
+    /// The guest that may be replaced is not as it was named. Nothing was touched.
+    #[error("the guest {vmid} has changed since: its configuration has the hash {found} now")]
+    Changed {
+        /// Its number.
+        vmid: u32,
+        /// Of its configuration, as it lies there.
+        found: Sha256,
     },
     /// `proxmox-backup-client` or `pbs-restore` failed inside.
     #[error("reading the backup failed: {0}")]
@@ -37,6 +56,12 @@ pub enum GuestFailure {
         vmid: u32,
         /// What has it, where that is known.
         by: Option<String>,
+    },
+    /// The guest that may be replaced is not there any more. Nothing was touched.
+    #[error("there is no guest {vmid} any more that could be replaced")]
+    Gone {
+        /// Its number.
+        vmid: u32,
     },
     /// It was asked to stop, or killed.
     #[error("it was interrupted")]
@@ -89,8 +114,13 @@ pub enum GuestFailure {
     #[error(transparent)]
     Pve(#[from] PveError),
     /// The guest that is there runs.
-    #[error("the guest is running")]
-    Running,
+    #[error("the guest is running; `{} shutdown {vmid}` ends that", .kind.program())]
+    Running {
+        /// What it is.
+        kind: Kind,
+        /// Its number.
+        vmid: u32,
+    },
     /// No room on the target.
     #[error("there is no room left on the target storage")]
     StorageFull,
@@ -126,13 +156,16 @@ impl GuestFailure {
     pub fn is_before_anything(&self) -> bool {
         matches!(
             self,
-            Self::Exists { .. }
+            Self::Another { .. }
+                | Self::Changed { .. }
+                | Self::Exists { .. }
+                | Self::Gone { .. }
                 | Self::Locked { .. }
                 | Self::NoQuorum
                 | Self::NoRights { .. }
                 | Self::NotRoot
                 | Self::Protected
-                | Self::Running
+                | Self::Running { .. }
         )
     }
 
@@ -140,9 +173,12 @@ impl GuestFailure {
     #[must_use]
     pub fn next_step(&self) -> &'static str {
         match self {
+            Self::Another { .. } => "choose a free number; what is there is replaced by a backup of its own kind only",
             Self::Backup { .. } => "take another snapshot of this guest, or restore its archives into folders",
+            Self::Changed { .. } => "look at that guest; replacing it as it is now takes another order",
             Self::Client(failure) => failure.next_step(),
             Self::Exists { .. } => "choose a free number; replacing a guest takes an order",
+            Self::Gone { .. } => "run the same command again: the number is free",
             Self::Interrupted => "clean up what is left behind, then run the same command again",
             Self::KeyMissing { .. } => "put the storage's key file in its place first",
             Self::Locked { .. } => "see whether another task works on this guest; if none does, unlock it",
@@ -153,9 +189,17 @@ impl GuestFailure {
             Self::NotUnderOurKey { .. } => {
                 "do not start this guest, and set its onboot to 0 so that PVE does not either: its backup did not prove itself; remove it"
             }
-            Self::Protected => "choose a free number",
+            Self::Protected => {
+                "see why that guest is protected; lift it with `pct set` or `qm set`, its number and `--protection 0`, \
+                 which takes another order, or choose a free number"
+            }
             Self::Pve(error) => error.next_step(),
-            Self::Running => "choose a free number",
+            Self::Running { kind: Kind::Container, .. } => {
+                "shut it down first (`pct shutdown` with its number), then run the same command again"
+            }
+            Self::Running { kind: Kind::Machine, .. } => {
+                "shut it down first (`qm shutdown` with its number), then run the same command again"
+            }
             Self::StorageFull => "make room on the target storage, or choose another one",
             Self::StorageMissing { .. } => "choose a storage that `pvesm status` shows",
             Self::StorageUnusable { .. } => "choose a storage that is active and takes disks of guests",
@@ -201,7 +245,10 @@ fn row(vmid: u32, line: &str, task: &[u8], secrets: &[&str]) -> Option<GuestFail
         Means::NoRights => GuestFailure::NoRights { said: shown() },
         Means::NotRoot => GuestFailure::NotRoot,
         Means::Protected => GuestFailure::Protected,
-        Means::Running => GuestFailure::Running,
+        Means::Running => {
+            let kind = if text.ends_with("container") { Kind::Container } else { Kind::Machine };
+            GuestFailure::Running { kind, vmid }
+        }
         Means::StorageMissing => {
             let storage =
                 text.strip_prefix("storage '").and_then(|rest| rest.split_once('\'')).map_or("", |(id, _)| id);

@@ -9,10 +9,10 @@
 use std::collections::BTreeSet;
 
 use super::{
-    error::PveError,
+    error::{KeyThere, PveError},
     lock::FileLock,
     node::Node,
-    secrets::{self, Put},
+    secrets::{self, KeyReplaces, PresentKey, Put},
     storage::{PbsStorage, StorageCfg, StorageId},
 };
 
@@ -23,17 +23,22 @@ pub struct Wanted<'a> {
     pub storage: &'a PbsStorage,
     /// An unprotected key file. `None` leaves one that is there alone; PVE encrypts with it.
     pub key: Option<&'a [u8]>,
+    /// The one file that this key may replace; `None` replaces nothing.
+    pub key_replaces: Option<KeyReplaces>,
     /// The password or token secret.
     pub secret: &'a str,
 }
 
 /// What was done; everything [`Put::Same`] on a second run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Placed {
     /// The stanza in `storage.cfg`.
     pub stanza: Put,
     /// The key file, if one was wanted.
     pub key: Option<Put>,
+    /// What the key replaced. Whoever must not lose it keeps it before ([`secrets::present_key`]): a machine
+    /// that loses power right after the writing never says this.
+    pub former_key: Option<PresentKey>,
     /// The password file.
     pub secret: Put,
 }
@@ -55,16 +60,29 @@ pub fn place(node: &Node, wanted: &Wanted<'_>) -> Result<Placed, PveError> {
     let lock = FileLock::take(node)?;
     let id = &wanted.storage.id;
 
-    let key = wanted.key.map(|text| secrets::look_key(node, id, text)).transpose()?;
-    let mark = key.as_ref().map(|(_, key)| key.mark());
+    let replaces = wanted.key_replaces.as_ref();
+    let key = wanted.key.map(|text| secrets::look_key(node, id, text, replaces)).transpose()?;
+    let mark = key.as_ref().map(|coming| coming.key.mark());
+    let former = key.and_then(|coming| coming.former).map(|former| former.there());
     let storage = wanted.storage.clone().with_encryption_key(mark);
     secrets::look_password(node, id, wanted.secret)?;
-    StorageCfg::read(node)?.add_pbs(&storage)?;
+    let mut storages = StorageCfg::read(node)?;
+    if let (Some(KeyThere::Key(former)), Some(mark)) = (former, mark) {
+        storages.renew_key_mark(id, former, mark)?;
+    }
+    storages.add_pbs(&storage)?;
 
-    let key = wanted.key.map(|text| secrets::put_key_under(&lock, node, id, text)).transpose()?;
+    // The mark before its key: this order is the one that the same call can go on from, since the key that is
+    // replaced says which mark may be.
+    let mut renewed = false;
+    if let (Some(KeyThere::Key(former)), Some(mark)) = (former, mark) {
+        renewed = StorageCfg::edit_under(&lock, node, |storages| storages.renew_key_mark(id, former, mark))?;
+    }
+    let put = wanted.key.map(|text| secrets::put_key_under(&lock, node, id, text, replaces)).transpose()?;
+    let (key, former_key) = put.map_or((None, None), |(put, former)| (Some(put), former));
     let secret = secrets::put_password_under(&lock, node, id, wanted.secret)?;
-    let written = StorageCfg::edit_under(&lock, node, |storages| storages.add_pbs(&storage))?;
-    Ok(Placed { stanza: if written { Put::Written } else { Put::Same }, key, secret })
+    let written = StorageCfg::edit_under(&lock, node, |storages| storages.add_pbs(&storage))? || renewed;
+    Ok(Placed { stanza: if written { Put::Written } else { Put::Same }, key, former_key, secret })
 }
 
 /// Takes a storage away again, key and password included; everything else in `storage.cfg` stays byte for

@@ -7,7 +7,14 @@
 
 use std::{ffi::OsString, ops::ControlFlow, path::PathBuf, time::Duration};
 
-use super::{guest_config::Kind, guests::config_file, node::Node};
+use tenwords_protocol::hash::Sha256;
+
+use super::{
+    guest_config::Kind,
+    guests::config_file,
+    node::Node,
+    replaced::{Replaces, is_locked_former, own_volumes},
+};
 use crate::{
     environment::Environment,
     group::Exit,
@@ -32,13 +39,45 @@ pub struct Leftover {
     /// Whether it was killed, so that nothing was cleaned up and a container's file systems may still
     /// be mounted.
     pub killed: bool,
+    /// Of a guest that was to be replaced, what is left; `None` if there was none.
+    pub replaced: Option<Remains>,
+}
+
+/// What is left of a guest that was to be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remains {
+    /// Its configuration is as it was; it holds the number, and is no leftover.
+    Whole,
+    /// The same, with PVE's lock in it.
+    Locked,
+    /// Nothing that could be called that guest.
+    Nothing,
+}
+
+/// How a restore came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It said that it was done.
+    Done,
+    /// It failed, and cleaned up as it does.
+    Failed,
+    /// It could not clean up.
+    Killed,
+}
+
+/// A guest that was to be replaced, as it was.
+#[derive(Debug)]
+pub(crate) struct Before {
+    pub(crate) replaces: Replaces,
+    /// Its volumes: they go with it.
+    pub(crate) volumes: Vec<String>,
 }
 
 impl Leftover {
-    /// Whether the number and the storage are as they were.
+    /// Whether the number and the storage are as they were, but for a guest that was replaced.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
-        self.config.is_none() && self.volumes.is_empty()
+        self.config.is_none() && self.volumes.is_empty() && self.replaced != Some(Remains::Locked)
     }
 
     /// The commands that remove it and nothing else, in their order, for a person to read and run. Empty
@@ -54,7 +93,8 @@ impl Leftover {
             return Vec::new();
         }
         let mut commands = Vec::new();
-        if self.killed && kind == Kind::Container {
+        // Nothing is mounted before the old guest is gone.
+        if self.killed && kind == Kind::Container && !matches!(self.replaced, Some(Remains::Whole | Remains::Locked)) {
             commands.push(format!("umount --recursive /var/lib/lxc/{vmid}/rootfs"));
         }
         let program = match kind {
@@ -76,12 +116,16 @@ impl Leftover {
             }
             None => commands.extend(free(&self.volumes)),
         }
+        if self.replaced == Some(Remains::Locked) {
+            commands.push(format!("{program} unlock {vmid}"));
+        }
         commands
     }
 }
 
 /// Looks for it. `before` are the volumes of this number that were there already (`None` if nobody could
-/// tell: then only what the program said is called its own), `made` those that it said it had made.
+/// tell: then only what the program said is called its own), `made` those that it said it had made. A guest
+/// that was to be replaced, and was not, is never taken for something that is left behind.
 pub(crate) fn find(
     node: &Node,
     environment: &Environment,
@@ -89,11 +133,23 @@ pub(crate) fn find(
     storage: &str,
     before: Option<&[String]>,
     made: &[String],
-    killed: bool,
+    (end, replaced): (End, Option<&Before>),
 ) -> Leftover {
     let (kind, vmid) = guest;
+    let killed = end == End::Killed;
     let relative = node.name().map(|name| config_file(&name, kind, vmid)).ok();
-    let text = relative.as_deref().and_then(|relative| node.read(relative).ok().flatten());
+    let mut text = relative.as_deref().and_then(|relative| node.read(relative).ok().flatten());
+    let remains = replaced.map(|former| remains(end, text.as_deref(), &former.replaces));
+    let theirs = match remains {
+        Some(Remains::Whole | Remains::Locked) => own_volumes(&text.take().unwrap_or_default(), vmid),
+        Some(Remains::Nothing) | None => Vec::new(),
+    };
+    // The names of volumes that are gone are given out again.
+    let freed = replaced.filter(|_| remains == Some(Remains::Nothing)).map(|former| former.volumes.as_slice());
+    let is_freed = |volume: &String| freed.is_some_and(|freed| freed.contains(volume));
+    let before: Option<Vec<String>> =
+        before.map(|before| before.iter().filter(|volume| !is_freed(volume)).chain(&theirs).cloned().collect());
+    let before = before.as_deref();
     let config = relative.filter(|_| text.is_some()).map(|relative| node.file(&relative));
     let lock = text.as_deref().and_then(|text| {
         let text = String::from_utf8_lossy(text);
@@ -118,12 +174,22 @@ pub(crate) fn find(
     let unused = unused.filter_map(|(_, volume)| volume.split(',').next()).map(|volume| scrub(volume.as_bytes(), &[]));
     let mut others: Vec<String> = before.unwrap_or_default().iter().cloned().chain(unused).collect();
     others.extend(listed.into_iter().flatten());
-    others.retain(|volume| !volumes.contains(volume));
+    others.retain(|volume| !volumes.contains(volume) && !theirs.contains(volume));
     others.sort_unstable();
     others.dedup();
     others.truncate(MAX_VOLUMES);
     let loose = volumes.iter().filter(|volume| !named.contains(volume.as_str())).cloned().collect();
-    Leftover { config, lock, volumes, loose, others, killed }
+    Leftover { config, lock, volumes, loose, others, killed, replaced: remains }
+}
+
+fn remains(end: End, text: Option<&[u8]>, replaces: &Replaces) -> Remains {
+    match text {
+        // A guest that was restored from its own backup may have the very same configuration.
+        _ if end == End::Done => Remains::Nothing,
+        Some(text) if Sha256::of(text) == replaces.config_sha256 => Remains::Whole,
+        Some(text) if is_locked_former(text, replaces) => Remains::Locked,
+        _ => Remains::Nothing,
+    }
 }
 
 /// The volumes of one number on one storage, as PVE lists them; `None` if it does not.
@@ -147,7 +213,7 @@ pub(crate) fn list(node: &Node, environment: &Environment, storage: &str, vmid: 
 
 /// Whether a volume's name says that it is this number's (`vm-101-disk-0`, `subvol-101-disk-0`): what a
 /// server says stands in the same output, and nobody is told to free another guest's volume.
-fn is_of(volume: &str, vmid: u32) -> bool {
+pub(crate) fn is_of(volume: &str, vmid: u32) -> bool {
     let name = volume.rsplit(['/', ':']).next().unwrap_or_default();
     name.split(['-', '.']).nth(1).is_some_and(|number| number == vmid.to_string())
 }

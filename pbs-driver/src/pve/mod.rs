@@ -10,6 +10,7 @@
 //! | know which guest numbers are taken, and find a free one | [`guests`] |
 //! | restore a guest by `pct restore` or `qmrestore` | [`restore`], [`progress`], [`guest_failure`], [`leftover`] |
 //! | know what a restore has left that nobody saw the end of, and take it away | [`torn`], [`pool`] |
+//! | know what lies at a number, and whether it is what may be replaced | [`replaced`] |
 //! | ask PVE itself which storages it sees, and how much room they have | [`pvesm`] |
 //! | see a guest's volumes with their sizes | [`disks`] |
 //! | keep a copy from being started with its node | [`boot`] |
@@ -21,8 +22,10 @@
 //! - Whether anything can be written is asked, and told, before anything is written ([`Node::writable`]).
 //! - A file is either as it was or whole: temporary file beside it, then rename, as PVE itself does it.
 //! - Whoever changes `storage.cfg` or `priv/storage` holds the lock that PVE's own programs take for it.
-//! - A key file is never replaced by another key's, a stanza never by another server's: both are
-//!   refusals that name what is there and what was wanted.
+//! - A key file is never replaced by another key's, a stanza never by another server's, a guest never by
+//!   another: all are refusals that name what is there and what was wanted. A guest and a key file may be
+//!   where the caller hands over the hash of exactly what lies there ([`replaced::Replaces`],
+//!   [`secrets::KeyReplaces`]); it is looked at again right before.
 //!
 //! What pmxcfs does with each call was tried on the real one: `docs/findings/pmxcfs.md`.
 
@@ -40,6 +43,7 @@ pub mod node;
 pub mod pool;
 pub mod progress;
 pub mod pvesm;
+pub mod replaced;
 pub mod restore;
 pub mod secrets;
 pub mod sections;

@@ -1,5 +1,6 @@
 //! Restoring a guest through PVE's own programs: `pct restore` for a container, `qmrestore` for a
-//! virtual machine, always to a number that is free, never with `--force`.
+//! virtual machine, to a number that is free. With `--force` only where the caller says exactly which guest
+//! may be replaced ([`Replaces`]) and that guest, looked at right before, lies there.
 //!
 //! What PVE runs inside is out of our hands: the client and `pbs-restore` get the storage's key file and
 //! token from PVE. Two things are not: the environment, which is made from nothing and, for a storage
@@ -24,10 +25,11 @@ use super::{
     guest_config::Kind,
     guest_failure::{GuestFailure, name},
     guests::{FIRST, LAST, config_file, of_number},
-    leftover::{self, Leftover},
+    leftover::{self, Before, End, Leftover},
     node::Node,
     pool::PoolId,
     progress::{GuestProgress, Reader},
+    replaced::{self, Replaces},
     secrets,
     storage::{StorageCfg, StorageId},
     worker::{self, Look},
@@ -46,8 +48,10 @@ pub struct GuestRestore<'a> {
     pub node: &'a Node,
     /// Where the programs' homes are made.
     pub private: &'a PrivateDir,
-    /// The new guest's number: a free one.
+    /// The new guest's number: a free one, or that of the guest that it replaces.
     pub vmid: u32,
+    /// The one guest that may be replaced, and no other; `None` replaces nothing.
+    pub replaces: Option<Replaces>,
     /// The storage that is the backup server, by its name in `storage.cfg`.
     pub source: &'a StorageId,
     /// The backup: of a container or of a virtual machine.
@@ -140,7 +144,8 @@ impl GuestError {
 
 /// Restores a guest. Blocks until it is done or given up.
 ///
-/// What is refused before anything is touched: a number that is taken, a storage that is not there or
+/// What is refused before anything is touched: a number that is taken, by any guest but exactly the one that
+/// may be replaced; that one while it runs, is protected, or has changed; a storage that is not there or
 /// not meant for this, a `/etc/pve` that cannot be written. PVE's own refusals stand behind.
 ///
 /// # Errors
@@ -172,6 +177,8 @@ struct Prepared<'a> {
     before: Option<Vec<String>>,
     /// The storage's password: nothing that is shown may hold it.
     password: Option<zeroize::Zeroizing<String>>,
+    /// The guest that is replaced.
+    replaced: Option<Before>,
 }
 
 fn prepare<'a>(request: &GuestRestore<'a>, kind: Option<Kind>) -> Result<Prepared<'a>, GuestFailure> {
@@ -191,14 +198,10 @@ fn prepare<'a>(request: &GuestRestore<'a>, kind: Option<Kind>) -> Result<Prepare
     if !program.is_file() || access(program, AccessFlags::X_OK).is_err() {
         return Err(GuestFailure::NoProgram { program: program.clone() });
     }
-    if let Some(there) = of_number(node, request.vmid)? {
-        let what = match there.kind {
-            Kind::Container => "container",
-            Kind::Machine => "virtual machine",
-        };
-        let name = there.name.map(|name| format!(" \"{name}\"")).unwrap_or_default();
-        let by = Some(format!("the {what}{name} on node {}", there.node));
-        return Err(GuestFailure::Exists { vmid: request.vmid, by });
+    if request.replaces.is_none()
+        && let Some(there) = of_number(node, request.vmid)?
+    {
+        return Err(GuestFailure::Exists { vmid: request.vmid, by: Some(replaced::named(&there)) });
     }
     let pinned = check_storages(request, kind)?;
     let folder = request.private.folder().map_err(PveError::from)?;
@@ -206,15 +209,22 @@ fn prepare<'a>(request: &GuestRestore<'a>, kind: Option<Kind>) -> Result<Prepare
     let target = request.target.unwrap_or("local").to_owned();
     let before = leftover::list(node, &environment, &target, request.vmid);
     let password = secrets::password(node, request.source)?;
+    // The last thing before PVE is asked: everything above may have taken its time.
+    let check = |replaces| -> Result<Before, GuestFailure> {
+        let volumes = replaced::check(node, request.private, (kind, request.vmid), &replaces)?;
+        Ok(Before { replaces, volumes })
+    };
+    let replaced = request.replaces.map(check).transpose()?;
     Ok(Prepared {
         kind,
         program,
-        args: arguments(request, kind),
+        args: arguments(request, kind, replaced.as_ref()),
         environment,
         _folder: folder,
         target,
         before,
         password,
+        replaced,
     })
 }
 
@@ -244,8 +254,9 @@ fn check_storages(request: &GuestRestore<'_>, kind: Kind) -> Result<bool, GuestF
     Ok(source.fingerprint.is_some())
 }
 
-/// Never an option that could overwrite, start or detach anything.
-fn arguments(request: &GuestRestore<'_>, kind: Kind) -> Vec<OsString> {
+/// Never an option that could start or detach anything, nor one that overwrites but for a guest that was just
+/// found to be the one that may be replaced.
+fn arguments(request: &GuestRestore<'_>, kind: Kind, replaced: Option<&Before>) -> Vec<OsString> {
     let volume = format!("{}:backup/{}", request.source, request.snapshot);
     let number = request.vmid.to_string();
     let mut args: Vec<OsString> = match kind {
@@ -260,6 +271,9 @@ fn arguments(request: &GuestRestore<'_>, kind: Kind) -> Vec<OsString> {
     }
     if request.unique {
         args.extend(["--unique".into(), "1".into()]);
+    }
+    if replaced.is_some() {
+        args.extend(["--force".into(), "1".into()]);
     }
     args
 }
@@ -296,30 +310,34 @@ impl Prepared<'_> {
         reader.finish(&secrets);
         let guest = (self.kind, request.vmid);
         let before = self.before.as_deref();
-        let left = |killed, made: &[String]| {
-            leftover::find(request.node, &self.environment, guest, &self.target, before, made, killed)
+        let left = |end, made: &[String]| {
+            let how = (end, self.replaced.as_ref());
+            leftover::find(request.node, &self.environment, guest, &self.target, before, made, how)
         };
-        let (killed, failure) = match ran {
-            Err(error) => (true, self.of_a_run(error)),
+        let failed = |killed| if killed { End::Killed } else { End::Failed };
+        let (end, failure) = match ran {
+            Err(error) => (End::Killed, self.of_a_run(error)),
             Ok(ran) => match ran.end {
-                Err(why) => (ran.killed, self.of_a_run(why)),
+                Err(why) => (failed(ran.killed), self.of_a_run(why)),
                 Ok(Exit::Code(0)) => match self.judge(request, &reader) {
                     Ok(config) => {
                         let warnings = warnings(&ran.stderr.text());
-                        let removal = left(false, &reader.volumes).remedy(self.kind, request.vmid);
+                        let removal = left(End::Done, &reader.volumes).remedy(self.kind, request.vmid);
                         return Ok(GuestOutput { config, said: reader.other, warnings, removal });
                     }
-                    Err(failure) => (false, failure),
+                    Err(failure) => (End::Done, failure),
                 },
-                Ok(Exit::Code(_)) => (ran.killed, name(request.vmid, &ran.stdout.text(), &ran.stderr.text(), &secrets)),
-                Ok(Exit::Signal(_) | Exit::Lost) => (true, GuestFailure::Interrupted),
+                Ok(Exit::Code(_)) => {
+                    (failed(ran.killed), name(request.vmid, &ran.stdout.text(), &ran.stderr.text(), &secrets))
+                }
+                Ok(Exit::Signal(_) | Exit::Lost) => (End::Killed, GuestFailure::Interrupted),
             },
         };
         let left = if failure.is_before_anything() {
             // What is there is somebody else's.
             Leftover::default()
         } else {
-            left(killed, &reader.volumes)
+            left(end, &reader.volumes)
         };
         let (failure, left) = (Box::new(failure), Box::new(left));
         Err(GuestError { kind: self.kind, vmid: request.vmid, failure, left, said: reader.other })

@@ -6,11 +6,11 @@ use std::{
 };
 
 use pbs_format::key::{Kdf, KeyFile};
-use tenwords_protocol::fingerprint::Fingerprint;
+use tenwords_protocol::{fingerprint::Fingerprint, hash::Sha256};
 use zeroize::Zeroizing;
 
 use super::{
-    error::PveError,
+    error::{KeyThere, PveError},
     lock::{FileLock, folder},
     node::Node,
     storage::{KeyMark, StorageId},
@@ -22,6 +22,20 @@ pub struct StoredKey {
     text: Zeroizing<Vec<u8>>,
     fingerprint: Fingerprint,
     stated: Option<Fingerprint>,
+}
+
+/// What stands in the place of a storage's key, whether it is one or not; the text is wiped on drop.
+pub struct PresentKey {
+    path: PathBuf,
+    text: Zeroizing<Vec<u8>>,
+    there: KeyThere,
+}
+
+/// Exactly which file may be replaced by another key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyReplaces {
+    /// Over the bytes that lie there.
+    pub sha256: Sha256,
 }
 
 /// Which key file.
@@ -62,12 +76,53 @@ impl StoredKey {
     }
 }
 
+impl PresentKey {
+    /// Where it stands.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn there(&self) -> KeyThere {
+        self.there
+    }
+
+    /// Over its bytes.
+    #[must_use]
+    pub fn sha256(&self) -> Sha256 {
+        Sha256::of(&self.text)
+    }
+
+    /// Its bytes, for the one who keeps them.
+    #[must_use]
+    pub fn expose_text(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+/// By place and hash.
+impl PartialEq for PresentKey {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.path, self.sha256()) == (&other.path, other.sha256())
+    }
+}
+
+impl Eq for PresentKey {}
+
 impl KeySlot {
     fn ending(self) -> &'static str {
         match self {
             Self::Current => "enc",
             Self::Former => "enc.old",
         }
+    }
+}
+
+impl fmt::Debug for PresentKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PresentKey({} {})", self.path.display(), self.there)
     }
 }
 
@@ -85,6 +140,18 @@ pub fn key(node: &Node, id: &StorageId, slot: KeySlot) -> Result<Option<StoredKe
     node.readable()?;
     let path = place(node, id, slot.ending());
     read(&path)?.map(|text| stored(&path, text)).transpose()
+}
+
+/// What stands in the place of a storage's key; `None` if nothing does.
+///
+/// # Errors
+/// As [`Node::readable`]; [`PveError::Io`], [`PveError::TooLarge`].
+pub fn present_key(node: &Node, id: &StorageId) -> Result<Option<PresentKey>, PveError> {
+    node.readable()?;
+    let path = place(node, id, KeySlot::Current.ending());
+    let Some(text) = read(&path)? else { return Ok(None) };
+    let there = opened(&text).map_or_else(KeyThere::NoKey, |(fingerprint, _)| KeyThere::Key(fingerprint));
+    Ok(Some(PresentKey { path, text, there }))
 }
 
 /// The password or token secret of a storage (PVE reads the first line); `None` if it has none.
@@ -111,11 +178,11 @@ pub fn master_key(node: &Node, id: &StorageId) -> Result<Option<Vec<u8>>, PveErr
 /// Puts an unprotected key file in a storage's place, under PVE's lock. Never over another key.
 ///
 /// # Errors
-/// As [`Node::writable`]; [`PveError::DifferentKey`]; [`PveError::KeyFile`] for what is not an
-/// unprotected key file, there or given; [`PveError::Locked`]; [`PveError::Io`].
+/// As [`Node::writable`]; [`PveError::DifferentKey`] for anything but this key there; [`PveError::KeyFile`]
+/// if what is given is not an unprotected key file; [`PveError::Locked`]; [`PveError::Io`].
 pub fn put_key(node: &Node, id: &StorageId, text: &[u8]) -> Result<Put, PveError> {
     let lock = FileLock::take(node)?;
-    put_key_under(&lock, node, id, text)
+    Ok(put_key_under(&lock, node, id, text, None)?.0)
 }
 
 /// Puts a password or token secret in a storage's place, under PVE's lock. Never over another one.
@@ -142,15 +209,35 @@ pub fn put_master_key(node: &Node, id: &StorageId, pem: &[u8]) -> Result<Put, Pv
     }
 }
 
-/// That a key can be put there; what is there is not touched.
-pub(crate) fn look_key(node: &Node, id: &StorageId, text: &[u8]) -> Result<(Put, StoredKey), PveError> {
+/// A key on its way into its place.
+pub(crate) struct Coming {
+    pub(crate) put: Put,
+    pub(crate) key: StoredKey,
+    /// What it replaces.
+    pub(crate) former: Option<PresentKey>,
+}
+
+/// That a key can be put there: where nothing is, or exactly what may be replaced. What is there is not touched.
+pub(crate) fn look_key(
+    node: &Node,
+    id: &StorageId,
+    text: &[u8],
+    replaces: Option<&KeyReplaces>,
+) -> Result<Coming, PveError> {
     let path = place(node, id, KeySlot::Current.ending());
-    let given = stored(&path, Zeroizing::new(text.to_vec()))?;
-    match key(node, id, KeySlot::Current)? {
-        Some(there) if there.fingerprint == given.fingerprint => Ok((Put::Same, given)),
-        Some(there) => Err(PveError::DifferentKey { path, there: there.fingerprint, given: given.fingerprint }),
-        None => Ok((Put::Written, given)),
-    }
+    let key = stored(&path, Zeroizing::new(text.to_vec()))?;
+    let (put, former) = match present_key(node, id)? {
+        None => (Put::Written, None),
+        Some(present) if present.there == KeyThere::Key(key.fingerprint) => (Put::Same, None),
+        Some(present) if replaces.is_some_and(|replaces| replaces.sha256 == present.sha256()) => {
+            (Put::Written, Some(present))
+        }
+        Some(present) => {
+            let (there, sha256) = (present.there, present.sha256());
+            return Err(PveError::DifferentKey { path, there, sha256, given: key.fingerprint });
+        }
+    };
+    Ok(Coming { put, key, former })
 }
 
 /// That a secret can be put there; what is there is not touched.
@@ -164,11 +251,19 @@ pub(crate) fn look_password(node: &Node, id: &StorageId, secret: &str) -> Result
     }
 }
 
-pub(crate) fn put_key_under(lock: &FileLock, node: &Node, id: &StorageId, text: &[u8]) -> Result<Put, PveError> {
-    match look_key(node, id, text)? {
-        (Put::Same, _) => Ok(Put::Same),
-        (Put::Written, _) => write(lock, node, &place(node, id, KeySlot::Current.ending()), text),
+/// What was done, and what was replaced.
+pub(crate) fn put_key_under(
+    lock: &FileLock,
+    node: &Node,
+    id: &StorageId,
+    text: &[u8],
+    replaces: Option<&KeyReplaces>,
+) -> Result<(Put, Option<PresentKey>), PveError> {
+    let Coming { put, former, .. } = look_key(node, id, text, replaces)?;
+    if put == Put::Written {
+        write(lock, node, &place(node, id, KeySlot::Current.ending()), text)?;
     }
+    Ok((put, former))
 }
 
 pub(crate) fn put_password_under(lock: &FileLock, node: &Node, id: &StorageId, secret: &str) -> Result<Put, PveError> {
@@ -230,17 +325,22 @@ fn place(node: &Node, id: &StorageId, ending: &str) -> PathBuf {
 
 /// The key in a file that PVE can use.
 fn stored(path: &Path, text: Zeroizing<Vec<u8>>) -> Result<StoredKey, PveError> {
-    let refused = |why| PveError::KeyFile { path: path.to_owned(), why };
+    let (fingerprint, stated) = opened(&text).map_err(|why| PveError::KeyFile { path: path.to_owned(), why })?;
+    Ok(StoredKey { fingerprint, stated, text })
+}
+
+/// The key's fingerprint and the stated one, or why PVE cannot use it.
+fn opened(text: &[u8]) -> Result<(Fingerprint, Option<Fingerprint>), &'static str> {
     if text.is_empty() {
-        return Err(refused("is empty"));
+        return Err("is empty");
     }
-    let file = KeyFile::parse(&text).map_err(|_| refused("is not a key file"))?;
+    let file = KeyFile::parse(text).map_err(|_| "is not a key file")?;
     if *file.kdf() != Kdf::None {
-        return Err(refused("is under a passphrase, which PVE cannot type"));
+        return Err("is under a passphrase, which PVE cannot type");
     }
     // The parser's own words are about one value of the file; which one is no help here.
-    let key = file.open(None).map_err(|_| refused("holds another key than it says, or a damaged one"))?;
-    Ok(StoredKey { fingerprint: key.fingerprint(), stated: file.fingerprint(), text })
+    let key = file.open(None).map_err(|_| "holds another key than it says, or a damaged one")?;
+    Ok((key.fingerprint(), file.fingerprint()))
 }
 
 /// As PVE takes a `.pw` file.

@@ -193,6 +193,26 @@ impl StorageCfg {
         }
     }
 
+    /// Where a storage's mark names the key that is being replaced, has it name the one that comes; `false` if
+    /// nothing was to be done.
+    ///
+    /// # Errors
+    /// [`PveError::Storage`] if what is there is not understood; [`PveError::Sections`].
+    pub(crate) fn renew_key_mark(
+        &mut self,
+        id: &StorageId,
+        former: Fingerprint,
+        mark: KeyMark,
+    ) -> Result<bool, PveError> {
+        match self.get(id)?.and_then(|storage| storage.encryption_key) {
+            Some(KeyMark::Fingerprint(named)) if named == former => {
+                self.sections.set(id.as_str(), KEY, &mark.to_string())?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
     /// Takes a `pbs:` storage away; `false` if there is none of that name.
     ///
     /// # Errors

@@ -29,6 +29,7 @@ use super::{
     node::Node,
     pool::{PoolId, members},
     pvesm,
+    replaced::There,
     storage::{StorageCfg, StorageId},
 };
 use crate::private::PrivateDir;
@@ -104,6 +105,25 @@ pub struct Volumes {
     pub storages: BTreeSet<String>,
 }
 
+impl Volumes {
+    /// Without those of a guest that is to be replaced: they go with it, and their names are given out again.
+    /// What then lies under such a name is the restore's, or the replaced guest's last.
+    #[must_use]
+    pub fn without_those_of(mut self, there: &There) -> Self {
+        self.volumes.retain(|volume| !there.volumes.iter().any(|own| own.id == *volume));
+        self
+    }
+
+    /// Those of `now` that were not there, on storages that had answered.
+    pub(super) fn made_of(&self, now: &BTreeSet<String>) -> BTreeSet<String> {
+        let is_made = |volume: &&String| {
+            let storage = volume.split(':').next().unwrap_or_default();
+            !self.volumes.contains(*volume) && self.storages.contains(storage)
+        };
+        now.iter().filter(is_made).cloned().collect()
+    }
+}
+
 /// The volumes of this number on every storage of this node that takes any.
 ///
 /// # Errors
@@ -143,15 +163,9 @@ pub fn clear(
     before: &Volumes,
 ) -> Result<(), PveError> {
     node.writable()?;
-    if kind == Kind::Container {
-        unmount(Path::new(&format!("/var/lib/lxc/{vmid}/rootfs")))?;
-    }
+    unmount_of(kind, vmid)?;
     let now = volumes(node, private, vmid)?.volumes;
-    let is_made = |volume: &&String| {
-        let storage = volume.split(':').next().unwrap_or_default();
-        !before.volumes.contains(*volume) && before.storages.contains(storage)
-    };
-    let made: BTreeSet<String> = now.iter().filter(is_made).cloned().collect();
+    let made = before.made_of(&now);
     let refused = |said: String| PveError::Refused { command: "destroy", said };
     // Asking has taken its time: what is removed is what was looked at, or nothing.
     let text = node.read(&config_file(&node.name()?, kind, vmid))?;
@@ -163,22 +177,36 @@ pub fn clear(
     if let Some(theirs) = now.iter().find(|volume| text.contains(volume.as_str()) && !made.contains(*volume)) {
         return Err(refused(format!("it names the volume {theirs}, which is not this recovery's")));
     }
-    let (program, command) = match kind {
-        Kind::Container => (&node.paths().pct, "pct"),
-        Kind::Machine => (&node.paths().qm, "qm"),
-    };
-    let number = vmid.to_string();
     if unfinished {
-        short(program, private, &["unlock", &number], command)?;
+        unlock(node, private, kind, vmid)?;
     }
-    short(program, private, &["destroy", &number, "--destroy-unreferenced-disks", "0"], command)?;
+    let (program, command) = program(node, kind);
+    short(program, private, &["destroy", &vmid.to_string(), "--destroy-unreferenced-disks", "0"], command)?;
     if unfinished {
         let left = volumes(node, private, vmid)?.volumes;
         for volume in made.intersection(&left) {
-            short(&node.paths().pvesm, private, &["free", volume], "pvesm free")?;
+            free(node, private, volume)?;
         }
     }
     Ok(())
+}
+
+/// Takes PVE's lock out of a guest's configuration.
+pub(super) fn unlock(node: &Node, private: &PrivateDir, kind: Kind, vmid: u32) -> Result<(), PveError> {
+    let (program, command) = program(node, kind);
+    short(program, private, &["unlock", &vmid.to_string()], command)
+}
+
+/// Removes one volume.
+pub(super) fn free(node: &Node, private: &PrivateDir, volume: &str) -> Result<(), PveError> {
+    short(&node.paths().pvesm, private, &["free", volume], "pvesm free")
+}
+
+fn program(node: &Node, kind: Kind) -> (&Path, &'static str) {
+    match kind {
+        Kind::Container => (&node.paths().pct, "pct"),
+        Kind::Machine => (&node.paths().qm, "qm"),
+    }
 }
 
 fn short(program: &Path, private: &PrivateDir, args: &[&str], command: &'static str) -> Result<(), PveError> {
@@ -210,6 +238,14 @@ fn is_locked(node: &Node, kind: Kind, vmid: u32) -> Result<bool, PveError> {
         Ok(_released_at_once) => Ok(false),
         Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(true),
         Err((_, errno)) => Err(cannot(errno.into())),
+    }
+}
+
+/// What a restore that was killed has left mounted.
+pub(super) fn unmount_of(kind: Kind, vmid: u32) -> Result<(), PveError> {
+    match kind {
+        Kind::Container => unmount(Path::new(&format!("/var/lib/lxc/{vmid}/rootfs"))),
+        Kind::Machine => Ok(()),
     }
 }
 

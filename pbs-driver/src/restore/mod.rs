@@ -1,13 +1,17 @@
 //! Getting data back through the client.
 //!
-//! Each restore names an unprotected key file and the fingerprint of the key in it, and ends well
-//! only if the client said that it used this key: given an unsigned plaintext snapshot it would
+//! A restore names an unprotected key file and the fingerprint of the key in it ([`Protection::Under`]), and
+//! ends well only if the client said that it used this key: given an unsigned plaintext snapshot it would
 //! restore that without a word (`transcripts/hostile-pbs.txt` 2). That sentence is one wall; another is
 //! the list of files, verified natively by whoever calls this, before and after. The third is here:
-//! an archive's bytes are held against the *signed entry* while they pass ([`tree`], [`file()`]), so that
+//! an archive's bytes are held against the *listed entry* while they pass ([`tree`], [`file()`]), so that
 //! a list that only the client was shown changes nothing.
 //!
-//! | what | comes by | held against the signed entry |
+//! What proves nothing ([`Protection::Plain`], [`Protection::Unproven`]) is restored only for a caller who
+//! says so, by the entry of the very list that somebody has let through; then the first wall is not there,
+//! the third is.
+//!
+//! | what | comes by | held against the listed entry |
 //! | --- | --- | --- |
 //! | file archive | `restore … -`, unpacked by us | length and every chunk's keyed digest |
 //! | image | `restore … -`, written by us with holes | the same |
@@ -57,13 +61,33 @@ pub struct Request<'a> {
     /// Of which snapshot: always one by its time, never "the newest of a group", which the client
     /// would choose for itself.
     pub snapshot: &'a SnapshotRef,
-    /// Which file: its entry in the snapshot's verified list of files. What is not in the list has
-    /// no entry and cannot be asked for.
+    /// Which file: its entry in the snapshot's verified list of files, or in the one that was let through
+    /// although it proves nothing. What is not in the list has no entry and cannot be asked for.
     pub signed: &'a FileEntry,
-    /// An unprotected key file.
-    pub key_file: &'a Path,
-    /// The key in it.
-    pub key: Fingerprint,
+    /// What protects it.
+    pub protection: Protection<'a>,
+}
+
+/// What protects an archive. Each refuses the archives of the others.
+#[derive(Debug, Clone, Copy)]
+pub enum Protection<'a> {
+    /// Encrypted under this key, in a list that is signed under it. The client must say that it used it.
+    Under {
+        /// An unprotected key file.
+        key_file: &'a Path,
+        /// The key in it.
+        key: Fingerprint,
+    },
+    /// Nothing: in plain text, in a list that names no key. The client is given none.
+    Plain,
+    /// Whatever a list says that names this key and is not proven by it: the client is given the key, and
+    /// need not say that it used it.
+    Unproven {
+        /// An unprotected key file.
+        key_file: &'a Path,
+        /// The key in it.
+        key: Fingerprint,
+    },
 }
 
 /// How far a restore is.
@@ -106,7 +130,7 @@ pub fn tree(
     if split && request.archive().archive().ends_with(".ppxar") || !split && kind(request.archive()) != Kind::Tree {
         return Err(wrong_kind(request.archive(), "a file archive"));
     }
-    absolute(request.key_file)?;
+    request.check()?;
     let target = Target::folder(target)?;
     let result = match split {
         true => by_the_client(client, request, &target, observer).map_err(Failed::from),
@@ -166,7 +190,7 @@ pub fn file(
     if request.archive().kind() == FileKind::Dynamic {
         return Err(wrong_kind(request.archive(), "a blob or an image"));
     }
-    absolute(request.key_file)?;
+    request.check()?;
     // Into a file of ours, not by the client: it would make one that everybody may read (client.md).
     let (target, made) = Target::file(target)?;
     let result = match request.archive().kind() {
@@ -242,8 +266,8 @@ pub fn stream(
         Ok(())
     };
     let result = restore(client, request, "-".into(), Stdout::Stream(&mut pass_on), observer);
-    if refused {
-        return Err(DriverError::NotUnderOurKey { expected: request.key });
+    if refused && let Protection::Under { key, .. } | Protection::Unproven { key, .. } = request.protection {
+        return Err(DriverError::NotUnderOurKey { expected: key });
     }
     under_our_key(request, &result?)
 }
@@ -266,6 +290,17 @@ pub fn manifest(
     Ok(manifest)
 }
 
+/// The same of a snapshot whose list names no key. It is not judged here in any way, and by nobody's
+/// signature elsewhere: who looks at it does so to let exactly this list through, or not.
+///
+/// # Errors
+/// [`DriverError`]; [`Failure::MissingKey`] if the list names a key.
+pub fn plain_manifest(client: &Client, access: &Access, snapshot: &SnapshotRef) -> Result<Vec<u8>, DriverError> {
+    let args = arguments(access, snapshot, "index.json".into(), "-".into(), no_key());
+    let (manifest, _) = client.ask(COMMAND, &args, Some(access))?;
+    Ok(manifest)
+}
+
 /// Tries without any key, and tells which one the client then asks for. (What a burnt box looks like;
 /// a plain snapshot would be restored, and is [`DriverError::NotRefused`].)
 ///
@@ -277,7 +312,7 @@ pub fn without_key(
     snapshot: &SnapshotRef,
     archive: &FileName,
 ) -> Result<ShortFingerprint, DriverError> {
-    let args = arguments(access, snapshot, given_name(archive), "-".into(), ["--crypt-mode".into(), "none".into()]);
+    let args = arguments(access, snapshot, given_name(archive), "-".into(), no_key());
     let work = work(client, access, &args);
     let mut came = false;
     let mut refuse = |_: &Capture, _: &[u8]| {
@@ -297,6 +332,35 @@ impl Request<'_> {
     fn archive(&self) -> &FileName {
         &self.signed.filename
     }
+
+    /// That the entry is protected as was asked for, and that the key file means one file.
+    fn check(&self) -> Result<(), DriverError> {
+        let listed = self.signed.crypt_mode;
+        let is_asked_for = match self.protection {
+            Protection::Under { .. } => listed == CryptMode::Encrypt,
+            Protection::Plain => listed == CryptMode::None,
+            Protection::Unproven { .. } => true,
+        };
+        if !is_asked_for {
+            return Err(DriverError::OtherProtection { archive: self.archive().to_string(), listed });
+        }
+        self.protection.key_file().map_or(Ok(()), |(path, _)| absolute(path))
+    }
+}
+
+impl<'a> Protection<'a> {
+    /// The key that the client is given.
+    fn key_file(self) -> Option<(&'a Path, Fingerprint)> {
+        match self {
+            Self::Under { key_file, key } | Self::Unproven { key_file, key } => Some((key_file, key)),
+            Self::Plain => None,
+        }
+    }
+}
+
+/// Not even a default one.
+fn no_key() -> [OsString; 2] {
+    ["--crypt-mode".into(), "none".into()]
 }
 
 #[derive(PartialEq, Eq)]
@@ -351,9 +415,12 @@ fn restore(
     stdout: Stdout<'_>,
     observer: Observer<'_>,
 ) -> Result<Capture, DriverError> {
-    absolute(request.key_file)?;
-    // No --crypt-mode: with a key file it may not be `none`, and the rest is the same (formats.md §11.3).
-    let key = ["--keyfile".into(), request.key_file.into()];
+    request.check()?;
+    let key = match request.protection.key_file() {
+        // No --crypt-mode: with a key file it may not be `none`, and the rest is the same (formats.md §11.3).
+        Some((key_file, _)) => ["--keyfile".into(), key_file.into()],
+        None => no_key(),
+    };
     let args = arguments(request.access, request.snapshot, given_name(request.archive()), target, key);
     let total = request.signed.size;
     let mut watch = |moment: Moment| observer(Progress { elapsed: moment.elapsed, received: moment.written, total });
@@ -362,12 +429,18 @@ fn restore(
 }
 
 /// Looks for the two lines that the client prints once it has checked the manifest's signature
-/// under the key: `Using encryption key from '<our file>'..` and `Fingerprint: <short>`.
+/// under the key: `Using encryption key from '<our file>'..` and `Fingerprint: <short>`. Where nothing is
+/// proven they need not come, and may not name another key.
 fn under_our_key(request: &Request<'_>, stderr: &Capture) -> Result<RestoreOutput, DriverError> {
     let text = stderr.text();
     let text = String::from_utf8_lossy(&text);
-    let used = format!("Using encryption key from '{}'..", request.key_file.display());
-    let named = format!("Fingerprint: {}", request.key.short());
+    let Some((key_file, key)) = request.protection.key_file() else {
+        let lines = text.split(['\n', '\r']).map(str::trim_end).filter(|line| !line.is_empty()).take(MAX_SAID);
+        let said = lines.map(|line| scrub(line.as_bytes(), &[request.access.expose_token()])).collect();
+        return Ok(RestoreOutput { said });
+    };
+    let used = format!("Using encryption key from '{}'..", key_file.display());
+    let named = format!("Fingerprint: {}", key.short());
     let mut lines = text.split(['\n', '\r']).map(str::trim_end).filter(|line| !line.is_empty());
     let mut said = Vec::new();
     let mut next = used.as_str();
@@ -380,8 +453,12 @@ fn under_our_key(request: &Request<'_>, stderr: &Capture) -> Result<RestoreOutpu
             said.push(scrub(line.as_bytes(), &[request.access.expose_token()]));
         }
     }
-    if found < 2 || text.lines().any(|line| line.starts_with("Fingerprint: ") && line.trim_end() != named) {
-        return Err(DriverError::NotUnderOurKey { expected: request.key });
+    let is_enough = match request.protection {
+        Protection::Under { .. } => found == 2,
+        Protection::Plain | Protection::Unproven { .. } => found == 0 || found == 2,
+    };
+    if !is_enough || text.lines().any(|line| line.starts_with("Fingerprint: ") && line.trim_end() != named) {
+        return Err(DriverError::NotUnderOurKey { expected: key });
     }
     Ok(RestoreOutput { said })
 }

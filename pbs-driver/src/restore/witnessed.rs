@@ -43,7 +43,7 @@ pub(super) fn run<T: Send + 'static, E: Send + 'static>(
 ) -> Result<(T, RestoreOutput), Failed> {
     let key = open_key(request)?;
     let wrong = |source| DriverError::NotSigned { archive: request.signed.filename.to_string(), source };
-    let witness = Witness::new(request.signed, &key).map_err(wrong)?;
+    let witness = Witness::new(request.signed, key.as_ref()).map_err(wrong)?;
     let mut writer = Writer::start(client.program(), write)?;
     let streamed = judged(client, request, observer, witness, Some(writer.queue()));
     let (output, verdict) = match streamed {
@@ -68,7 +68,7 @@ pub(super) fn run<T: Send + 'static, E: Send + 'static>(
     let verdict = verdict.map_err(wrong)?;
     let written = written.map_err(failed)?;
     if let Verdict::Doubt(doubt) = verdict {
-        again(client, request, observer, &key, doubt)?;
+        again(client, request, observer, key.as_ref(), doubt)?;
     }
     Ok((written, output))
 }
@@ -78,7 +78,7 @@ fn again(
     client: &Client,
     request: &Request<'_>,
     observer: Observer<'_>,
-    key: &EncryptionKey,
+    key: Option<&EncryptionKey>,
     doubt: Doubt,
 ) -> Result<(), DriverError> {
     let wrong = |source| DriverError::NotSigned { archive: request.signed.filename.to_string(), source };
@@ -157,11 +157,12 @@ impl Write for Tee<'_> {
     }
 }
 
-/// The key that the stream's digests are keyed with: the one in the client's key file.
-fn open_key(request: &Request<'_>) -> Result<EncryptionKey, DriverError> {
+/// The key that the stream's digests are keyed with: the one in the client's key file, if it is given one.
+fn open_key(request: &Request<'_>) -> Result<Option<EncryptionKey>, DriverError> {
+    let Some((key_file, expected)) = request.protection.key_file() else { return Ok(None) };
     let failed = |failure| DriverError::Client { command: COMMAND, failure };
     let unusable = |error: &dyn std::error::Error| failed(Failure::KeyFile { why: error.to_string() });
-    let file = key::read_file(request.key_file).map_err(|error| match error {
+    let file = key::read_file(key_file).map_err(|error| match error {
         KeyPlaceError::Read { source, .. } => unusable(&source),
         KeyPlaceError::Content { source, .. } => unusable(&source),
         other => unusable(&other),
@@ -170,9 +171,9 @@ fn open_key(request: &Request<'_>) -> Result<EncryptionKey, DriverError> {
         return Err(failed(Failure::KeyProtected));
     }
     let key = file.open(None).map_err(|error| unusable(&error))?;
-    if key.fingerprint() != request.key {
-        let (asked, given) = (request.key.shortened(), key.fingerprint().shortened());
+    if key.fingerprint() != expected {
+        let (asked, given) = (expected.shortened(), key.fingerprint().shortened());
         return Err(failed(Failure::WrongKey { asked, given }));
     }
-    Ok(key)
+    Ok(Some(key))
 }

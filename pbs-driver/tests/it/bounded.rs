@@ -133,8 +133,7 @@ fn inner_memory_is_flat() {
             access: &access,
             snapshot: &snapshot,
             signed: &signed,
-            key_file: &key_file,
-            key: KEYS.fingerprint,
+            protection: restore::Protection::Under { key_file: &key_file, key: KEYS.fingerprint },
         };
         let mut go_on = |_| ControlFlow::Continue(());
         let result = match archive {

@@ -16,6 +16,7 @@ use pbs_driver::{
     pve::{
         Node, Paths, StorageId,
         progress::GuestProgress,
+        replaced::Replaces,
         restore::{GuestError, GuestLimits, GuestOutput, GuestRestore, restore},
     },
 };
@@ -161,11 +162,36 @@ impl World {
         key: Option<Fingerprint>,
         watch: Watch<'_>,
     ) -> Result<GuestOutput, GuestError> {
+        self.ask(backup, vmid, target, limits, (key, None), watch)
+    }
+
+    /// In the place of a guest that is there.
+    pub(crate) fn replace(
+        &self,
+        backup: &str,
+        vmid: u32,
+        replaces: Replaces,
+        watch: Watch<'_>,
+    ) -> Result<GuestOutput, GuestError> {
+        let how = (Some(KEYS.fingerprint), Some(replaces));
+        self.ask(backup, vmid, Some("local"), patient(), how, watch)
+    }
+
+    fn ask(
+        &self,
+        backup: &str,
+        vmid: u32,
+        target: Option<&str>,
+        limits: GuestLimits,
+        (key, replaces): (Option<Fingerprint>, Option<Replaces>),
+        watch: Watch<'_>,
+    ) -> Result<GuestOutput, GuestError> {
         let snapshot: SnapshotRef = backup.parse().unwrap();
         let request = GuestRestore {
             node: &self.node,
             private: self.private(),
             vmid,
+            replaces,
             source: &self.source,
             snapshot: &snapshot,
             target,

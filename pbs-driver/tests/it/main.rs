@@ -8,6 +8,7 @@ mod conformance;
 mod conversations;
 mod environment;
 mod guest_numbers;
+mod guest_replace;
 mod guest_restore;
 mod guest_stop;
 mod guest_world;

@@ -10,10 +10,12 @@ use std::{
 
 use pbs_driver::pve::{
     Node, PveError, State, StorageCfg,
+    error::KeyThere,
     install::{Placed, Wanted, named, place, take_away},
-    secrets::{KeySlot, Put, key, password, put_key, put_password},
+    secrets::{KeyReplaces, KeySlot, PresentKey, Put, key, password, present_key, put_key, put_password},
     storage::KeyMark,
 };
+use tenwords_protocol::hash::Sha256;
 
 use crate::{
     place::{KEYS, TOKEN, all_words},
@@ -25,7 +27,7 @@ fn suite(node: &Node) {
     assert_eq!(node.state(), State::Writable);
     let wished = storage("pbs1");
     let done = place(node, &wanted(&wished)).unwrap();
-    assert_eq!(done, Placed { stanza: Put::Written, key: Some(Put::Written), secret: Put::Written });
+    assert_eq!(done, Placed { stanza: Put::Written, key: Some(Put::Written), former_key: None, secret: Put::Written });
     assert_eq!(key(node, &wished.id, KeySlot::Current).unwrap().unwrap().fingerprint(), KEYS.fingerprint);
     assert_eq!(password(node, &wished.id).unwrap().unwrap().as_str(), TOKEN);
     let found = StorageCfg::read(node).unwrap().get(&wished.id).unwrap().unwrap();
@@ -35,12 +37,12 @@ fn suite(node: &Node) {
     assert!(text.starts_with(FRESH.as_bytes()));
 
     let again = place(node, &wanted(&wished)).unwrap();
-    assert_eq!(again, Placed { stanza: Put::Same, key: Some(Put::Same), secret: Put::Same });
+    assert_eq!(again, Placed { stanza: Put::Same, key: Some(Put::Same), former_key: None, secret: Put::Same });
 
     let (other, fingerprint) = other_key();
     match put_key(node, &wished.id, &other) {
         Err(PveError::DifferentKey { there, given, .. }) => {
-            assert_eq!((there, given), (KEYS.fingerprint, fingerprint));
+            assert_eq!((there, given), (KeyThere::Key(KEYS.fingerprint), fingerprint));
         }
         other => panic!("{other:?}"),
     }
@@ -143,7 +145,7 @@ fn everything_that_speaks_against_it_is_found_before_the_first_write() {
     type Spoil<'a> = Box<dyn Fn(&Pve) + 'a>;
     let cases: Vec<(&str, Spoil<'_>)> = vec![
         ("DifferentKey", Box::new(|pve| pve.write("priv/storage/pbs1.enc", &other))),
-        ("KeyFile", Box::new(|pve| pve.write("priv/storage/pbs1.enc", b"?"))),
+        ("DifferentKey", Box::new(|pve| pve.write("priv/storage/pbs1.enc", b"?"))),
         ("DifferentSecret", Box::new(|pve| pve.write("priv/storage/pbs1.pw", b"?\n"))),
         ("DifferentStorage", Box::new(|pve| pve.write("storage.cfg", b"nfs: pbs1\n\tserver s\n\n"))),
         (
@@ -180,6 +182,106 @@ fn everything_that_speaks_against_it_is_found_before_the_first_write() {
     assert_eq!(pve.everything(), before);
 }
 
+fn may_replace(text: &[u8]) -> Option<KeyReplaces> {
+    Some(KeyReplaces { sha256: Sha256::of(text) })
+}
+
+/// A storage with another key than ours, placed by us.
+fn with_another_key(
+    storage: &pbs_driver::pve::PbsStorage,
+) -> (Pve, Vec<u8>, tenwords_protocol::fingerprint::Fingerprint) {
+    let pve = Pve::new();
+    let (other, fingerprint) = other_key();
+    place(&pve.node, &Wanted { key: Some(&other), ..wanted(storage) }).unwrap();
+    (pve, other, fingerprint)
+}
+
+#[test]
+fn a_key_is_replaced_only_by_the_hash_of_what_lies_there_and_the_former_one_is_handed_back() {
+    let wished = storage("pbs1");
+    let (pve, other, fingerprint) = with_another_key(&wished);
+    let before = pve.everything();
+    for key_replaces in [None, may_replace(b""), may_replace(&KEYS.plain), may_replace(&[&other[..], b"\n"].concat())] {
+        let error = place(&pve.node, &Wanted { key_replaces, ..wanted(&wished) }).unwrap_err();
+        match error {
+            PveError::DifferentKey { path, there, sha256, given } => {
+                assert_eq!(path, pve.node.file("priv/storage/pbs1.enc"));
+                assert_eq!((there, given), (KeyThere::Key(fingerprint), KEYS.fingerprint));
+                assert_eq!(sha256, Sha256::of(&other));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(pve.everything(), before);
+    }
+
+    let kept = present_key(&pve.node, &wished.id).unwrap();
+    let replacing = Wanted { key_replaces: may_replace(&other), ..wanted(&wished) };
+    let done = place(&pve.node, &replacing).unwrap();
+    assert_eq!((done.stanza, done.key, done.secret), (Put::Written, Some(Put::Written), Put::Same));
+    let former: PresentKey = done.former_key.unwrap();
+    assert_eq!((former.expose_text(), Some(&former)), (&other[..], kept.as_ref()));
+    assert!(!format!("{former:?}").contains(std::str::from_utf8(&other[60..80]).unwrap()), "{former:?}");
+    assert_eq!(pve.text("priv/storage/pbs1.enc").as_bytes(), &*KEYS.plain);
+    pve.assert_mode("priv/storage/pbs1.enc", 0o600);
+    let found = StorageCfg::read(&pve.node).unwrap().get(&wished.id).unwrap().unwrap();
+    assert_eq!(found.encryption_key, Some(KeyMark::Fingerprint(KEYS.fingerprint)));
+    pve.assert_tidy();
+
+    // Once more: nothing is replaced a second time.
+    let before = pve.everything();
+    let again = place(&pve.node, &replacing).unwrap();
+    assert_eq!(again, Placed { stanza: Put::Same, key: Some(Put::Same), former_key: None, secret: Put::Same });
+    assert_eq!(pve.everything(), before);
+}
+
+#[test]
+fn what_else_speaks_against_a_key_is_not_replaced_with_it() {
+    let wished = storage("pbs1");
+    // Another secret; a stanza that names a third key: found before the first write.
+    let (pve, other, _) = with_another_key(&wished);
+    let before = pve.everything();
+    let replacing = Wanted { key_replaces: may_replace(&other), ..wanted(&wished) };
+    let error = place(&pve.node, &Wanted { secret: "another", ..replacing }).unwrap_err();
+    assert!(matches!(error, PveError::DifferentSecret { .. }), "{error:?}");
+    assert_eq!(pve.everything(), before);
+    let third = other_key().0;
+    pve.write("priv/storage/pbs1.enc", &third);
+    let before = pve.everything();
+    let error = place(&pve.node, &Wanted { key_replaces: may_replace(&third), ..replacing }).unwrap_err();
+    assert!(matches!(error, PveError::DifferentStorage { property: "encryption-key", .. }), "{error:?}");
+    assert_eq!(pve.everything(), before);
+
+    // What is no key has no name in the stanza.
+    let pve = Pve::new();
+    pve.write("priv/storage/pbs1.enc", b"?");
+    let done = place(&pve.node, &Wanted { key_replaces: may_replace(b"?"), ..wanted(&wished) }).unwrap();
+    assert_eq!(done.former_key.unwrap().expose_text(), b"?");
+    pve.assert_tidy();
+}
+
+/// Cut off after the mark, or after the key: the same call goes on.
+#[test]
+fn a_replacement_goes_on_where_one_before_it_was_cut_off() {
+    let wished = storage("pbs1");
+    let (whole, other, fingerprint) = with_another_key(&wished);
+    let replacing = Wanted { key_replaces: may_replace(&other), ..wanted(&wished) };
+    place(&whole.node, &replacing).unwrap();
+    let (marked, placed) = (whole.text("storage.cfg"), whole.text("priv/storage/pbs1.enc"));
+    assert!(!marked.contains(&fingerprint.to_string()));
+    for has_key in [false, true] {
+        let pve = Pve::new();
+        place(&pve.node, &Wanted { key: Some(&other), ..wanted(&wished) }).unwrap();
+        pve.write("storage.cfg", marked.as_bytes());
+        if has_key {
+            pve.write("priv/storage/pbs1.enc", placed.as_bytes());
+        }
+        let done = place(&pve.node, &replacing).unwrap();
+        assert_eq!((done.stanza, done.former_key.is_some()), (Put::Same, !has_key));
+        assert_eq!(pve.text("priv/storage/pbs1.enc"), placed);
+        pve.assert_tidy();
+    }
+}
+
 #[test]
 fn a_run_goes_on_where_one_before_it_was_cut_off() {
     let wished = storage("pbs1");
@@ -201,7 +303,7 @@ fn a_run_goes_on_where_one_before_it_was_cut_off() {
         assert_eq!((done.key, done.secret), (Some(put(has(1))), put(has(2))), "{there}");
         assert_eq!(done.stanza, Put::Written, "the key's mark at least was missing");
         let whole = place(&pve.node, &wanted(&wished)).unwrap();
-        assert_eq!(whole, Placed { stanza: Put::Same, key: Some(Put::Same), secret: Put::Same });
+        assert_eq!(whole, Placed { stanza: Put::Same, key: Some(Put::Same), former_key: None, secret: Put::Same });
         pve.assert_tidy();
     }
     let pve = Pve::new();

@@ -149,7 +149,7 @@ pub(crate) fn storage(name: &str) -> PbsStorage {
 }
 
 pub(crate) fn wanted(storage: &PbsStorage) -> Wanted<'_> {
-    Wanted { storage, key: Some(&KEYS.plain), secret: TOKEN }
+    Wanted { storage, key: Some(&KEYS.plain), key_replaces: None, secret: TOKEN }
 }
 
 /// A key file of another key.

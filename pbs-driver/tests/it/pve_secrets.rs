@@ -4,9 +4,11 @@ use std::{fs, thread, time::Duration};
 
 use pbs_driver::pve::{
     PveError,
-    secrets::{KeySlot, Put, key, master_key, password, put_key, put_master_key, put_password},
+    error::KeyThere,
+    secrets::{KeySlot, Put, key, master_key, password, present_key, put_key, put_master_key, put_password},
     storage::KeyMark,
 };
+use tenwords_protocol::hash::Sha256;
 
 use crate::{
     place::{KEYS, TOKEN, all_words},
@@ -57,7 +59,10 @@ fn a_different_key_is_never_replaced_and_both_are_named() {
     let before = pve.everything();
     let error = put_key(&pve.node, &id("pbs1"), &KEYS.plain).unwrap_err();
     match &error {
-        PveError::DifferentKey { there, given, .. } => assert_eq!((*there, *given), (fingerprint, KEYS.fingerprint)),
+        PveError::DifferentKey { path, there, sha256, given } => {
+            assert_eq!((*there, *given), (KeyThere::Key(fingerprint), KEYS.fingerprint));
+            assert_eq!((path, *sha256), (&pve.node.file(ENC), Sha256::of(&other)));
+        }
         other => panic!("{other:?}"),
     }
     let words = all_words(&error);
@@ -86,8 +91,18 @@ fn what_stands_in_a_keys_place_and_is_none_is_not_replaced_either() {
         let pve = Pve::new();
         pve.write(ENC, there);
         let before = pve.everything();
+        let error = put_key(&pve.node, &id("pbs1"), &KEYS.plain).unwrap_err();
+        match &error {
+            PveError::DifferentKey { there: KeyThere::NoKey(said), sha256, .. } => {
+                assert!(said.starts_with(why) && *sha256 == Sha256::of(there), "{error:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(all_words(&error).contains(why) && !all_words(&error).contains(&text[at + 2..at + 30]), "{error:?}");
+        let present = present_key(&pve.node, &id("pbs1")).unwrap().unwrap();
+        assert!(matches!(present.there(), KeyThere::NoKey(said) if said.starts_with(why)), "{present:?}");
+        assert_eq!(present.expose_text(), there);
         for error in [
-            put_key(&pve.node, &id("pbs1"), &KEYS.plain).unwrap_err(),
             key(&pve.node, &id("pbs1"), KeySlot::Current).unwrap_err(),
             // And as what is to be put.
             put_key(&pve.node, &id("pbs2"), there).unwrap_err(),
@@ -205,7 +220,7 @@ fn of_many_at_once_one_key_gets_the_place() {
         match result {
             Ok(Put::Written) => assert_eq!(*given, there),
             Err(PveError::DifferentKey { there: named, given: mine, .. }) => {
-                assert_eq!((named, mine), (there, *given));
+                assert_eq!((named, mine), (KeyThere::Key(there), *given));
                 assert_ne!(*given, there);
             }
             other => panic!("{other:?}"),

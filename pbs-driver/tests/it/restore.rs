@@ -12,7 +12,7 @@ use std::{
 
 use pbs_driver::{
     Access, DriverError, Failure,
-    restore::{self, Progress, Request},
+    restore::{self, Progress, Protection, Request},
 };
 use pbs_format::{
     datastore::SnapshotRef,
@@ -58,8 +58,7 @@ impl Asked {
             access: &self.access,
             snapshot: &self.snapshot,
             signed: &self.signed,
-            key_file: &self.key_file,
-            key: KEYS.fingerprint,
+            protection: Protection::Under { key_file: &self.key_file, key: KEYS.fingerprint },
         }
     }
 }
@@ -189,7 +188,8 @@ fn relative_paths_and_wrong_kinds_are_refused() {
         let result = restore::file(&client, &asked.request(), path.as_ref(), &mut on);
         assert!(matches!(result, Err(DriverError::Relative { .. })), "{path}");
     }
-    let request = Request { key_file: "k.enc".as_ref(), ..asked.request() };
+    let protection = Protection::Under { key_file: "k.enc".as_ref(), key: KEYS.fingerprint };
+    let request = Request { protection, ..asked.request() };
     let result = restore::stream(&client, &request, &mut Vec::new(), &mut on);
     assert!(matches!(result, Err(DriverError::Relative { .. })));
     let result = restore::tree(&client, &asked.request(), "/nonexistent/x".as_ref(), &mut on);

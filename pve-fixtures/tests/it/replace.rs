@@ -62,6 +62,50 @@ fn protected_and_locked_guests_are_left_alone() {
 }
 
 #[test]
+fn running_guests_are_left_alone() {
+    let node = Node::new();
+    fs::create_dir_all(node.path("run/fixture")).unwrap();
+    for (folder, vmid, program, words, text) in [
+        (
+            "lxc",
+            900,
+            "usr/sbin/pct",
+            vec!["restore", "900", CONTAINER, "--storage", "local", "--force", "1"],
+            "can't overwrite running container\n",
+        ),
+        (
+            "qemu-server",
+            901,
+            "usr/sbin/qmrestore",
+            vec![MACHINE, "901", "--storage", "local", "--force", "1"],
+            "unable to restore VM 901 - vm is running\n",
+        ),
+    ] {
+        let config = node.path(&format!("etc/pve/nodes/pve/{folder}/{vmid}.conf"));
+        fs::write(&config, "memory: 1024\n").unwrap();
+        fs::write(node.path(&format!("run/fixture/running-{vmid}")), "").unwrap();
+        let refused = node.call(program, &words);
+        assert!(said(&refused).ends_with(text), "{refused:?}");
+        assert_eq!(fs::read_to_string(&config).unwrap(), "memory: 1024\n");
+        assert_eq!(node.volumes(vmid), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_forced_restore_that_fails_before_anything_was_made_leaves_the_old_container() {
+    let node = Node::new();
+    let words = ["restore", "900", CONTAINER, "--storage", "local"];
+    assert!(node.call("usr/sbin/pct", &words).status.success());
+    let before = node.text("etc/pve/nodes/pve/lxc/900.conf");
+    // Before anything was made: the old one is as it was.
+    let gone = CONTAINER.replace("00Z", "01Z");
+    let failed = node.call("usr/sbin/pct", &["restore", "900", &gone, "--storage", "local", "--force", "1"]);
+    assert_eq!(failed.status.code(), Some(255), "{failed:?}");
+    assert_eq!(node.text("etc/pve/nodes/pve/lxc/900.conf"), before);
+    assert_eq!(node.volumes(900), ["subvol-900-disk-0.subvol"]);
+}
+
+#[test]
 fn a_failure_leaves_what_pves_failure_leaves() {
     let node = Node::new();
     let gone = |volid: &str| volid.replace("00Z", "01Z");

@@ -206,8 +206,7 @@ fn recover(notes: &mut Notes, scene: &Scene, part: &KeyPart) -> Result<()> {
         access: &scene.access,
         snapshot: &scene.snapshot,
         signed,
-        key_file: &key_file,
-        key: recovered.fingerprint(),
+        protection: restore::Protection::Under { key_file: &key_file, key: recovered.fingerprint() },
     };
     restore::tree(&scene.client, &request, &target, &mut |_| std::ops::ControlFlow::Continue(()))?;
     folder.close()?;

@@ -43,7 +43,7 @@ pub(super) fn put(
         }
     };
     let key = item.key.expose_key_file();
-    let wanted = Wanted { storage: &stanza, key: Some(&key), secret: token.expose_text() };
+    let wanted = Wanted { storage: &stanza, key: Some(&key), key_replaces: None, secret: token.expose_text() };
     match place(node, &wanted) {
         Ok(_) if scratch.is_some() => {
             installed.storages.insert(id.clone(), stanza.id);

@@ -11,7 +11,7 @@ use pbs_driver::{
     pve::{
         Node, StorageCfg,
         guest_config::{Disk, GuestConfig, Kind},
-        torn,
+        replaced,
     },
     restore,
 };
@@ -32,11 +32,14 @@ use super::{
     archives::{own_namespace, pieces},
     chain, newest,
 };
-use crate::recover::{
-    connect::Connected,
-    course::ItemId,
-    orders::{self, Permit, Waiting, Wish, wish::ordered},
-    report::GuestKind,
+use crate::{
+    recover::{
+        connect::Connected,
+        course::ItemId,
+        orders::{self, Permit, Waiting, Wish, wish::ordered},
+        report::GuestKind,
+    },
+    show::size,
 };
 
 /// What guests could be restored onto.
@@ -350,11 +353,20 @@ impl Planner<'_> {
     /// What lies at a number, if Proxmox VE could replace it here: a guest of the same kind on this node.
     fn replaced(&self, kind: Kind, vmid: u32, there: &str) -> Option<Replaced> {
         let node = self.ground.node.filter(|_| self.ground.scratch.is_none())?;
-        let found = torn::config_sha256(node, kind, vmid).ok().flatten()?;
-        let volumes = torn::volumes(node, self.client.private(), vmid).ok()?;
-        let mut told = vec![format!("{vmid}, {there}, with its configuration and all of its volumes")];
-        told.extend(volumes.volumes.into_iter().map(|volume| format!("the volume {volume}")));
-        Some(Replaced { told, found })
+        let found = replaced::there(node, self.client.private(), vmid).ok().flatten()?;
+        let config_sha256 = found.config_sha256.filter(|_| found.is_here && found.kind == kind)?;
+        let state = match found.is_running {
+            Some(false) => "it is stopped",
+            _ => "it RUNS, and has to be stopped first",
+        };
+        let protected = if found.is_protected { ", and Proxmox VE protects it (protection: 1)" } else { "" };
+        let mut told =
+            vec![format!("{vmid}, {there}, with its configuration and all of its volumes: {state}{protected}")];
+        told.extend(found.volumes.into_iter().map(|volume| match volume.bytes {
+            Some(bytes) => format!("the volume {}, {}", volume.id, size(bytes)),
+            None => format!("the volume {}", volume.id),
+        }));
+        Some(Replaced { told, found: config_sha256 })
     }
 
     /// The first number that nobody has: no guest of the cluster, nothing of this plan, of an earlier run, or in
@@ -451,7 +463,8 @@ fn config(
     let entry = snapshot.archive(file).ok_or_else(|| format!("the backup has no {file}"))?;
     let key = snapshot.key().fingerprint();
     let key_file = keyring.key_file(key).ok_or("its key is gone")?;
-    let request = restore::Request { access, snapshot: snapshot.snapshot(), signed: entry.entry(), key_file, key };
+    let protection = restore::Protection::Under { key_file, key };
+    let request = restore::Request { access, snapshot: snapshot.snapshot(), signed: entry.entry(), protection };
     restore::bytes(client, &request, MAX_CONFIG).map_err(|error| format!("{file}: {}", chain(&error)))
 }
 

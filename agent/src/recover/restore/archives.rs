@@ -92,7 +92,8 @@ fn one(bench: &Bench<'_>, work: &Work<'_>, piece: &Piece, watch: &Watch<'_>) -> 
     let key_file = keyring.key_file(key).ok_or_else(gone)?;
     let entry = work.snapshot.archive(archive.as_str()).ok_or_else(gone)?;
     let signed = entry.entry();
-    let request = restore::Request { access: work.access, snapshot: work.snapshot.snapshot(), signed, key_file, key };
+    let protection = restore::Protection::Under { key_file, key };
+    let request = restore::Request { access: work.access, snapshot: work.snapshot.snapshot(), signed, protection };
     let stage = bench.ledger.begins_archive(*id, target, ground).map_err(Why::Unnoted)?;
     let mut observe = |moment: restore::Progress| watch.at(moment.received, None);
     let began = Instant::now();

@@ -16,6 +16,7 @@ use pbs_driver::{
         guest_config::Kind,
         guest_failure::GuestFailure,
         progress::{GuestProgress, Step},
+        replaced::{self, Replaces},
         restore::{GuestError, GuestLimits, GuestRestore, restore},
         torn,
     },
@@ -68,16 +69,30 @@ impl Workshop<'_> {
             result.map_err(|stop| Missing::of(what, stop))
         }
         let what = || format!("{} {} as {}", work.source.id, work.snapshot.snapshot(), work.target());
-        let replaces = match &work.over {
-            None => None,
-            // From here on the order is used up.
-            Some(permit) => of(what(), self.ledger.redeem(permit))?.found,
+        let (replaces, volumes) = match &work.over {
+            None => (None, volumes),
+            Some(permit) => {
+                let there = replaced::there(self.node, self.client.private(), work.vmid).map_err(|error| {
+                    missing(
+                        format!("what is to be replaced cannot be looked at: {}", chain(&error)),
+                        format!("{}; then {AGAIN}", error.next_step()),
+                    )
+                })?;
+                // From here on the order is used up.
+                let found = of(what(), self.ledger.redeem(permit))?.found;
+                let volumes = match &there {
+                    Some(there) => volumes.without_those_of(there),
+                    None => volumes,
+                };
+                (found, volumes)
+            }
         };
         of(what(), self.ledger.begins_guest(work.id, (kind, work.vmid), volumes, replaces))?;
         let request = GuestRestore {
             node: self.node,
             private: self.client.private(),
             vmid: work.vmid,
+            replaces: replaces.map(|config_sha256| Replaces { config_sha256 }),
             source,
             snapshot: work.snapshot.snapshot(),
             target: work.storage.as_ref().map(|storage| storage.as_str()),

@@ -8,7 +8,7 @@ use std::{
 
 use pbs_driver::{
     DriverError, Failure,
-    restore::{self, Request},
+    restore::{self, Protection, Request},
 };
 use pbs_format::{
     datastore::{Datastore, Namespace},
@@ -115,7 +115,51 @@ fn unsigned_twin(mount: &Mount, made: &Made, manifest: &Manifest, path: &Path) {
         let result = restore::file(&mount.client, &request, &nowhere, &mut on);
         assert!(matches!(result, Err(DriverError::NotUnderOurKey { .. })), "{mode}: {result:?}");
         assert!(!nowhere.exists());
+        // The client asks for the key that the list names; who says that it proves nothing gives it.
+        assert!(matches!(
+            restore::plain_manifest(&mount.client, &made.access, &twin).unwrap_err().failure(),
+            Some(Failure::MissingKey { .. })
+        ));
+        let list = restore::manifest(&mount.client, &made.access, &twin, &made.key_file).unwrap();
+        let list = Manifest::parse(&list).unwrap();
+        let protection = Protection::Unproven { key_file: &made.key_file, key: made.key.fingerprint() };
+        let request = Request { protection, ..made.request(list.file("box.conf.blob").unwrap()) };
+        let request = Request { snapshot: &twin, ..request };
+        if mode == "none" {
+            assert_eq!(restore::bytes(&mount.client, &request, 100).unwrap(), CONF);
+        }
         drop((kept, _mended));
+    }
+    flipped_plaintext(mount, made, &store);
+}
+
+/// A plaintext archive has no signature; its chunks are held against its list all the same.
+fn flipped_plaintext(mount: &Mount, made: &Made, store: &Datastore) {
+    let id = format!("{}-plain", made.id);
+    let tree = format!("root.pxar:{}", made.tree.display());
+    mount.by_hand(&["backup", &tree, "--backup-id", &id, "--crypt-mode", "none"]);
+    let group = format!("host/{id}").parse().unwrap();
+    let plain = store.snapshots(&Namespace::root(), &group).unwrap().remove(0);
+    let list = restore::plain_manifest(&mount.client, &made.access, &plain).unwrap();
+    let list = Manifest::parse(&list).unwrap();
+    let entry = list.file("root.pxar.didx").unwrap();
+    let chunks: Vec<PathBuf> = {
+        let snapshot = store.snapshot(&Namespace::root(), &plain).unwrap();
+        let index = snapshot.index(entry).unwrap();
+        index.chunks().map(|chunk| store.chunks().path(&chunk.digest)).collect()
+    };
+    let target = mount.place.scratch().join("partial");
+    let restored = || {
+        let request = Request { snapshot: &plain, protection: Protection::Plain, ..made.request(entry) };
+        let result = restore::tree(&mount.client, &request, &target, &mut on);
+        assert!(!target.exists(), "half a tree is left");
+        failure(result)
+    };
+    for chunk in [&chunks[0], &chunks[chunks.len() - 1]] {
+        damaged("flipped", chunk, &flip, &restored);
+        // Whole, and with another content.
+        let lie = |_: &[u8]| pbs_format::blob::encode(b"evil", None, true, &mut UnwrapErr(SysRng)).ok();
+        damaged("another", chunk, &lie, &restored);
     }
 }
 

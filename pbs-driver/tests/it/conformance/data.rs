@@ -14,7 +14,7 @@ use nix::unistd::geteuid;
 use pbs_driver::{
     Access, DriverError, Failure,
     failure::Thing,
-    restore::{self, Progress, Request},
+    restore::{self, Progress, Protection, Request},
     snapshot::{self, ClaimedMode, SnapshotInfo},
     status, version,
 };
@@ -93,8 +93,7 @@ impl Made {
             access: &self.access,
             snapshot: &self.info.snapshot,
             signed,
-            key_file: &self.key_file,
-            key: self.key.fingerprint(),
+            protection: Protection::Under { key_file: &self.key_file, key: self.key.fingerprint() },
         }
     }
 }
@@ -173,7 +172,8 @@ fn keys_that_do_not_fit(mount: &Mount, made: &Made) {
     let wrong = Failure::WrongKey { asked: ours, given: KEYS.fingerprint.shortened() };
     let nowhere = scratch.join("nowhere");
     let with = |file: &Path| {
-        let request = Request { key_file: file, ..made.request(&made.pxar) };
+        let protection = Protection::Under { key_file: file, key: made.key.fingerprint() };
+        let request = Request { protection, ..made.request(&made.pxar) };
         let tree = failure(restore::tree(client, &request, &nowhere, &mut on));
         assert!(!nowhere.exists());
         let file = failure(restore::file(client, &Request { signed: &made.conf, ..request }, &nowhere, &mut on));
@@ -226,7 +226,8 @@ fn plaintext(mount: &Mount, made: &Made) {
     let nowhere = scratch.join("nowhere");
     let id = format!("{}-plain", made.id);
     let conf = format!("box.conf:{}", scratch.join("box.conf").display());
-    mount.by_hand(&["backup", &conf, "--backup-id", &id, "--crypt-mode", "none"]);
+    let words = [format!("root.pxar:{}", made.tree.display()), format!("disk.img:{}", made.image.display())];
+    mount.by_hand(&["backup", &conf, &words[0], &words[1], "--backup-id", &id, "--crypt-mode", "none"]);
     let plain: Group = format!("host/{id}").parse().unwrap();
     let plain = snapshot::list(client, &made.access, Some(&plain)).unwrap().remove(0);
     assert_eq!(plain.fingerprint, None);
@@ -236,6 +237,47 @@ fn plaintext(mount: &Mount, made: &Made) {
     assert!(!nowhere.exists());
     let result = restore::without_key(client, &made.access, &plain.snapshot, &made.conf.filename);
     assert!(matches!(result, Err(DriverError::NotRefused)), "{result:?}");
+
+    // Who says that it is in plain text gets it, by the entries of its own list.
+    let asked = restore::plain_manifest(client, &made.access, &made.info.snapshot);
+    assert_eq!(failure(asked), Failure::MissingKey { asked: made.key.fingerprint().shortened() });
+    let list = restore::plain_manifest(client, &made.access, &plain.snapshot).unwrap();
+    let list = Manifest::parse(&list).unwrap();
+    assert!(!list.is_signed() && list.snapshot() == &plain.snapshot);
+    let request = |signed| Request { snapshot: &plain.snapshot, protection: Protection::Plain, ..made.request(signed) };
+    let listed = |name: &str| list.file(name).unwrap();
+    let (pxar, conf, disk) = (listed("root.pxar.didx"), listed("box.conf.blob"), listed("disk.img.fidx"));
+    let back = scratch.join("plain-back");
+    restore::tree(client, &request(pxar), &back, &mut on).unwrap_or_else(|e| panic!("{}", all_words(&e)));
+    assert_eq!(portrait(&back), portrait(&made.tree));
+    assert_eq!(restore::bytes(client, &request(conf), 100).unwrap(), CONF);
+    let out = scratch.join("plain.raw");
+    restore::file(client, &request(disk), &out, &mut on).unwrap();
+    assert!(fs::read(&out).unwrap() == fs::read(&made.image).unwrap());
+
+    // Its own entry under our key, and an encrypted one without: neither is what was asked for.
+    let other = |result: Result<_, DriverError>| match result {
+        Err(DriverError::OtherProtection { .. }) => assert!(!nowhere.exists()),
+        other => panic!("{other:?}"),
+    };
+    let under = made.request(&made.pxar).protection;
+    for signed in [pxar, conf, disk] {
+        let request = Request { protection: under, ..request(signed) };
+        match signed.filename.as_str() {
+            "root.pxar.didx" => other(restore::tree(client, &request, &nowhere, &mut on)),
+            _ => other(restore::file(client, &request, &nowhere, &mut on)),
+        }
+        other(restore::stream(client, &request, &mut Vec::new(), &mut on));
+    }
+    other(restore::tree(client, &request(&made.pxar), &nowhere, &mut on));
+    other(restore::file(client, &request(&made.disk), &nowhere, &mut on));
+    // Another archive's entry, in plain text: what comes is not that.
+    for lie in [FileEntry { csum: disk.csum, ..pxar.clone() }, FileEntry { size: pxar.size - 1, ..pxar.clone() }] {
+        let request = Request { signed: &lie, ..request(pxar) };
+        let result = restore::tree(client, &request, &nowhere, &mut on);
+        assert!(matches!(result, Err(DriverError::NotSigned { .. })), "{result:?}");
+        assert!(!nowhere.exists());
+    }
 }
 
 /// A snapshot in a namespace is there, and nowhere else.

@@ -97,8 +97,7 @@ pub(super) fn hostile(mount: &Mount, key: &std::path::Path) {
         access: &access,
         snapshot: &taken,
         signed: &signed,
-        key_file: &key_file,
-        key: KEYS.fingerprint,
+        protection: restore::Protection::Under { key_file: &key_file, key: KEYS.fingerprint },
     };
     let nowhere = mount.place.scratch().join("nowhere");
     for (failure, what) in [

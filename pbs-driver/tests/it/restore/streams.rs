@@ -34,16 +34,21 @@ fn key() -> EncryptionKey {
 
 /// The entry that a backup of `content` under our key signs.
 fn entry(name: &str, content: &[u8]) -> FileEntry {
+    let key = key();
+    entry_of(name, content, Protection::Encrypt(&key))
+}
+
+/// The entry that a backup of `content` lists.
+fn entry_of(name: &str, content: &[u8], protection: Protection<'_>) -> FileEntry {
     let folder = tempfile::tempdir().unwrap();
     let store = Datastore::create(&folder.path().join("store")).unwrap();
-    let (key, rng) = (key(), UnwrapErr(SysRng));
+    let rng = UnwrapErr(SysRng);
     let snapshot = "host/box1/2026-11-21T00:22:54Z".parse().unwrap();
-    let protection = Protection::Encrypt(&key);
     let mut writer = SnapshotWriter::begin(&store, &Namespace::root(), snapshot, "b@pbs!t", protection, rng).unwrap();
     let mut archive = writer.archive(&name.parse().unwrap(), 0).unwrap();
     archive.write_all(content).unwrap();
     archive.finish().unwrap();
-    writer.finish(None).unwrap().verify(&key).unwrap().file(name).unwrap().clone()
+    writer.finish(None).unwrap().file(name).unwrap().clone()
 }
 
 /// A tree of two files in two folders, and its archive.
@@ -190,6 +195,71 @@ fn a_stream_that_is_damaged_short_or_long_is_refused() {
     assert!(!scene.target.exists());
 }
 
+/// No signature stands behind a plaintext archive; what comes is the listed one all the same, or nothing.
+#[test]
+fn a_plaintext_archive_is_held_against_its_listed_entry() {
+    let ((source, stream), (_, other)) = (archive("genuine\n"), archive("another\n"));
+    let scene = Scene::signed(entry_of("root.pxar.didx", &stream, Protection::None));
+    assert_eq!(scene.asked.signed.crypt_mode, CryptMode::None);
+    let plain = Request { protection: restore::Protection::Plain, ..scene.asked.request() };
+    let restored = |sent: &[u8]| {
+        fs::write(scene.asked.place.scratch().join("sent"), sent).unwrap();
+        let client = scene.asked.place.client("printf '%s\\n' \"$@\" > \"$scratch/args\"; cat \"$scratch/sent\"");
+        let result = restore::tree(&client, &plain, &scene.target, &mut on);
+        scene.asked.place.assert_clean();
+        result
+    };
+    assert_eq!(not_signed(restored(&other)), WitnessError::Content);
+    assert!(!scene.target.exists());
+    let short = WitnessError::TooShort { signed: stream.len() as u64, found: 0 };
+    assert_eq!(not_signed(restored(b"")), short);
+    restored(&stream).unwrap();
+    same(source.path(), &scene.target);
+    let args = scene.asked.place.left("args").unwrap();
+    assert!(args.contains("\n--crypt-mode\nnone\n") && !args.contains("--keyfile"), "{args}");
+    // As one that a list names our key for: the client is given it, and need not name it, nor may name another.
+    fs::remove_dir_all(&scene.target).unwrap();
+    let key_file = scene.asked.key_file.clone();
+    let protection = restore::Protection::Unproven { key_file: &key_file, key: KEYS.fingerprint };
+    let unproven = Request { protection, ..plain };
+    let client = scene.asked.place.client("echo 'Fingerprint: 05:9b:33:ba:ee:35:a3:f0' >&2; cat \"$scratch/sent\"");
+    let result = restore::tree(&client, &unproven, &scene.target, &mut on);
+    assert!(matches!(result, Err(DriverError::NotUnderOurKey { .. })), "{result:?}");
+    assert!(!scene.target.exists());
+    let client = scene.asked.place.client("printf '%s\\n' \"$@\" > \"$scratch/args\"; cat \"$scratch/sent\"");
+    restore::tree(&client, &unproven, &scene.target, &mut on).unwrap();
+    same(source.path(), &scene.target);
+    assert!(scene.asked.place.left("args").unwrap().contains("--keyfile"));
+    scene.asked.place.assert_clean();
+}
+
+/// What is listed in one way is not restored in another, and the client not even started.
+#[test]
+fn each_protection_refuses_the_archives_of_the_others() {
+    let (_source, stream) = archive("genuine\n");
+    for (kind, is_plain) in
+        [(Protection::None, true), (Protection::Sign(&key()), false), (Protection::Encrypt(&key()), false)]
+    {
+        let scene = Scene::signed(entry_of("root.pxar.didx", &stream, kind));
+        let client = scene.asked.place.client("exit 0");
+        let listed = scene.asked.signed.crypt_mode;
+        let plain = Request { protection: restore::Protection::Plain, ..scene.asked.request() };
+        for (request, is_right) in [(plain, is_plain), (scene.asked.request(), listed == CryptMode::Encrypt)] {
+            if is_right {
+                continue;
+            }
+            for error in [
+                restore::tree(&client, &request, &scene.target, &mut on).unwrap_err(),
+                restore::stream(&client, &request, &mut Vec::new(), &mut on).unwrap_err(),
+                restore::bytes(&client, &request, 100).map(drop).unwrap_err(),
+            ] {
+                assert!(matches!(error, DriverError::OtherProtection { listed: l, .. } if l == listed), "{error:?}");
+            }
+        }
+        assert_eq!(scene.asked.place.left("pids"), None);
+    }
+}
+
 #[test]
 fn an_image_is_held_against_its_signature_and_gets_holes() {
     let content = [vec![7; 70_000], vec![0; 6 << 20], vec![9; 10]].concat();
@@ -306,15 +376,16 @@ fn a_key_file_that_cannot_serve_is_named_before_the_client_starts() {
     let scene = Scene::new("root.pxar.didx", &stream);
     let client = scene.asked.place.client("exit 0");
     let request = scene.asked.request();
-    let other = Request { key: EncryptionKey::from_bytes(Zeroizing::new([9; 32])).fingerprint(), ..request };
+    let under = |key_file, key| Request { protection: restore::Protection::Under { key_file, key }, ..request };
+    let other = under(&scene.asked.key_file, EncryptionKey::from_bytes(Zeroizing::new([9; 32])).fingerprint());
     let error = restore::tree(&client, &other, &scene.target, &mut on).unwrap_err();
     assert!(matches!(error.failure(), Some(Failure::WrongKey { .. })), "{error:?}");
     let key_file = scene.asked.place.scratch().join("wrapped.json");
     fs::write(&key_file, &KEYS.wrapped).unwrap();
-    let error = restore::tree(&client, &Request { key_file: &key_file, ..request }, &scene.target, &mut on);
+    let error = restore::tree(&client, &under(&key_file, KEYS.fingerprint), &scene.target, &mut on);
     assert_eq!(error.unwrap_err().failure(), Some(&Failure::KeyProtected));
     fs::write(&key_file, b"{}").unwrap();
-    let error = restore::tree(&client, &Request { key_file: &key_file, ..request }, &scene.target, &mut on);
+    let error = restore::tree(&client, &under(&key_file, KEYS.fingerprint), &scene.target, &mut on);
     assert!(matches!(error.unwrap_err().failure(), Some(Failure::KeyFile { .. })));
     assert_eq!(scene.asked.place.left("pids"), None);
     assert!(!scene.target.exists());
