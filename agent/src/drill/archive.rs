@@ -23,6 +23,7 @@ use crate::{
     opening::OpenedEscrow,
     recover::{
         connect::{self, Answers, Connected},
+        orders::Waiting,
         plan::{Earlier, Ground, Keyring, Piece, Plan, Planner, Work},
         preflight,
         report::Missing,
@@ -100,7 +101,9 @@ pub(super) fn bring(
     };
     let plan = planner.plan(&connected, None);
     notes.extend(plan.notes.into_iter().filter(|note| !note.starts_with(NO_GUESTS)));
-    let (work, chosen) = choose(plan.work, plan.missing, args, notes)?;
+    let unproven = plan.waiting.iter().flat_map(Waiting::missing);
+    let missing = plan.missing.into_iter().chain(unproven).collect();
+    let (work, chosen) = choose(plan.work, missing, args, notes)?;
     let piece = work.archives.first().ok_or_else(|| Stop::new(Code::Internal, "nothing was chosen"))?;
     let (name, file, bytes) = (piece.name.clone(), piece.file.clone(), piece.bytes);
     has_room(bytes, &configuration.settings.state)?;

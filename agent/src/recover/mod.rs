@@ -320,7 +320,7 @@ pub(crate) fn run(
     watch.lap("orders");
     let Outcomes { mut run, waiting, guests, archives, mut missing, notes: of_work, installed, signing: _ } = outcomes;
     notes.extend(of_work);
-    missing.extend(waiting.iter().map(Waiting::missing));
+    missing.extend(waiting.iter().flat_map(Waiting::missing));
     drop(waiting);
     let checklist = (!is_reading).then(|| closure::Begun::of(root, node_id, &guests));
     run.is_ending = interrupt::is_ending();

@@ -10,11 +10,13 @@ use tenwords_protocol::{orders::OutcomeKind, time::Timestamp};
 
 use super::{
     course::{Event, ItemId, Standing},
+    install::{self, Replacing},
     journal::Journal,
-    orders::{Desk, Inbox, Permit, Waiting},
+    orders::{Desk, Inbox, Permit, Thing, Waiting},
     plan::{Document, Earlier, Plan},
     preflight,
-    work::{Outcomes, Work},
+    report::Missing,
+    work::{Manner, Outcomes, Work},
 };
 use crate::{
     exit::{Outcome, Stop},
@@ -23,6 +25,32 @@ use crate::{
 };
 
 impl<'w> Work<'w> {
+    /// Has the keys that stand in the place of ours wait for an order, with the guests whose storage they hold up.
+    pub(super) fn look_at_keys(&self, plan: &mut Plan<'w>) {
+        if self.manner != Manner::Earnest {
+            return;
+        }
+        for other in self.sources().other_keys() {
+            let (held, free) =
+                std::mem::take(&mut plan.guests).into_iter().partition(|work| work.source.id == other.source);
+            plan.guests = free;
+            let (what, why, wish) = (other.what(), other.why(), other.wish(self.configuration));
+            plan.waiting.push(Waiting::new(what, why, wish, Thing::Key(Box::new(other), held)));
+        }
+    }
+
+    /// What is put in place, and from what.
+    pub(super) fn sources(&self) -> install::Of<'_> {
+        let Self { configuration, node, root, keys, tokens, .. } = *self;
+        install::Of { configuration, node, root, keys, tokens }
+    }
+
+    /// Which keys may be replaced: as far as `plan` has orders for it.
+    pub(super) fn replacing<'p>(&'p self, plan: &'p Plan<'_>, waiting: &[Waiting<'_>]) -> Replacing<'p> {
+        let waits = waiting.iter().filter_map(Waiting::key).cloned().collect();
+        Replacing::by(self.configuration, self.log, &plan.keys, waits)
+    }
+
     /// Asks for an order for everything that would replace something.
     pub(super) fn ask(&self, plan: &mut Plan<'w>, seat: &mut dyn Seat) -> Outcome<()> {
         let Some(desk) = self.desk else { return Ok(()) };
@@ -47,7 +75,7 @@ impl<'w> Work<'w> {
         let (ordered, left) = matched(std::mem::take(&mut plan.waiting), desk);
         plan.waiting = left;
         for (waiting, permit) in ordered {
-            waiting.ordered(permit, plan);
+            waiting.ordered(permit, (self.client, self.keyring), plan);
         }
         Ok(())
     }
@@ -92,9 +120,10 @@ impl<'w> Work<'w> {
         }
         let (mut plan, mut whats) = (Plan::default(), Vec::new());
         for (waiting, permit) in ordered {
-            whats.push(waiting.what.clone());
-            waiting.ordered(permit, &mut plan);
+            whats.extend(waiting.missing().into_iter().map(|missing| missing.what));
+            waiting.ordered(permit, (self.client, self.keyring), &mut plan);
         }
+        outcomes.missing.append(&mut plan.missing);
         let document = self.document()?.ok_or_else(|| Stop::new(crate::exit::Code::Internal, "the plan is gone"))?;
         self.log.tell(|course| Earlier::of(Some(document.clone()), course)).number(&mut plan);
         let document = document.with(&plan, &whats);
@@ -102,11 +131,9 @@ impl<'w> Work<'w> {
             preflight::room(&plan, self.node, self.client.private(), self.into, self.args.overcommit);
         if let Err(stop) = lacking.into_outcome("before what was ordered is restored") {
             // The order is used up: the next run asks for another.
-            outcomes.missing.extend(
-                whats
-                    .into_iter()
-                    .map(|what| super::report::Missing::of(what, Stop::new(stop.code, stop.in_one_line()))),
-            );
+            outcomes
+                .missing
+                .extend(whats.into_iter().map(|what| Missing::of(what, Stop::new(stop.code, stop.in_one_line()))));
             return Ok(());
         }
         outcomes.notes.extend(of_room);
@@ -115,20 +142,43 @@ impl<'w> Work<'w> {
         let plan_sha256 = document.keep(&folder)?;
         self.log.note(Event::Planned { at: Timestamp::now(), plan_sha256, items })?;
         Document::counts(&folder)?;
+        if !plan.keys.is_empty() {
+            let only = plan.keys.iter().map(|(other, _)| other.source.clone()).collect();
+            let mut later = self.sources().put(Some(&only), &self.replacing(&plan, &outcomes.waiting));
+            outcomes.missing.append(&mut later.missing);
+            outcomes.notes.append(&mut later.notes);
+            outcomes.installed.add(later);
+        }
         self.restore(&plan, outcomes, seat);
         outcomes.run.tried.extend(items_of(&plan));
-        self.tell_what_came_of(&plan);
+        self.tell_what_came_of(&plan, outcomes);
         outcomes.run.is_missing_something = !outcomes.missing.is_empty() || !outcomes.waiting.is_empty();
         Ok(())
     }
 
     /// To whoever has ordered it.
-    pub(super) fn tell_what_came_of(&self, plan: &Plan<'_>) {
+    pub(super) fn tell_what_came_of(&self, plan: &Plan<'_>, outcomes: &Outcomes<'_>) {
         let Some(desk) = self.desk else { return };
+        let is_back = |item| self.log.tell(|course| matches!(course.standing(item), Standing::Restored(_)));
+        for (other, permit) in &plan.keys {
+            let (outcome, said) = match outcomes.installed.keys.contains_key(&other.source) {
+                true => (OutcomeKind::Done, "the escrow's key is in its place; what was there is kept on the box"),
+                false => (OutcomeKind::Failed, "the key was not replaced; the box's report says why"),
+            };
+            desk.tell(permit.text_sha256(), outcome, said);
+        }
+        for work in &plan.work {
+            let Some(ordered) = work.snapshot.ordered() else { continue };
+            let (outcome, said) = match work.archives.iter().all(|piece| is_back(piece.id)) {
+                true => (OutcomeKind::Done, "it was restored into a folder of its own"),
+                false => (OutcomeKind::Failed, "not all of it came back; the box's report says why"),
+            };
+            desk.tell(ordered.permit().text_sha256(), outcome, said);
+        }
         let guests = plan.guests.iter().filter_map(|work| Some((work.id, work.over.as_ref()?)));
         let pieces = plan.work.iter().flat_map(|work| &work.archives);
         for (item, permit) in guests.chain(pieces.filter_map(|piece| Some((piece.id, piece.over.as_ref()?)))) {
-            let is_back = self.log.tell(|course| matches!(course.standing(item), Standing::Restored(_)));
+            let is_back = is_back(item);
             let (outcome, said) = match is_back {
                 true => (OutcomeKind::Done, "it was restored in the place of what the order named"),
                 false => (OutcomeKind::Failed, "it did not come back; the box's report says why"),

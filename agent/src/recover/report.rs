@@ -76,6 +76,9 @@ pub(crate) struct Restored {
     /// What the client said while it restored: what it could not set, above all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) said: Vec<String>,
+    /// What nobody vouches for: an operator's order let it through.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unproven: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -310,8 +313,12 @@ impl Report {
             );
         }
         for item in &self.restored {
-            let Restored { source, snapshot, archive, target, said, .. } = item;
+            let Restored { source, snapshot, archive, target, said, unproven, .. } = item;
             lines.push(format!("  {source} {snapshot} {archive} -> {} ({})", target.display(), size(item.bytes)));
+            if !unproven.is_empty() {
+                let lacks = harmless(&unproven.join("; "), 300);
+                lines.push(format!("    NOBODY VOUCHES FOR IT, an operator's order let it in: {lacks}"));
+            }
             lines.extend(told(said));
         }
         if !self.missing.is_empty() {

@@ -209,6 +209,7 @@ impl<'w> Work<'w> {
         let jobs = self.node.filter(|_| self.manner == Manner::Earnest);
         install::jobs::offer(&mut outcomes.installed, jobs, &self.root.facts().secrets.files, self.args, seat);
         if let Some(plan) = plan {
+            self.tell_what_came_of(&plan, &outcomes);
             outcomes.missing.extend(plan.missing);
             outcomes.notes.extend(plan.notes);
             outcomes.waiting = plan.waiting;
@@ -335,6 +336,7 @@ impl<'w> Work<'w> {
             is_rehearsal: self.begun.rehearsal,
         };
         let mut plan = planner.plan(self.connected, self.directive);
+        self.look_at_keys(&mut plan);
         self.ask(&mut plan, seat)?;
         self.take_ordered(&mut plan, inbox, seat)?;
         earlier.number(&mut plan);
@@ -354,7 +356,7 @@ impl<'w> Work<'w> {
         lacking.into_outcome("before anything is put in place")?;
         outcomes.notes.extend(of_room);
         outcomes.notes.extend(differences);
-        outcomes.signing = document.items.iter().map(|row| row.key).collect();
+        outcomes.signing = document.items.iter().filter_map(|row| row.key).collect();
         let folder = Journal::folder(self.configuration);
         let plan_sha256 = document.keep(&folder)?;
         seat.say(&format!("  (kept as {})", Document::text(&folder).display()));
@@ -367,7 +369,7 @@ impl<'w> Work<'w> {
 
     fn install(&self, plan: Option<&Plan<'_>>, outcomes: &mut Outcomes<'_>) -> Outcome<()> {
         self.log.note(Event::Installing { at: Timestamp::now() })?;
-        let waiting = plan.iter().flat_map(|plan| &plan.waiting).filter_map(Waiting::guest);
+        let waiting = plan.iter().flat_map(|plan| &plan.waiting).flat_map(Waiting::guests);
         let guests = plan.iter().flat_map(|plan| &plan.guests).chain(waiting);
         let needed: BTreeSet<&Name> = guests.map(|work| &work.source.id).collect();
         let comment = match (self.manner, self.node) {
@@ -377,7 +379,9 @@ impl<'w> Work<'w> {
                 format!("made by tenwords' rehearsal of {}; goes with `recover --abort`", self.begun.box_id)
             }
             _ => {
-                outcomes.installed = install::of_root(self.configuration, self.node, self.root, self.keys, self.tokens);
+                let nothing = Plan::default();
+                let plan = plan.unwrap_or(&nothing);
+                outcomes.installed = self.sources().put(None, &self.replacing(plan, &plan.waiting));
                 let operators = &self.root.facts().trust.operators;
                 if let Err(stop) = enroll::pin_recovered(self.configuration, operators) {
                     outcomes.notes.push(format!("the operators' keys could not be pinned on this machine: {stop}"));

@@ -76,6 +76,7 @@ fn begun() -> Event {
 
 fn what(item: ItemId) -> What {
     What::Archive(Restored {
+        unproven: Vec::new(),
         source: "pbs".into(),
         snapshot: "host/bakery/2026-03-03T12:00:00Z".into(),
         archive: format!("{item}.pxar"),

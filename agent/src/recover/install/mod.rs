@@ -3,15 +3,20 @@
 //! A source goes back to where it was kept: a storage of PVE into `storage.cfg` ([`storage`]), any
 //! other one into the agent's settings ([`settings`]). Nothing of the root is written to its own
 //! path: small files go to `recovered-files/` for a person to compare ([`files`]). A key file that
-//! holds another key is not replaced without an order.
+//! holds another key is not replaced without an order ([`other`]).
 
 mod files;
 pub(super) mod jobs;
+mod other;
 pub(super) mod scratch;
 mod settings;
 mod storage;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use pbs_driver::pve::{Node, StorageCfg, StorageId};
 use tenwords_escrow::{
@@ -22,6 +27,7 @@ use tenwords_escrow::{
 use tenwords_protocol::{directive::Name, fingerprint::Fingerprint};
 
 pub(super) use files::keep_files;
+pub(crate) use other::{OtherKey, Replacing};
 
 use super::{connect::Tokens, report::Missing};
 use crate::{exit::Outcome, settings::Configuration, sources};
@@ -49,31 +55,51 @@ pub(crate) struct ToInstall<'a> {
     pub(crate) restore_paths: BTreeMap<String, PathBuf>,
 }
 
-/// Installs every source of a root whose key is held, with the tokens that are known to work.
-pub(crate) fn of_root(
-    configuration: &Configuration,
-    node: Option<&Node>,
-    root: &Root,
-    keys: &BTreeMap<Fingerprint, Arc<GatedKey>>,
-    tokens: &Tokens,
-) -> Installed {
-    let facts = root.facts();
-    let items: Vec<ToInstall<'_>> = facts
-        .trust
-        .sources
-        .iter()
-        .filter_map(|source| {
+/// What a root's sources are put in place from.
+pub(crate) struct Of<'o> {
+    pub(crate) configuration: &'o Configuration,
+    pub(crate) node: Option<&'o Node>,
+    pub(crate) root: &'o Root,
+    pub(crate) keys: &'o BTreeMap<Fingerprint, Arc<GatedKey>>,
+    /// Those that are known to work.
+    pub(crate) tokens: &'o Tokens,
+}
+
+impl Of<'_> {
+    /// Every source whose key is held.
+    fn items(&self) -> Vec<ToInstall<'_>> {
+        let facts = self.root.facts();
+        let sources = facts.trust.sources.iter();
+        let items = sources.filter_map(|source| {
+            let Source { id, key_fingerprint, .. } = source;
             Some(ToInstall {
                 source,
-                key: keys.get(&source.key_fingerprint)?,
-                token: tokens.get(&source.id).or_else(|| facts.secrets.tokens.get(&source.id)),
-                restore_paths: sources::configured_paths(&facts.trust, &source.id),
+                key: self.keys.get(key_fingerprint)?,
+                token: self.tokens.get(id).or_else(|| facts.secrets.tokens.get(id)),
+                restore_paths: sources::configured_paths(&facts.trust, id),
             })
-        })
-        .collect();
-    let lost = facts.secrets.files.iter().find(|file| file.path.as_str().ends_with("/storage.cfg"));
-    let lost = StorageCfg::parse(lost.map_or(&[], |file| file.data.expose_bytes()));
-    install(configuration, node, &lost, &items)
+        });
+        items.collect()
+    }
+
+    /// Where another key stands in the place of a source's own, and nothing else is in the way: what only an
+    /// order lets be replaced.
+    pub(crate) fn other_keys(&self) -> Vec<OtherKey> {
+        let other = |item: ToInstall<'_>| match (item.source.kept_in, self.node) {
+            (KeptIn::StorageCfg, Some(node)) => storage::other_key(node, &item),
+            _ => settings::other_key(self.configuration, &item),
+        };
+        self.items().into_iter().filter_map(other).collect()
+    }
+
+    /// Installs all of it, or these sources only.
+    pub(crate) fn put(&self, only: Option<&BTreeSet<Name>>, replacing: &Replacing<'_>) -> Installed {
+        let mut items = self.items();
+        items.retain(|item| only.is_none_or(|only| only.contains(&item.source.id)));
+        let lost = self.root.facts().secrets.files.iter().find(|file| file.path.as_str().ends_with("/storage.cfg"));
+        let lost = StorageCfg::parse(lost.map_or(&[], |file| file.data.expose_bytes()));
+        install(self.configuration, self.node, &lost, &items, replacing)
+    }
 }
 
 /// Installs every source. What cannot go in is reported, and the others go on: a restore of archives
@@ -84,12 +110,13 @@ fn install(
     node: Option<&Node>,
     lost: &StorageCfg,
     sources: &[ToInstall<'_>],
+    replacing: &Replacing<'_>,
 ) -> Installed {
     let mut installed = Installed::default();
     let mut for_settings = Vec::new();
     for item in sources {
         match (item.source.kept_in, node) {
-            (KeptIn::StorageCfg, Some(node)) => storage::put(&mut installed, node, lost, item, None),
+            (KeptIn::StorageCfg, Some(node)) => storage::put(&mut installed, node, lost, item, replacing),
             (KeptIn::StorageCfg, None) => {
                 installed.notes.push(format!(
                     "source {} was a storage of Proxmox VE, which is not on this machine: it is put into {}",
@@ -101,7 +128,7 @@ fn install(
             (KeptIn::Settings, _) => for_settings.push(item),
         }
     }
-    settings::put(&mut installed, configuration, &for_settings);
+    settings::put(&mut installed, configuration, &for_settings, replacing);
     installed
 }
 
@@ -110,5 +137,24 @@ impl Installed {
         if let Err(stop) = result {
             self.missing.push(Missing::of(what(), stop));
         }
+    }
+
+    fn replaced(&mut self, path: &std::path::Path, kept: &std::path::Path) {
+        self.notes.push(format!(
+            "{} holds the escrow's key now, as it was ordered; what stood there is kept at {}",
+            path.display(),
+            kept.display()
+        ));
+    }
+
+    /// Takes in what was put in place later.
+    pub(crate) fn add(&mut self, later: Self) {
+        let Self { paths, missing, notes, storages, keys, tokens } = later;
+        self.paths.extend(paths);
+        self.missing.extend(missing);
+        self.notes.extend(notes);
+        self.storages.extend(storages);
+        self.keys.extend(keys);
+        self.tokens.extend(tokens);
     }
 }

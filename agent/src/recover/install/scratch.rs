@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pbs_driver::pve::{
-    Node, PveError, StorageCfg, StorageId,
+    Node, PveError, StorageId,
     install::{named, take_away},
 };
 use tenwords_escrow::{
@@ -30,13 +30,13 @@ pub(crate) fn put(
     tokens: &Tokens,
 ) -> Installed {
     let facts = root.facts();
-    let (mut installed, nothing_lost) = (Installed::default(), StorageCfg::parse(b""));
+    let mut installed = Installed::default();
     let storages = facts.trust.sources.iter().filter(|source| source.kept_in == KeptIn::StorageCfg);
     for (source, number) in storages.zip(1_u32..).filter(|(source, _)| needed.contains(&source.id)) {
         let (Some(key), Some(id)) = (keys.get(&source.key_fingerprint), id(recovery, number)) else { continue };
         let token = tokens.get(&source.id).or_else(|| facts.secrets.tokens.get(&source.id));
         let item = ToInstall { source, key, token, restore_paths: BTreeMap::new() };
-        storage::put(&mut installed, node, &nothing_lost, &item, Some(&id));
+        storage::put_scratch(&mut installed, node, &item, &id);
     }
     installed
 }

@@ -1,6 +1,10 @@
 //! Sources in the agent's own settings: a `[[source]]`, and its key and token beside it.
 
-use std::{io, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    io,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
 
 use pbs_format::key::KeyFile;
 use serde::Serialize;
@@ -8,10 +12,13 @@ use tenwords_escrow::{
     root::{KeptIn, Source},
     secret::TokenSecret,
 };
-use tenwords_protocol::{directive::Name, fingerprint::Fingerprint};
+use tenwords_protocol::{directive::Name, fingerprint::Fingerprint, hash::Sha256};
 use zeroize::Zeroizing;
 
-use super::{Installed, LIMIT, ToInstall};
+use super::{
+    Installed, LIMIT, ToInstall,
+    other::{May, OtherKey, Replacing},
+};
 use crate::{
     durable,
     exit::{Code, OrStop as _, Outcome, Stop},
@@ -23,11 +30,18 @@ use crate::{
 enum Found {
     Nothing,
     TheSame,
-    Another(String),
+    /// These bytes: another key, or none that can be used.
+    Another(Zeroizing<Vec<u8>>, Option<Fingerprint>),
+    Unreadable(io::Error),
 }
 
 /// Puts these sources into the settings.
-pub(super) fn put(installed: &mut Installed, configuration: &Configuration, sources: &[&ToInstall<'_>]) {
+pub(super) fn put(
+    installed: &mut Installed,
+    configuration: &Configuration,
+    sources: &[&ToInstall<'_>],
+    replacing: &Replacing<'_>,
+) {
     let mut added = Vec::new();
     for item in sources {
         let id = &item.source.id;
@@ -44,14 +58,8 @@ pub(super) fn put(installed: &mut Installed, configuration: &Configuration, sour
             });
             continue;
         }
-        let (key_path, token_path) = match configured {
-            Some(source) => (source.key_file.clone(), source.token_file.clone()),
-            None => (
-                configuration.folder().join("keys").join(format!("{id}.enc")),
-                configuration.folder().join("tokens").join(id.as_str()),
-            ),
-        };
-        let key = put_key(installed, id, &item.key.key_file(), item.key.fingerprint(), &key_path);
+        let [key_path, token_path] = places(configuration, configured, id);
+        let key = put_key(installed, id, &item.key.key_file(), item.key.fingerprint(), &key_path, replacing);
         installed.report(key, || format!("key of source {id}"));
         if let Some(token) = item.token {
             let token = put_token(installed, id, token, &token_path);
@@ -73,24 +81,77 @@ pub(super) fn put(installed: &mut Installed, configuration: &Configuration, sour
     installed.report(added, || format!("sources in {}", configuration.path.display()));
 }
 
-fn put_key(installed: &mut Installed, id: &Name, file: &KeyFile, wanted: Fingerprint, path: &Path) -> Outcome<()> {
+/// Where a source's key and token are.
+fn places(configuration: &Configuration, configured: Option<&SourceSettings>, id: &Name) -> [PathBuf; 2] {
+    match configured {
+        Some(source) => [source.key_file.clone(), source.token_file.clone()],
+        None => [
+            configuration.folder().join("keys").join(format!("{id}.enc")),
+            configuration.folder().join("tokens").join(id.as_str()),
+        ],
+    }
+}
+
+/// The other key that stands in the place of this source's own.
+pub(super) fn other_key(configuration: &Configuration, item: &ToInstall<'_>) -> Option<OtherKey> {
+    let id = &item.source.id;
+    let configured = configuration.settings.sources.iter().find(|source| source.id == *id);
+    if configured.is_some_and(|configured| !is_same(configured, item.source)) {
+        return None;
+    }
+    let [path, _] = places(configuration, configured, id);
+    match found_key(&path, item.key.fingerprint()) {
+        Found::Another(text, there) => OtherKey::new(id, &path, there, Sha256::of(&text), item.key.fingerprint()),
+        Found::Nothing | Found::TheSame | Found::Unreadable(_) => None,
+    }
+}
+
+fn put_key(
+    installed: &mut Installed,
+    id: &Name,
+    file: &KeyFile,
+    wanted: Fingerprint,
+    path: &Path,
+    replacing: &Replacing<'_>,
+) -> Outcome<()> {
+    let cannot = || format!("cannot write the key to {}", path.display());
+    let missing = |what: String| Missing {
+        what: format!("key of source {id} at {}", path.display()),
+        why: format!("{what} is there; the escrow's key is {}", wanted.short()),
+        remedy: format!(
+            "it is not replaced; move {} aside if you know that it is not needed, and run the same command again",
+            path.display()
+        ),
+        waits_for_order: false,
+    };
     match found_key(path, wanted) {
         Found::TheSame => {
             installed.notes.push(format!("{} holds the right key already", path.display()));
             installed.keys.insert(id.clone(), path.to_owned());
         }
-        Found::Another(what) => installed.missing.push(Missing {
-            what: format!("key of source {id} at {}", path.display()),
-            why: format!("{what} is there; the escrow's key is {}", wanted.short()),
-            remedy: format!(
-                "it is not replaced without an operator's order; move {} aside if you know that it is not needed, \
-                 and run the same command again",
-                path.display()
-            ),
-            waits_for_order: true,
-        }),
+        Found::Another(text, there) => match replacing.may(path, there, &text, wanted)? {
+            May::Replace(sha256, kept) => {
+                // As late as can be: what is replaced is what the order named, and what was kept.
+                match found_key(path, wanted) {
+                    Found::Another(text, _) if Sha256::of(&text) == sha256 => {}
+                    _ => {
+                        return Err(Stop::new(Code::Preflight, format!("{} has changed meanwhile", path.display()))
+                            .remedy("run the same command again: it asks for another order"));
+                    }
+                }
+                durable::replace("key-file", path, 0o600, &file.to_json()).or_stop(Code::Internal, cannot)?;
+                installed.replaced(path, &kept);
+                installed.paths.push(path.to_owned());
+                installed.keys.insert(id.clone(), path.to_owned());
+            }
+            May::Wait => {}
+            May::No => installed.missing.push(missing(match there {
+                Some(there) => format!("another key ({})", there.short()),
+                None => "something that is no plain key file".to_owned(),
+            })),
+        },
+        Found::Unreadable(error) => installed.missing.push(missing(format!("something that cannot be read ({error})"))),
         Found::Nothing => {
-            let cannot = || format!("cannot write the key to {}", path.display());
             if let Some(parent) = path.parent() {
                 durable::folder(parent, 0o700).or_stop(Code::Internal, cannot)?;
             }
@@ -106,12 +167,12 @@ fn found_key(path: &Path, wanted: Fingerprint) -> Found {
     let bytes = match durable::read_limited(path, LIMIT) {
         Ok(bytes) => Zeroizing::new(bytes),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Nothing,
-        Err(error) => return Found::Another(format!("something that cannot be read ({error})")),
+        Err(error) => return Found::Unreadable(error),
     };
     match KeyFile::parse(&bytes).and_then(|file| file.open(None)) {
         Ok(key) if key.fingerprint() == wanted => Found::TheSame,
-        Ok(key) => Found::Another(format!("another key ({})", key.fingerprint().short())),
-        Err(_) => Found::Another("something that is no plain key file".into()),
+        Ok(key) => Found::Another(bytes, Some(key.fingerprint())),
+        Err(_) => Found::Another(bytes, None),
     }
 }
 
@@ -194,7 +255,7 @@ mod tests {
         let put = |key: [u8; 32]| {
             let key = EncryptionKey::from_bytes(Zeroizing::new(key));
             let mut installed = Installed::default();
-            put_key(&mut installed, &id, &KeyFile::plain(&key, 1, 2), key.fingerprint(), &path)
+            put_key(&mut installed, &id, &KeyFile::plain(&key, 1, 2), key.fingerprint(), &path, &Replacing::nothing())
                 .map(|()| installed)
                 .map_err(|stop| stop.what)
         };
@@ -204,7 +265,7 @@ mod tests {
         let second = put([7; 32])?;
         assert!(second.paths.is_empty() && second.missing.is_empty());
         let third = put([8; 32])?;
-        assert!(third.paths.is_empty() && third.missing.len() == 1 && third.missing[0].waits_for_order);
+        assert!(third.paths.is_empty() && third.missing.len() == 1 && !third.missing[0].waits_for_order);
         assert_eq!(std::fs::read(&path)?, written);
         Ok(())
     }

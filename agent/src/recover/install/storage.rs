@@ -6,12 +6,17 @@
 
 use pbs_driver::pve::{
     Node, PbsStorage, PveError, StorageCfg, StorageId,
-    install::{Wanted, place},
-    secrets::Put,
+    error::KeyThere,
+    install::{Placed, Wanted, place},
+    secrets::{self, KeyReplaces, Put},
 };
 use tenwords_escrow::root::{Certificate, Source};
+use tenwords_protocol::fingerprint::Fingerprint;
 
-use super::{Installed, ToInstall};
+use super::{
+    Installed, ToInstall,
+    other::{May, OtherKey, Replacing},
+};
 use crate::{
     exit::{Code, OrStop as _, Outcome, Stop},
     recover::{plan::chain, report::Missing},
@@ -19,35 +24,20 @@ use crate::{
     sources,
 };
 
-/// Puts this source into `storage.cfg`, or says why not. With `scratch`, under that name, for this node alone and
-/// for a while: then what was written is nobody's to be told.
+/// Puts this source into `storage.cfg`, or says why not.
 pub(super) fn put(
     installed: &mut Installed,
     node: &Node,
     lost: &StorageCfg,
     item: &ToInstall<'_>,
-    scratch: Option<&StorageId>,
+    replacing: &Replacing<'_>,
 ) {
     let id = &item.source.id;
-    let stanza = stanza(item.source).and_then(|stanza| match scratch {
-        Some(id) => of_this_node(node, stanza, id),
-        None => Ok(stanza),
-    });
-    let (stanza, token) = match (stanza, item.token) {
-        (Ok(stanza), Some(token)) => (stanza, token),
-        (Err(stop), _) => return installed.report(Err(stop), || format!("storage {id}")),
-        (_, None) => {
-            let stop = Stop::new(Code::Preflight, "the escrow has no token for it")
-                .remedy("add the storage by hand, with a token that the backup server knows");
-            return installed.report(Err(stop), || format!("storage {id}"));
-        }
+    let (stanza, token) = match wanted(item, None) {
+        Ok(wanted) => wanted,
+        Err(stop) => return installed.report(Err(stop), || format!("storage {id}")),
     };
-    let key = item.key.expose_key_file();
-    let wanted = Wanted { storage: &stanza, key: Some(&key), key_replaces: None, secret: token.expose_text() };
-    match place(node, &wanted) {
-        Ok(_) if scratch.is_some() => {
-            installed.storages.insert(id.clone(), stanza.id);
-        }
+    match put_with(node, &stanza, item, token, replacing) {
         Ok(done) => {
             let places = [
                 (done.stanza == Put::Written, "storage.cfg".to_owned()),
@@ -67,20 +57,158 @@ pub(super) fn put(
             if done.stanza == Put::Written {
                 installed.notes.extend(left_out(lost, id.as_str()));
             }
+            if let Some(kept) = done.kept {
+                installed.replaced(&node.file(&format!("priv/storage/{id}.enc")), &kept);
+            }
             installed.keys.insert(id.clone(), node.file(&format!("priv/storage/{id}.enc")));
             installed.tokens.insert(id.clone(), node.file(&format!("priv/storage/{id}.pw")));
             installed.storages.insert(id.clone(), stanza.id);
         }
-        Err(error) => installed.missing.push(Missing {
-            what: format!("storage {id}"),
-            why: chain(&error),
-            remedy: format!("{}; then run the same command again", error.next_step()),
-            waits_for_order: matches!(
-                error,
-                PveError::DifferentKey { .. } | PveError::DifferentSecret { .. } | PveError::DifferentStorage { .. }
-            ),
-        }),
+        Err(Not::Waits) => {}
+        Err(Not::Stopped(stop)) => installed.report(Err(stop), || format!("storage {id}")),
+        Err(Not::Refused(error)) => installed.missing.push(refused(item, &error)),
     }
+}
+
+/// The same under a scratch name, for this node alone and for a while: what was written is nobody's to be told,
+/// and nothing that is there is replaced.
+pub(super) fn put_scratch(installed: &mut Installed, node: &Node, item: &ToInstall<'_>, scratch: &StorageId) {
+    let id = &item.source.id;
+    let wanted = wanted(item, Some((node, scratch)));
+    match wanted.map(|(stanza, token)| put_plainly(node, &stanza, item, token, None).map(|_| stanza.id)) {
+        Ok(Ok(stanza)) => drop(installed.storages.insert(id.clone(), stanza)),
+        Ok(Err(error)) => installed.missing.push(refused(item, &error)),
+        Err(stop) => installed.report(Err(stop), || format!("storage {id}")),
+    }
+}
+
+/// The other key that stands in this storage's place, if nothing else is in the way.
+pub(super) fn other_key(node: &Node, item: &ToInstall<'_>) -> Option<OtherKey> {
+    let (stanza, token) = wanted(item, None).ok()?;
+    let present = secrets::present_key(node, &stanza.id).ok().flatten()?;
+    let (there, key) = (in_it(present.there()), item.key.fingerprint());
+    if there == Some(key) || otherwise(node, &stanza, token).is_err() {
+        return None;
+    }
+    OtherKey::new(&item.source.id, present.path(), there, present.sha256(), key)
+}
+
+/// What was done, and where the former key is kept if one was replaced.
+struct Done {
+    stanza: Put,
+    key: Option<Put>,
+    secret: Put,
+    kept: Option<std::path::PathBuf>,
+}
+
+/// Why it was not put in place.
+enum Not {
+    /// It waits for an order.
+    Waits,
+    Refused(PveError),
+    Stopped(Stop),
+}
+
+fn put_with(
+    node: &Node,
+    stanza: &PbsStorage,
+    item: &ToInstall<'_>,
+    token: &str,
+    replacing: &Replacing<'_>,
+) -> Result<Done, Not> {
+    let mut kept = None;
+    let placed = match put_plainly(node, stanza, item, token, None) {
+        Err(different @ PveError::DifferentKey { .. }) => {
+            // Nobody is asked for a key where the storage could not be put in place all the same.
+            otherwise(node, stanza, token).map_err(Not::Refused)?;
+            let present = secrets::present_key(node, &stanza.id).map_err(Not::Refused)?;
+            let Some(present) = present else { return Err(Not::Refused(different)) };
+            let may =
+                replacing.may(present.path(), in_it(present.there()), present.expose_text(), item.key.fingerprint());
+            match may.map_err(Not::Stopped)? {
+                May::Replace(sha256, former) => {
+                    kept = Some(former);
+                    put_plainly(node, stanza, item, token, Some(KeyReplaces { sha256 }))
+                }
+                May::Wait => return Err(Not::Waits),
+                May::No => Err(different),
+            }
+        }
+        placed => placed,
+    };
+    let Placed { stanza, key, secret, .. } = placed.map_err(Not::Refused)?;
+    Ok(Done { stanza, key, secret, kept })
+}
+
+fn put_plainly(
+    node: &Node,
+    stanza: &PbsStorage,
+    item: &ToInstall<'_>,
+    token: &str,
+    key_replaces: Option<KeyReplaces>,
+) -> Result<Placed, PveError> {
+    let key = item.key.expose_key_file();
+    place(node, &Wanted { storage: stanza, key: Some(&key), key_replaces, secret: token })
+}
+
+/// What speaks against the storage beside its key. Nothing is written.
+fn otherwise(node: &Node, stanza: &PbsStorage, token: &str) -> Result<(), PveError> {
+    let path = || node.file(&format!("priv/storage/{}.pw", stanza.id));
+    if secrets::password(node, &stanza.id)?.is_some_and(|there| there.as_str() != token) {
+        return Err(PveError::DifferentSecret { path: path() });
+    }
+    let mut storages = StorageCfg::read(node)?;
+    // A mark that names the key which is replaced is renewed with it.
+    let mark = storages.get(&stanza.id)?.and_then(|there| there.encryption_key);
+    storages.add_pbs(&stanza.clone().with_encryption_key(mark)).map(drop)
+}
+
+fn in_it(there: KeyThere) -> Option<Fingerprint> {
+    match there {
+        KeyThere::Key(fingerprint) => Some(fingerprint),
+        KeyThere::NoKey(_) => None,
+    }
+}
+
+fn refused(item: &ToInstall<'_>, error: &PveError) -> Missing {
+    let id = &item.source.id;
+    let step = match error {
+        // An order names one key file and nothing else: these are for a person's own hands.
+        PveError::DifferentSecret { .. } => format!(
+            "no order replaces a token: see which one the storage is meant to use, and set it by hand \
+             (`pvesm set {id} --password`)"
+        ),
+        PveError::DifferentStorage { .. } => format!(
+            "no order changes a storage: if nobody needs the one that is there, take its stanza away by hand \
+             (`pvesm remove {id}`), or give it another name"
+        ),
+        PveError::DifferentKey { .. } => {
+            "keep the key that is there: backups may need it; move it aside yourself, or let the same command ask for \
+             an operator's order to replace it"
+                .to_owned()
+        }
+        error => error.next_step().to_owned(),
+    };
+    Missing {
+        what: format!("storage {id}"),
+        why: chain(error),
+        remedy: format!("{step}; then run the same command again"),
+        waits_for_order: false,
+    }
+}
+
+/// The stanza and its token. With `scratch`, under that name and for that node alone.
+fn wanted<'i>(item: &'i ToInstall<'_>, scratch: Option<(&Node, &StorageId)>) -> Outcome<(PbsStorage, &'i str)> {
+    let stanza = stanza(item.source)?;
+    let stanza = match scratch {
+        Some((node, id)) => of_this_node(node, stanza, id)?,
+        None => stanza,
+    };
+    let token = item.token.ok_or_else(|| {
+        Stop::new(Code::Preflight, "the escrow has no token for it")
+            .remedy("add the storage by hand, with a token that the backup server knows")
+    })?;
+    Ok((stanza, token.expose_text()))
 }
 
 /// The stanza, from the root's trust facts alone.

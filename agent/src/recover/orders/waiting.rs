@@ -1,9 +1,13 @@
-//! A thing of the plan that would replace something, and waits for an operator's order.
+//! A thing of the plan that would replace something, or that nobody vouches for, and waits for an operator's
+//! order.
+
+use pbs_driver::Client;
 
 use super::{Permit, Wish, desk::Asked};
 use crate::{
     recover::{
-        plan::{GuestWork, Plan, Work},
+        install::OtherKey,
+        plan::{GuestWork, Keyring, Plan, UnprovenWork, Work},
         report::Missing,
     },
     show::harmless,
@@ -21,11 +25,15 @@ pub(crate) struct Waiting<'a> {
     pub(crate) asked: Result<Asked, String>,
 }
 
-/// What is restored once it is ordered.
+/// What is done once it is ordered.
 pub(crate) enum Thing<'a> {
     Guest(Box<GuestWork<'a>>),
     /// One archive.
     Archive(Box<Work<'a>>),
+    /// A key file that holds another key, and the guests that its storage is needed for.
+    Key(Box<OtherKey>, Vec<GuestWork<'a>>),
+    /// Archives of what does not prove itself.
+    Unproven(Box<UnprovenWork<'a>>),
 }
 
 impl<'a> Waiting<'a> {
@@ -34,16 +42,25 @@ impl<'a> Waiting<'a> {
         Self { what: harmless(&what, 200), why: harmless(&why, 400), wish, thing, asked: Err(NOT_HERE.to_owned()) }
     }
 
-    /// The guest that it becomes, if it is one.
-    pub(crate) fn guest(&self) -> Option<&GuestWork<'a>> {
+    /// The guests that wait for it.
+    pub(crate) fn guests(&self) -> &[GuestWork<'a>] {
         match &self.thing {
-            Thing::Guest(work) => Some(&**work),
-            Thing::Archive(_) => None,
+            Thing::Guest(work) => std::slice::from_ref(&**work),
+            Thing::Key(_, guests) => guests,
+            Thing::Archive(_) | Thing::Unproven(_) => &[],
+        }
+    }
+
+    /// The key file that waits, if it is one.
+    pub(crate) fn key(&self) -> Option<&OtherKey> {
+        match &self.thing {
+            Thing::Key(other, _) => Some(&**other),
+            Thing::Guest(_) | Thing::Archive(_) | Thing::Unproven(_) => None,
         }
     }
 
     /// Puts it into a plan, as ordered.
-    pub(crate) fn ordered(self, permit: Permit, plan: &mut Plan<'a>) {
+    pub(crate) fn ordered(self, permit: Permit, (client, keyring): (&Client, &Keyring<'_>), plan: &mut Plan<'a>) {
         match self.thing {
             Thing::Guest(mut work) => {
                 work.over = Some(permit);
@@ -55,29 +72,58 @@ impl<'a> Waiting<'a> {
                 }
                 plan.work.push(*work);
             }
+            Thing::Key(other, guests) => {
+                plan.keys.push((*other, permit));
+                plan.guests.extend(guests);
+            }
+            Thing::Unproven(work) => match work.ordered(client, keyring, permit) {
+                Ok(work) => plan.work.push(work),
+                // What was ordered is not what is there: nobody has ordered that.
+                Err(why) => plan.missing.push(Missing {
+                    what: self.what,
+                    why: harmless(&why, 400),
+                    remedy:
+                        "see that the backup server answers and who writes to it; then run the same command again, \
+                             which asks for another order"
+                            .to_owned(),
+                    waits_for_order: false,
+                }),
+            },
         }
     }
 
     /// As it stands in plan and report for as long as it waits.
-    pub(crate) fn missing(&self) -> Missing {
+    pub(crate) fn missing(&self) -> Vec<Missing> {
+        let otherwise = match self.thing {
+            Thing::Guest(_) | Thing::Archive(_) => "move aside what is in the way, or give another number or place",
+            Thing::Key(..) => "move the key that is there aside, if you know that it is not needed",
+            Thing::Unproven(_) => "look for another copy of the backup that proves itself",
+        };
         let (why, remedy) = match &self.asked {
             Ok(Asked { code, file, .. }) => (
                 format!("{}; it waits for the order {code}", self.why),
                 format!(
                     "have the operator compare the code {code} with what he sees (`tenwords order show {code}`) and sign; \
                      without a hub, take {} to him and bring back what he signs (--order FILE). Then run the same \
-                     command again. Or move aside what is in the way, or give another number or place",
+                     command again. Or {otherwise}",
                     file.display()
                 ),
             ),
-            Err(why) => (
-                format!("{}; {why}", self.why),
-                "move aside what is in the way, or have the operator's directive give another number or place; then run \
-                 the same command again"
-                    .to_owned(),
-            ),
+            Err(why) => (format!("{}; {why}", self.why), format!("{otherwise}; then run the same command again")),
         };
-        Missing { what: self.what.clone(), why, remedy, waits_for_order: self.asked.is_ok() }
+        let waits_for_order = self.asked.is_ok();
+        let held = match &self.thing {
+            Thing::Key(_, guests) => guests.as_slice(),
+            Thing::Guest(_) | Thing::Archive(_) | Thing::Unproven(_) => &[],
+        };
+        let held = held.iter().map(|work| Missing {
+            what: format!("{} {} as {}", work.source.id, work.snapshot.snapshot(), work.target()),
+            why: format!("its storage {} could not be put in place: {}", work.source.id, self.why),
+            remedy: format!("it comes back when {} is settled: see there", self.what),
+            waits_for_order,
+        });
+        let held: Vec<Missing> = held.collect();
+        [Missing { what: self.what.clone(), why, remedy, waits_for_order }].into_iter().chain(held).collect()
     }
 }
 

@@ -8,15 +8,15 @@ use std::{
 };
 
 use pbs_driver::{Access, repository::Namespace};
-use pbs_format::datastore::{FileName, Group};
-use tenwords_escrow::{
-    gate::{GatedArchive, GatedSnapshot},
-    root::Source,
+use pbs_format::{
+    datastore::{FileName, Group},
+    manifest::FileEntry,
 };
+use tenwords_escrow::{gate::GatedSnapshot, root::Source};
 
 use tenwords_protocol::order::{Act, Overwritten};
 
-use super::{ASK_OPERATOR, Plan, Planner, again::Thing};
+use super::{ASK_OPERATOR, Passed, Plan, Planner, again::Thing};
 use crate::recover::{
     connect::Connected,
     course::ItemId,
@@ -27,22 +27,22 @@ use crate::recover::{
     },
 };
 
-/// One gated snapshot with its archives and their targets.
+/// One snapshot that may be restored, with its archives and their targets.
 pub(crate) struct Work<'a> {
     pub(crate) source: &'a Source,
     pub(crate) access: &'a Access,
-    pub(crate) snapshot: Arc<GatedSnapshot>,
+    pub(crate) snapshot: Passed,
     pub(crate) archives: Vec<Piece>,
 }
 
 /// One archive, and where it goes.
 pub(crate) struct Piece {
     pub(crate) id: ItemId,
-    /// The signed file by its name on the server.
+    /// The listed file by its name on the server.
     pub(crate) file: FileName,
     /// As a person says it, `root.pxar`.
     pub(crate) name: String,
-    /// As signed; of a split archive, both halves.
+    /// As listed; of a split archive, both halves.
     pub(crate) bytes: u64,
     pub(crate) target: PathBuf,
     /// What lies at the target may be replaced, as an operator has ordered.
@@ -66,11 +66,7 @@ impl Planner<'_> {
         what: &str,
     ) {
         let group: &Group = snapshot.snapshot().group();
-        let mut folder = self.into.join(source.source.id.as_str());
-        if *source.access.namespace() != own_namespace(source.source) {
-            folder.extend(source.access.namespace().components().map(|name| format!("ns-{name}")));
-        }
-        let folder = folder.join(format!("{}-{}", group.backup_type(), group.id()));
+        let folder = folder_of(self.into, source, group);
         let namespace = source.access.namespace().to_string();
         let snapshot = Arc::new(snapshot);
         let is_original = only.as_ref().is_some_and(|only| only.target.is_some());
@@ -81,26 +77,25 @@ impl Planner<'_> {
         let mut archives: Vec<Piece> = Vec::new();
         let (mut all_there, mut waits) = (false, false);
         let mut names = BTreeSet::new();
-        for (archive, name, bytes) in pieces(&snapshot) {
+        for (entry, name, bytes) in pieces(entries(&snapshot)) {
+            let (server_name, short) = (entry.filename.as_str(), entry.filename.archive());
             let (target, chosen) = match &only {
                 None => (None, true),
-                Some(only) => {
-                    (only.target.clone(), [name.as_str(), archive.name(), archive.server_name()].contains(&only.name))
-                }
+                Some(only) => (only.target.clone(), [name.as_str(), short, server_name].contains(&only.name)),
             };
             // `x.pxar.didx` and `x.pxar.blob` would share a target: the second keeps its server name.
-            let free = if names.insert(name.clone()) { name.as_str() } else { archive.server_name() };
+            let free = if names.insert(name.clone()) { name.as_str() } else { server_name };
             let target = target.unwrap_or_else(|| folder.join(free));
             let mut taken = plan.work.iter().flat_map(|work| &work.archives);
             let piece = |target: PathBuf| Piece {
                 id: ItemId::default(),
-                file: archive.entry().filename.clone(),
+                file: entry.filename.clone(),
                 name: name.clone(),
                 bytes,
                 target,
                 over: None,
             };
-            if chosen && is_there(archive.server_name()) {
+            if chosen && is_there(server_name) {
                 all_there = true;
             } else if chosen && taken.any(|piece| meet(&piece.target, &target)) {
                 plan.not(
@@ -134,7 +129,7 @@ impl Planner<'_> {
                         let work = Work {
                             source: source.source,
                             access: &source.access,
-                            snapshot: Arc::clone(&snapshot),
+                            snapshot: Passed::Proven(Arc::clone(&snapshot)),
                             archives: vec![piece(target.clone())],
                         };
                         let why = format!("something lies at {}", target.display());
@@ -157,40 +152,54 @@ impl Planner<'_> {
         {
             plan.not(what, format!("the snapshot has no free archive {}", only.name), ASK_OPERATOR, false);
         }
-        if archives.is_empty() && only.is_none() && !all_there && pieces(&snapshot).next().is_none() {
+        if archives.is_empty() && only.is_none() && !all_there && pieces(entries(&snapshot)).is_empty() {
             plan.not(what, "the snapshot has nothing in it that could be restored", ASK_OPERATOR, false);
         }
         if !archives.is_empty() {
+            let snapshot = Passed::Proven(snapshot);
             plan.work.push(Work { source: source.source, access: &source.access, snapshot, archives });
         }
     }
 }
 
+/// Where the archives of a group go by themselves.
+pub(super) fn folder_of(into: &Path, source: &Connected<'_>, group: &Group) -> PathBuf {
+    let mut folder = into.join(source.source.id.as_str());
+    if *source.access.namespace() != own_namespace(source.source) {
+        folder.extend(source.access.namespace().components().map(|name| format!("ns-{name}")));
+    }
+    folder.join(format!("{}-{}", group.backup_type(), group.id()))
+}
+
 /// One in the other would find its place taken.
-fn meet(one: &Path, other: &Path) -> bool {
+pub(super) fn meet(one: &Path, other: &Path) -> bool {
     one.starts_with(other) || other.starts_with(one)
 }
 
-/// What of a snapshot is restored: every signed file but the catalog; the two halves of a split
+/// The signed files of a snapshot.
+pub(super) fn entries(snapshot: &GatedSnapshot) -> impl Iterator<Item = &FileEntry> {
+    snapshot.archives().map(|archive| archive.entry())
+}
+
+/// What of a snapshot is restored: every listed file but the catalog; the two halves of a split
 /// archive (`x.mpxar`, `x.ppxar`) are one, `x.pxar`, and are asked for by the first.
-pub(super) fn pieces(snapshot: &GatedSnapshot) -> impl Iterator<Item = (GatedArchive<'_>, String, u64)> {
-    let half = |archive: &GatedArchive<'_>, from: &str, to: &str| {
-        let stem = archive.server_name().strip_suffix(from)?.to_owned();
-        snapshot.archive(&format!("{stem}{to}"))
+pub(super) fn pieces<'e>(entries: impl Iterator<Item = &'e FileEntry>) -> Vec<(&'e FileEntry, String, u64)> {
+    let entries: Vec<&FileEntry> = entries.filter(|entry| entry.filename.as_str() != CATALOG).collect();
+    let half = |entry: &FileEntry, from: &str, to: &str| {
+        let name = format!("{}{to}", entry.filename.as_str().strip_suffix(from)?);
+        entries.iter().find(|other| other.filename.as_str() == name).map(|other| other.size)
     };
-    snapshot.archives().filter(|archive| archive.server_name() != CATALOG).filter_map(move |archive| {
-        if half(&archive, PAYLOAD, METADATA).is_some() {
+    let piece = |entry: &'e FileEntry| {
+        if half(entry, PAYLOAD, METADATA).is_some() {
             return None;
         }
-        let bytes = archive.entry().size;
-        match half(&archive, METADATA, PAYLOAD) {
-            Some(payload) => {
-                let name = archive.name().replace(".mpxar", ".pxar");
-                Some((archive, name, bytes.saturating_add(payload.entry().size)))
-            }
-            None => Some((archive, archive.name().to_owned(), bytes)),
-        }
-    })
+        let name = entry.filename.archive();
+        Some(match half(entry, METADATA, PAYLOAD) {
+            Some(payload) => (entry, name.replace(".mpxar", ".pxar"), entry.size.saturating_add(payload)),
+            None => (entry, name.to_owned(), entry.size),
+        })
+    };
+    entries.iter().copied().filter_map(piece).collect()
 }
 
 /// The namespace that the root names for a source.

@@ -64,9 +64,10 @@ pub(crate) struct Row {
     /// Empty for the datastore's root.
     pub(crate) namespace: String,
     pub(crate) snapshot: String,
-    /// The key under which it proved itself.
-    pub(crate) key: Fingerprint,
-    /// As signed.
+    /// The key under which it proved itself; absent where an order lets through what nobody vouches for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<Fingerprint>,
+    /// As listed.
     pub(crate) bytes: u64,
     #[serde(rename = "as")]
     pub(crate) target: RowTarget,
@@ -133,7 +134,7 @@ impl Document {
                 items.push(row.clone());
             }
         }
-        let waiting: Vec<Missing> = plan.waiting.iter().map(Waiting::missing).collect();
+        let waiting: Vec<Missing> = plan.waiting.iter().flat_map(Waiting::missing).collect();
         let not = waiting.iter().chain(&plan.missing).map(Not::of).collect();
         let differences = around.differences.iter().map(|line| harmless(line, 400)).collect();
         Self {
@@ -243,7 +244,7 @@ fn rows(plan: &Plan<'_>) -> Vec<Row> {
             source: work.source.id.to_string(),
             namespace: work.access.namespace().to_string(),
             snapshot: work.snapshot.snapshot().to_string(),
-            key: work.snapshot.key().fingerprint(),
+            key: Some(work.snapshot.key().fingerprint()),
             bytes: work.bytes(),
             target: RowTarget::Guest {
                 kind: GuestKind::of(work.kind),
@@ -259,7 +260,7 @@ fn rows(plan: &Plan<'_>) -> Vec<Row> {
                 source: work.source.id.to_string(),
                 namespace: work.access.namespace().to_string(),
                 snapshot: work.snapshot.snapshot().to_string(),
-                key: work.snapshot.key().fingerprint(),
+                key: work.snapshot.key(),
                 bytes: *bytes,
                 target: RowTarget::Archive {
                     archive: name.clone(),
@@ -282,7 +283,7 @@ impl Row {
     }
 
     fn lines(&self) -> [String; 2] {
-        let Self { item, source, snapshot, bytes, target, .. } = self;
+        let Self { item, source, snapshot, bytes, target, key, .. } = self;
         let target = match target {
             RowTarget::Guest { kind, vmid, storage } => {
                 let storage = storage.as_ref().map_or(String::new(), |storage| format!(" on storage {storage}"));
@@ -298,7 +299,8 @@ impl Row {
             RowTarget::Archive { archive, .. } => format!(" {archive}"),
             RowTarget::Guest { .. } => String::new(),
         };
-        [format!("{item:>3}. {source} {snapshot}{archive} ({})", size(*bytes)), format!("     -> {target}")]
+        let unproven = if key.is_none() { ": ordered, NOBODY VOUCHES FOR IT" } else { "" };
+        [format!("{item:>3}. {source} {snapshot}{archive} ({}){unproven}", size(*bytes)), format!("     -> {target}")]
     }
 }
 

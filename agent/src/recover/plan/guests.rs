@@ -27,10 +27,11 @@ use tenwords_protocol::{
 };
 
 use super::{
-    ASK_OPERATOR, Keyring, Plan, Planner, Row,
+    ASK_OPERATOR, Chosen, Keyring, Plan, Planner, Row,
     again::Thing,
-    archives::{own_namespace, pieces},
+    archives::{entries, own_namespace, pieces},
     chain, newest,
+    unproven::Unvouched,
 };
 use crate::{
     recover::{
@@ -97,7 +98,7 @@ type Number = (Kind, u32);
 impl GuestWork<'_> {
     /// Of all its archives but the catalog, as signed.
     pub(crate) fn bytes(&self) -> u64 {
-        pieces(&self.snapshot).fold(0, |sum, (_, _, bytes)| bytes.saturating_add(sum))
+        pieces(entries(&self.snapshot)).into_iter().fold(0, |sum, (_, _, bytes)| bytes.saturating_add(sum))
     }
 
     /// Its configuration, as it is in its backup.
@@ -114,7 +115,8 @@ impl GuestWork<'_> {
                 self.disks.get(key.strip_suffix("-backup").unwrap_or(key)).cloned()
             }
         };
-        pieces(&self.snapshot)
+        pieces(entries(&self.snapshot))
+            .into_iter()
             .filter_map(|(_, name, bytes)| Some((storage_of(&name)?, bytes, name.ends_with(".img"))))
             .collect()
     }
@@ -183,6 +185,7 @@ impl Planner<'_> {
             });
             let (missing, mut passed_over) = (plan.missing.len(), Vec::new());
             let mut best: Option<(&'a Connected<'a>, String, GatedSnapshot)> = None;
+            let mut unvouched: Vec<(&'a Connected<'a>, String, Unvouched)> = Vec::new();
             let mut told = Vec::new();
             for (source, group) in places {
                 let listed = newest(source, &group, self.lost_at).map(|info| info.snapshot.time());
@@ -191,7 +194,14 @@ impl Planner<'_> {
                     break;
                 }
                 let before = plan.notes.len();
-                let Some(snapshot) = self.choose(plan, source, &group, Wanted::Newest) else { continue };
+                let snapshot = match self.choose(plan, source, &group, Wanted::Newest) {
+                    Some(Chosen::Proven(snapshot)) => snapshot,
+                    Some(Chosen::Unvouched(found)) => {
+                        unvouched.push((source, group, found));
+                        continue;
+                    }
+                    None => continue,
+                };
                 let notes = plan.notes.split_off(before);
                 if best.as_ref().is_some_and(|(.., proven)| snapshot.snapshot().time() <= proven.snapshot().time()) {
                     passed_over.push(format!("{} {group}", source.source.id));
@@ -201,12 +211,20 @@ impl Planner<'_> {
                     passed_over.extend(former.map(|(source, group, _)| format!("{} {group}", source.source.id)));
                 }
             }
-            let Some((source, group, snapshot)) = best else { continue };
+            let Some((source, group, snapshot)) = best else {
+                for (source, group, found) in unvouched {
+                    self.no_guest(plan, source, found, &format!("{} {group}", source.source.id));
+                }
+                continue;
+            };
             plan.notes.append(&mut told);
             // What another source has of it, good or not, is not needed.
             let from = &source.source.id;
             for missing in plan.missing.drain(missing..).collect::<Vec<_>>() {
                 plan.notes.push(format!("{}: {}; it comes from {from}", missing.what, missing.why));
+            }
+            for (other, group, found) in unvouched {
+                plan.notes.push(format!("{} {group}: {}; it comes from {from}", other.source.id, found.why));
             }
             for what in passed_over {
                 plan.notes.push(format!("{what}: what proved itself there is not newer; it comes from {from}"));
@@ -245,12 +263,23 @@ impl Planner<'_> {
         if self.is_there(number) {
             return;
         }
-        let Some(snapshot) = self.choose(plan, source, group, wanted) else { return };
+        let snapshot = match self.choose(plan, source, group, wanted) {
+            Some(Chosen::Proven(snapshot)) => snapshot,
+            Some(Chosen::Unvouched(found)) => return self.no_guest(plan, source, found, &what),
+            None => return,
+        };
         if let Some(why) = self.other_key(source, &snapshot) {
             return plan.not(what, why, TO_FOLDERS, false);
         }
         let vmid = target.vmid.map_or(number.1, std::num::NonZeroU32::get);
         self.add(plan, source, snapshot, number, vmid, target.storage.clone());
+    }
+
+    /// What nobody vouches for goes into folders, once it is ordered, and becomes a guest by a person's hand at
+    /// most.
+    fn no_guest<'a>(&self, plan: &mut Plan<'a>, source: &'a Connected<'a>, found: Unvouched, what: &str) {
+        plan.notes.push(format!("{what}: what does not prove itself becomes no guest: ordered, it goes into a folder"));
+        self.unproven(plan, source, found, None, what);
     }
 
     /// A storage of PVE has one key file; an older snapshot may need another key.
@@ -335,7 +364,7 @@ impl Planner<'_> {
     /// What speaks against a number in earnest.
     fn hindrance(&self, plan: &Plan<'_>, kind: Kind, vmid: u32) -> Option<Hindrance> {
         let hindrance = |why, remedy| Some(Hindrance { why, remedy, replaces: None });
-        let waiting = plan.waiting.iter().filter_map(Waiting::guest);
+        let waiting = plan.waiting.iter().flat_map(Waiting::guests);
         if let Some(other) = plan.guests.iter().chain(waiting).find(|other| other.in_earnest == vmid) {
             let why = format!("{} of this plan becomes {vmid} already", other.snapshot.snapshot());
             return hindrance(why, ASK_OPERATOR);

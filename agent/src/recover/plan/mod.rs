@@ -9,11 +9,13 @@ mod archives;
 pub(super) mod differences;
 mod document;
 mod guests;
+mod passed;
 mod proof;
+mod unproven;
 
 use std::{collections::BTreeSet, path::Path};
 
-use pbs_driver::{Client, snapshot::SnapshotInfo};
+use pbs_driver::{Client, DriverError, snapshot::SnapshotInfo};
 use tenwords_escrow::{gate::GatedSnapshot, root::Trust};
 use tenwords_protocol::{
     directive::{Directive, Item, Place, Target, Wanted},
@@ -25,10 +27,17 @@ pub(crate) use self::{
     archives::{Piece, Work},
     document::{Around, Document, Row, RowTarget},
     guests::{FIRST_SCRATCH, Ground, GuestWork},
+    passed::Passed,
     proof::{Keyring, chain},
+    unproven::UnprovenWork,
 };
-use self::{archives::Only, proof::Unproven};
-use super::{connect::Connected, orders::Waiting, report::Missing};
+use self::{archives::Only, proof::Unproven, unproven::Unvouched};
+use super::{
+    connect::Connected,
+    install::OtherKey,
+    orders::{Permit, Waiting},
+    report::Missing,
+};
 use crate::{show::harmless, sources};
 
 /// A snapshot that fails the gate is passed over for the next older one, so many times.
@@ -39,10 +48,19 @@ const TRIES: usize = 8;
 pub(crate) struct Plan<'a> {
     pub(crate) work: Vec<Work<'a>>,
     pub(crate) guests: Vec<GuestWork<'a>>,
-    /// What would replace something.
+    /// Keys in the place of ours that may be replaced.
+    pub(crate) keys: Vec<(OtherKey, Permit)>,
+    /// What would replace something, or proves nothing.
     pub(crate) waiting: Vec<Waiting<'a>>,
     pub(crate) missing: Vec<Missing>,
     pub(crate) notes: Vec<String>,
+}
+
+/// What was found of a group.
+enum Chosen {
+    Proven(GatedSnapshot),
+    /// Nothing that proves itself.
+    Unvouched(Unvouched),
 }
 
 /// What a plan is made with.
@@ -119,8 +137,10 @@ impl Planner<'_> {
         }
         for (source, group) in self.each_once(plan, as_archives) {
             let what = format!("{} {group}", source.source.id);
-            if let Some(snapshot) = self.choose(plan, source, &group, Wanted::Newest) {
-                self.archives(plan, source, snapshot, None, &what);
+            match self.choose(plan, source, &group, Wanted::Newest) {
+                Some(Chosen::Proven(snapshot)) => self.archives(plan, source, snapshot, None, &what),
+                Some(Chosen::Unvouched(unvouched)) => self.unproven(plan, source, unvouched, None, &what),
+                None => {}
             }
         }
     }
@@ -202,24 +222,25 @@ impl Planner<'_> {
                         Some(path)
                     }
                 };
-                if let Some(snapshot) = self.choose(plan, source, &group, item.snapshot) {
-                    let only = Only { name: archive.archive.as_str(), target };
-                    self.archives(plan, source, snapshot, Some(only), &what);
+                let name = archive.archive.as_str();
+                match self.choose(plan, source, &group, item.snapshot) {
+                    Some(Chosen::Proven(snapshot)) => {
+                        self.archives(plan, source, snapshot, Some(Only { name, target }), &what);
+                    }
+                    // Never to where the directive says.
+                    Some(Chosen::Unvouched(unvouched)) => {
+                        self.unproven(plan, source, unvouched, Some(name), &format!("{what} {name}"));
+                    }
+                    None => {}
                 }
             }
             Target::Guest(guest) => self.as_guest(plan, source, &group, item.snapshot, guest),
         }
     }
 
-    /// The newest snapshot of a group, or the one wanted, that proves itself; why there is none goes
-    /// into the plan.
-    fn choose(
-        &self,
-        plan: &mut Plan<'_>,
-        source: &Connected<'_>,
-        group: &str,
-        wanted: Wanted,
-    ) -> Option<GatedSnapshot> {
+    /// The newest snapshot of a group, or the one wanted, that proves itself. If none does, the newest that an
+    /// order could let through; why there is none goes into the plan.
+    fn choose(&self, plan: &mut Plan<'_>, source: &Connected<'_>, group: &str, wanted: Wanted) -> Option<Chosen> {
         let what = format!("{} {group}", source.source.id);
         let mut candidates: Vec<&SnapshotInfo> =
             source.snapshots.iter().filter(|info| info.snapshot.group().to_string() == group).collect();
@@ -261,8 +282,7 @@ impl Planner<'_> {
                 )
             })),
         }
-        let mut refused = Vec::new();
-        let mut orderable = true;
+        let (mut refused, mut lacks_key, mut newest) = (Vec::new(), false, None::<(&SnapshotInfo, bool)>);
         for info in candidates.iter().take(TRIES) {
             match self.keyring.prove(self.client, &source.access, info) {
                 Ok(snapshot) => {
@@ -273,31 +293,65 @@ impl Planner<'_> {
                             refused.join("; ")
                         ));
                     }
-                    return Some(snapshot);
+                    return Some(Chosen::Proven(snapshot));
                 }
                 // A server that does not answer says nothing about a snapshot: an older one is not
                 // taken in its place.
                 Err(Unproven::Driver(error)) => {
-                    let step = error.next_step_at(source.access.repository());
-                    let step = step.unwrap_or_else(|| "see that the backup server answers".to_owned());
-                    let remedy = format!("{step}; then run the same command again");
-                    plan.not(what, format!("{}: {}", info.snapshot.time(), chain(&error)), remedy, false);
+                    plan.not(
+                        what,
+                        format!("{}: {}", info.snapshot.time(), chain(&error)),
+                        silent(source, &error),
+                        false,
+                    );
                     return None;
                 }
                 Err(why) => {
-                    orderable &= !matches!(why, Unproven::KeyMissing(_));
+                    lacks_key |= matches!(why, Unproven::KeyMissing(_) | Unproven::TooNew(_));
+                    if newest.is_none_or(|(newest, _)| newest.snapshot.time() < info.snapshot.time()) {
+                        newest = Some((info, matches!(why, Unproven::Plain | Unproven::Gate(_))));
+                    }
                     refused.push(format!("{}: {}", info.snapshot.time(), chain(&why)));
                 }
             }
         }
-        let remedy = if orderable {
-            "only an operator's order for one exact snapshot lets an unproven one be restored; ask the operator"
-        } else {
-            "the words open other versions of the escrow too, which may hold that key: ask the operator for --version N"
-        };
-        plan.not(what, format!("no snapshot proved itself: {}", refused.join("; ")), remedy, orderable);
+        let mut why = format!("no snapshot proved itself: {}", refused.join("; "));
+        if lacks_key {
+            plan.not(what, why, OTHER_VERSION, false);
+            return None;
+        }
+        // Of these only the newest: an order is for one list, and says which.
+        if let Some((info, true)) = newest {
+            match self.keyring.unproven(self.client, &source.access, info.fingerprint, &info.snapshot) {
+                Ok(snapshot) => {
+                    return Some(Chosen::Unvouched(Unvouched { snapshot, named: info.fingerprint, why }));
+                }
+                Err(Unproven::Driver(error)) => {
+                    plan.not(
+                        what,
+                        format!("{}: {}", info.snapshot.time(), chain(&error)),
+                        silent(source, &error),
+                        false,
+                    );
+                    return None;
+                }
+                Err(error) => {
+                    why = format!("{why}; and the newest is none that an order could let through: {}", chain(&error))
+                }
+            }
+        }
+        plan.not(what, why, NOTHING_HELPS, false);
         None
     }
+}
+
+/// What to do about a server that does not answer.
+fn silent(source: &Connected<'_>, error: &DriverError) -> String {
+    let step = error.next_step_at(source.access.repository());
+    format!(
+        "{}; then run the same command again",
+        step.unwrap_or_else(|| "see that the backup server answers".to_owned())
+    )
 }
 
 /// Whether two sources are the same namespace of one datastore, perhaps by two tokens.
@@ -327,3 +381,8 @@ fn newest<'a>(source: &'a Connected<'_>, group: &str, lost_at: Option<Timestamp>
 }
 
 const ASK_OPERATOR: &str = "ask the operator to mend the directive; then run the same command again";
+const OTHER_VERSION: &str =
+    "the words open other versions of the escrow too, which may hold that key: ask the operator for --version N";
+const NOTHING_HELPS: &str = "an operator's order lets a list through that is in plain text or unsigned, not one that is \
+     damaged or forged: see who writes to the backup server, and whether another copy of the backup exists; then run the \
+     same command again";

@@ -8,13 +8,14 @@ use std::{
 
 use pbs_driver::{Access, Client, DriverError, Failure, Folder, restore, snapshot::SnapshotInfo};
 use pbs_format::datastore::SnapshotRef;
-use tenwords_escrow::gate::{GateError, GatedKey, GatedSnapshot};
+use tenwords_escrow::gate::{GateError, GatedKey, GatedSnapshot, UnprovenSnapshot};
 use tenwords_protocol::{
     fingerprint::{Fingerprint, ShortFingerprint},
     time::Timestamp,
 };
 use thiserror::Error;
 
+use super::passed::{Ordered, Passed};
 use crate::{
     exit::{Code, OrStop as _, Outcome},
     show::harmless,
@@ -70,6 +71,39 @@ impl<'a> Keyring<'a> {
         gate(client, access, &info.snapshot, key, key_file)
     }
 
+    /// The list of a snapshot that does not prove itself, as the server has it now, for whoever may let it
+    /// through by its hash. `named` is the key that the server says it names.
+    pub(crate) fn unproven(
+        &self,
+        client: &Client,
+        access: &Access,
+        named: Option<Fingerprint>,
+        wanted: &SnapshotRef,
+    ) -> Result<UnprovenSnapshot, Unproven> {
+        let list = match named {
+            None => restore::plain_manifest(client, access, wanted),
+            Some(named) => {
+                let key_file = self.key_file(named).ok_or(Unproven::KeyMissing(named.shortened()))?;
+                restore::manifest(client, access, wanted, key_file)
+            }
+        };
+        UnprovenSnapshot::read(&list.map_err(unlisted)?, self.keys, wanted).map_err(Unproven::Gate)
+    }
+
+    /// Looks once more at the list from which something was restored.
+    pub(crate) fn still(&self, client: &Client, access: &Access, before: &Passed) -> Result<(), String> {
+        match before {
+            Passed::Proven(snapshot) => self.unchanged(client, access, snapshot),
+            Passed::Ordered(ordered) => self.still_ordered(client, access, ordered),
+        }
+    }
+
+    fn still_ordered(&self, client: &Client, access: &Access, before: &Ordered) -> Result<(), String> {
+        let again = self.unproven(client, access, before.named, before.snapshot.snapshot());
+        let again = again.map_err(|error| chain(&error))?;
+        again.allow(before.list_sha256()).map(drop).map_err(|error| chain(&error))
+    }
+
     /// Looks at the signed list of files of a snapshot once more. This shows a snapshot that was
     /// replaced meanwhile.
     pub(crate) fn unchanged(&self, client: &Client, access: &Access, before: &GatedSnapshot) -> Result<(), String> {
@@ -121,7 +155,12 @@ fn gate(
     key: &Arc<GatedKey>,
     key_file: &Path,
 ) -> Result<GatedSnapshot, Unproven> {
-    let manifest = restore::manifest(client, access, wanted, key_file).map_err(|error| match error.failure() {
+    let manifest = restore::manifest(client, access, wanted, key_file).map_err(unlisted)?;
+    GatedSnapshot::check(&manifest, key, wanted).map_err(Unproven::Gate)
+}
+
+fn unlisted(error: DriverError) -> Unproven {
+    match error.failure() {
         // What the client itself finds wrong with a list of files is the list's fault.
         Some(
             Failure::Damaged { .. }
@@ -131,8 +170,7 @@ fn gate(
             | Failure::WrongSignature,
         ) => Unproven::Listed(error),
         _ => Unproven::Driver(error),
-    })?;
-    GatedSnapshot::check(&manifest, key, wanted).map_err(Unproven::Gate)
+    }
 }
 
 /// An error with its causes, on one line.

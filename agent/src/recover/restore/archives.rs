@@ -14,7 +14,7 @@ use crate::{
             Permit,
             there::{self, There},
         },
-        plan::{Piece, Work, chain},
+        plan::{Passed, Piece, Work, chain},
         report::{Missing, Restored, milliseconds},
         stage::{Ground, Stage},
     },
@@ -56,7 +56,7 @@ impl Why {
         let what = format!("{} {} {}", work.source.id, work.snapshot.snapshot(), piece.name);
         let target = &piece.target;
         match self {
-            Self::Occupied => occupied(what, target),
+            Self::Occupied => occupied(what, target, &work.snapshot),
             Self::Unnoted(stop) => Missing::of(what, stop),
             Self::Failed(why) => {
                 Missing { what, why, remedy: format!("{MEND}{}", command::alone(by_hand)), waits_for_order: false }
@@ -67,16 +67,19 @@ impl Why {
 }
 
 /// Something lies in its place that is not this recovery's.
-pub(super) fn occupied(what: String, target: &Path) -> Missing {
-    Missing {
-        what,
-        why: format!("something lies at {}", target.display()),
-        remedy: format!(
+pub(super) fn occupied(what: String, target: &Path, by: &Passed) -> Missing {
+    let is_orderable = by.ordered().is_none();
+    let remedy = match is_orderable {
+        true => format!(
             "move {} aside, or run the same command again: it then asks for an operator's order to replace it",
             target.display()
         ),
-        waits_for_order: true,
-    }
+        false => format!(
+            "move {} aside (what nobody vouches for replaces nothing), and run the same command again",
+            target.display()
+        ),
+    };
+    Missing { what, why: format!("something lies at {}", target.display()), remedy, waits_for_order: is_orderable }
 }
 
 fn one(bench: &Bench<'_>, work: &Work<'_>, piece: &Piece, watch: &Watch<'_>) -> Result<(Restored, Stage), Why> {
@@ -87,12 +90,13 @@ fn one(bench: &Bench<'_>, work: &Work<'_>, piece: &Piece, watch: &Watch<'_>) -> 
         durable::folder(parent, 0o700)
             .map_err(|error| Why::Failed(format!("cannot make {}: {error}", parent.display())))?;
     }
-    let key = work.snapshot.key().fingerprint();
-    let gone = || Why::Failed("its key or its signed entry is gone".to_owned());
-    let key_file = keyring.key_file(key).ok_or_else(gone)?;
-    let entry = work.snapshot.archive(archive.as_str()).ok_or_else(gone)?;
-    let signed = entry.entry();
-    let protection = restore::Protection::Under { key_file, key };
+    let gone = || Why::Failed("its key or its listed entry is gone".to_owned());
+    let protection = work.snapshot.protection(keyring).ok_or_else(gone)?;
+    let signed = work.snapshot.entry(archive.as_str()).ok_or_else(gone)?;
+    if let Some(ordered) = work.snapshot.ordered() {
+        // From here on the order is used up.
+        ordered.begin(|permit| bench.ledger.redeem(permit)).map_err(Why::Unnoted)?;
+    }
     let request = restore::Request { access: work.access, snapshot: work.snapshot.snapshot(), signed, protection };
     let stage = bench.ledger.begins_archive(*id, target, ground).map_err(Why::Unnoted)?;
     let mut observe = |moment: restore::Progress| watch.at(moment.received, None);
@@ -132,6 +136,7 @@ fn one(bench: &Bench<'_>, work: &Work<'_>, piece: &Piece, watch: &Watch<'_>) -> 
         bytes,
         milliseconds: milliseconds(began.elapsed()),
         said: output.said,
+        unproven: work.snapshot.lacks(),
     };
     Ok((restored, stage))
 }

@@ -42,7 +42,7 @@ pub(super) fn of_guest(node: &Node, work: &GuestWork<'_>) -> Option<String> {
 pub(super) fn of_archive(client: &Client, installed: &Installed, work: &Work<'_>, piece: &Piece) -> Option<String> {
     let id = &work.source.id;
     let (key, token) = (installed.keys.get(id)?, installed.tokens.get(id)?);
-    if work.snapshot.key().fingerprint() != work.source.key_fingerprint {
+    if work.snapshot.key() != Some(work.source.key_fingerprint) {
         return None;
     }
     let mut before = vec![assigned("PBS_PASSWORD_FILE", token)?];

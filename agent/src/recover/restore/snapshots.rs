@@ -62,7 +62,7 @@ impl<'p> Snapshots<'p> {
             std::mem::take(&mut state.back)
         };
         // Not under the lock: it takes as long as the server takes to answer.
-        let looked = self.keyring.unchanged(self.client, work.access, &work.snapshot);
+        let looked = self.keyring.still(self.client, work.access, &work.snapshot);
         let (placed, missing) = match looked {
             Ok(()) => self.place(work, back),
             Err(why) => (Vec::new(), vec![self.changed(work, &why, &back)]),
@@ -91,7 +91,7 @@ impl<'p> Snapshots<'p> {
             let what = format!("{} {} {}", work.source.id, work.snapshot.snapshot(), staged.restored.archive);
             match self.ledger.place(staged.id, &mut staged.restored, &staged.stage) {
                 Ok(()) => placed.push(staged),
-                Err(Unplaced::Occupied) => missing.push(occupied(what, &staged.stage.target)),
+                Err(Unplaced::Occupied) => missing.push(occupied(what, &staged.stage.target, &work.snapshot)),
                 Err(Unplaced::Failed(stop)) => missing.push(Missing::of(what, stop)),
             }
         }
