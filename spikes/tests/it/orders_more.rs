@@ -17,7 +17,7 @@ use tenwords_spikes::{
 };
 
 use crate::{
-    guests::{Burnt, burnt, everything},
+    guests::{Burnt, burnt},
     hostile::liar::{Answer, Asked, Liar},
     support::{BOX, by_pipe, container, edit_manifest},
 };
@@ -99,10 +99,10 @@ fn a_key_file_is_replaced_by_a_signed_order_and_the_former_key_is_kept() -> Resu
     let ticket = burnt.hub.arm(BOX, &[])?;
 
     // It waits, with the guests that need it; nothing of PVE's is touched.
-    let before = everything(&pve)?;
+    let before = fs::read(pve.etc("storage.cfg"))?;
     let shown = recover(&burnt, &machine, &ticket, None, 13)?;
     ensure!(fs::read(&enc)? == theirs && pve.has_no_guests()?, "something was touched:\n{shown}");
-    ensure!(before.keys().eq(everything(&pve)?.keys()), "something was added:\n{shown}");
+    ensure!(fs::read(pve.etc("storage.cfg"))? == before, "the storage was touched:\n{shown}");
     ensure!(lineage(&machine)?.is_empty(), "something was kept:\n{shown}");
     let (text, order) = only(&machine)?;
     let code = order::code(&fs::read(&text)?).to_string();
@@ -121,6 +121,15 @@ fn a_key_file_is_replaced_by_a_signed_order_and_the_former_key_is_kept() -> Resu
     let signed = sign(&burnt, &operators, &text, "first.sig")?;
     let other = fs::read(made_key(&burnt.world, &burnt.server, "other.enc")?)?;
     fs::write(&enc, &other)?;
+    // The storage itself speaks of the former one: that is for no order.
+    let shown = recover(&burnt, &machine, &ticket, Some(&signed), 14)?;
+    ensure!(shown.contains("no order changes a storage"), "{shown}");
+    ensure!(fs::read(&enc)? == other && pve.has_no_guests()? && only(&machine).is_err(), "{shown}");
+    let [before, after] =
+        [&theirs, &other].map(|key| anyhow::Ok(KeyFile::parse(key)?.open(None)?.fingerprint().to_string()));
+    let stanza = fs::read_to_string(pve.etc("storage.cfg"))?;
+    let (before, after): (String, String) = (before?, after?);
+    fs::write(pve.etc("storage.cfg"), stanza.replace(&before, &after))?;
     let shown = recover(&burnt, &machine, &ticket, Some(&signed), 13)?;
     ensure!(fs::read(&enc)? == other && pve.has_no_guests()?, "it was replaced:\n{shown}");
     ensure!(shown.contains("REFUSED"), "{shown}");

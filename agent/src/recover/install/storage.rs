@@ -9,6 +9,7 @@ use pbs_driver::pve::{
     error::KeyThere,
     install::{Placed, Wanted, place},
     secrets::{self, KeyReplaces, Put},
+    storage::KeyMark,
 };
 use tenwords_escrow::root::{Certificate, Source};
 use tenwords_protocol::fingerprint::Fingerprint;
@@ -87,7 +88,7 @@ pub(super) fn other_key(node: &Node, item: &ToInstall<'_>) -> Option<OtherKey> {
     let (stanza, token) = wanted(item, None).ok()?;
     let present = secrets::present_key(node, &stanza.id).ok().flatten()?;
     let (there, key) = (in_it(present.there()), item.key.fingerprint());
-    if there == Some(key) || otherwise(node, &stanza, token).is_err() {
+    if there == Some(key) || otherwise(node, &stanza, token, (there, key)).is_err() {
         return None;
     }
     OtherKey::new(&item.source.id, present.path(), there, present.sha256(), key)
@@ -119,10 +120,11 @@ fn put_with(
     let mut kept = None;
     let placed = match put_plainly(node, stanza, item, token, None) {
         Err(different @ PveError::DifferentKey { .. }) => {
-            // Nobody is asked for a key where the storage could not be put in place all the same.
-            otherwise(node, stanza, token).map_err(Not::Refused)?;
             let present = secrets::present_key(node, &stanza.id).map_err(Not::Refused)?;
             let Some(present) = present else { return Err(Not::Refused(different)) };
+            // No order is used up where the storage could not be put in place all the same.
+            let keys = (in_it(present.there()), item.key.fingerprint());
+            otherwise(node, stanza, token, keys).map_err(Not::Refused)?;
             let may =
                 replacing.may(present.path(), in_it(present.there()), present.expose_text(), item.key.fingerprint());
             match may.map_err(Not::Stopped)? {
@@ -151,15 +153,22 @@ fn put_plainly(
     place(node, &Wanted { storage: stanza, key: Some(&key), key_replaces, secret: token })
 }
 
-/// What speaks against the storage beside its key. Nothing is written.
-fn otherwise(node: &Node, stanza: &PbsStorage, token: &str) -> Result<(), PveError> {
+/// What speaks against the storage beside the key that is there, if ours is to come. Nothing is written.
+fn otherwise(
+    node: &Node,
+    stanza: &PbsStorage,
+    token: &str,
+    (there, ours): (Option<Fingerprint>, Fingerprint),
+) -> Result<(), PveError> {
     let path = || node.file(&format!("priv/storage/{}.pw", stanza.id));
     if secrets::password(node, &stanza.id)?.is_some_and(|there| there.as_str() != token) {
         return Err(PveError::DifferentSecret { path: path() });
     }
     let mut storages = StorageCfg::read(node)?;
-    // A mark that names the key which is replaced is renewed with it.
-    let mark = storages.get(&stanza.id)?.and_then(|there| there.encryption_key);
+    // The mark that names the key which is replaced, and no other one, is renewed with it.
+    let mark = storages.get(&stanza.id)?.and_then(|storage| storage.encryption_key);
+    let is_renewed = matches!(mark, Some(KeyMark::Fingerprint(named)) if Some(named) == there);
+    let mark = if is_renewed { mark } else { Some(KeyMark::Fingerprint(ours)) };
     storages.add_pbs(&stanza.clone().with_encryption_key(mark)).map(drop)
 }
 
@@ -179,8 +188,9 @@ fn refused(item: &ToInstall<'_>, error: &PveError) -> Missing {
              (`pvesm set {id} --password`)"
         ),
         PveError::DifferentStorage { .. } => format!(
-            "no order changes a storage: if nobody needs the one that is there, take its stanza away by hand \
-             (`pvesm remove {id}`), or give it another name"
+            "no order changes a storage: if nobody needs the one that is there, copy its key aside \
+             (priv/storage/{id}.enc: Proxmox VE deletes it with the storage), then take it away by hand \
+             (`pvesm remove {id}`)"
         ),
         PveError::DifferentKey { .. } => {
             "keep the key that is there: backups may need it; move it aside yourself, or let the same command ask for \
