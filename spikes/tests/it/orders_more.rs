@@ -19,7 +19,7 @@ use tenwords_spikes::{
 use crate::{
     guests::{Burnt, burnt},
     hostile::liar::{Answer, Asked, Liar},
-    support::{BOX, by_pipe, container, edit_manifest},
+    support::{BOX, Scene, as_shown, by_pipe, client, container, edit_manifest, joined_with},
 };
 
 const ORDER: &str = "tenwords-order-v1";
@@ -49,6 +49,40 @@ fn only(machine: &Machine) -> Result<(PathBuf, Order)> {
     let path = found.pop().context("an order")?;
     let order = Order::parse(&fs::read(&path)?)?;
     Ok((path, order))
+}
+
+/// The same with the box's own settings, where no Proxmox VE is.
+fn recover_plainly(scene: &Scene, machine: &Machine, ticket: &str, signed: Option<&Path>, code: i32) -> Result<String> {
+    let mut more = Vec::new();
+    if let Some(signed) = signed {
+        more.extend(["--order", signed.to_str().context("a path")?]);
+    }
+    let ended = by_pipe(&scene.world, machine, ticket, &more, &scene.words)?;
+    ensure!(ended.code == Some(code), "it ended with {:?} instead of {code}:\n{}", ended.code, told(&ended));
+    Ok(told(&ended))
+}
+
+/// A node whose operators have keys.
+fn ordered() -> Result<(Burnt, Operators)> {
+    let mut operators = None;
+    let burnt = burnt(|world, _, _, _| {
+        operators = Some(Operators::new(world)?);
+        Ok(())
+    })?;
+    Ok((burnt, operators.context("operators")?))
+}
+
+/// A box without Proxmox VE, whose operators have keys; its ceremony is still to be held.
+fn settled() -> Result<(Scene, Operators)> {
+    let mut operators = None;
+    let scene = joined_with(
+        |world, _| {
+            operators = Some(Operators::new(world)?);
+            Ok(())
+        },
+        &[],
+    )?;
+    Ok((scene, operators.context("operators")?))
 }
 
 fn sign(burnt: &Burnt, operators: &Operators, text: &Path, name: &str) -> Result<PathBuf> {
@@ -88,12 +122,7 @@ fn with_their_key(burnt: &Burnt, name: &str) -> Result<(Machine, Pve, Vec<u8>)> 
 
 #[test]
 fn a_key_file_is_replaced_by_a_signed_order_and_the_former_key_is_kept() -> Result<()> {
-    let mut operators = None;
-    let burnt = burnt(|world, _, _, _| {
-        operators = Some(Operators::new(world)?);
-        Ok(())
-    })?;
-    let operators = operators.context("operators")?;
+    let (burnt, operators) = ordered()?;
     let (machine, pve, theirs) = with_their_key(&burnt, "box2")?;
     let enc = pve.etc("priv/storage/pbs.enc");
     let ticket = burnt.hub.arm(BOX, &[])?;
@@ -163,17 +192,14 @@ fn a_key_file_is_replaced_by_a_signed_order_and_the_former_key_is_kept() -> Resu
 }
 
 /// What is in plain text on the server, in a group of its own.
-fn back_up_plainly(burnt: &Burnt, group: &str, content: &[u8]) -> Result<(Tree, PathBuf)> {
-    let name = format!("plain-{}-{}", group.replace('/', "-"), content.len());
-    let folder = container(&burnt.world, &name, content)?;
+fn back_up_plainly(world: &World, server: &BackupServer, group: &str, content: &[u8]) -> Result<(Tree, PathBuf)> {
+    let name = format!("plain-{}", group.replace('/', "-"));
+    let folder = container(world, &name, content)?;
     let (kind, id) = group.split_once('/').context("a group")?;
     let spec = format!("a.pxar:{}", folder.display());
-    burnt
-        .server
-        .run(&["backup", &spec, "--backup-type", kind, "--backup-id", id, "--crypt-mode", "none"])?
-        .with_code(0)?;
-    let snapshot = burnt.server.snapshots(group)?.pop().context("a snapshot")?;
-    let place = burnt.server.folder.as_ref().context("the datastore")?.join(snapshot);
+    server.run(&["backup", &spec, "--backup-type", kind, "--backup-id", id, "--crypt-mode", "none"])?.with_code(0)?;
+    let snapshot = server.snapshots(group)?.pop().context("a snapshot")?;
+    let place = server.folder.as_ref().context("the datastore")?.join(snapshot);
     Ok((Tree::read(&folder)?, place))
 }
 
@@ -185,13 +211,8 @@ fn unsigned(machine: &Machine, group: &str) -> PathBuf {
 
 #[test]
 fn what_nobody_vouches_for_comes_into_a_folder_by_a_signed_order_for_its_very_list() -> Result<()> {
-    let mut operators = None;
-    let burnt = burnt(|world, _, _, _| {
-        operators = Some(Operators::new(world)?);
-        Ok(())
-    })?;
-    let operators = operators.context("operators")?;
-    let (tree, place) = back_up_plainly(&burnt, "host/desk", b"letters")?;
+    let (burnt, operators) = ordered()?;
+    let (tree, place) = back_up_plainly(&burnt.world, &burnt.server, "host/desk", b"letters")?;
     let (machine, pve) = burnt.node("box2")?;
     let ticket = burnt.hub.arm(BOX, &[])?;
 
@@ -237,13 +258,8 @@ fn what_nobody_vouches_for_comes_into_a_folder_by_a_signed_order_for_its_very_li
 /// A guest's group, a directive, and a hub that would like it otherwise.
 #[test]
 fn what_nobody_vouches_for_is_no_guest_and_goes_where_no_directive_says() -> Result<()> {
-    let mut operators = None;
-    let burnt = burnt(|world, _, _, _| {
-        operators = Some(Operators::new(world)?);
-        Ok(())
-    })?;
-    let operators = operators.context("operators")?;
-    let (tree, _) = back_up_plainly(&burnt, "ct/666", b"by somebody")?;
+    let (burnt, operators) = ordered()?;
+    let (tree, _) = back_up_plainly(&burnt.world, &burnt.server, "ct/666", b"by somebody")?;
     let (machine, pve) = burnt.node("box2")?;
     let hub = Liar::with_the_hubs_key(&burnt.hub)?;
     hub.speaks_for(&machine);
@@ -295,5 +311,134 @@ fn s32_a_planted_key_and_what_is_under_it_come_in_by_no_order() -> Result<()> {
     }
     let enc = KeyFile::parse(&fs::read(pve.etc("priv/storage/pbs.enc"))?)?.open(None)?.fingerprint();
     ensure!(enc.to_string() == ours, "their key is in place:\n{shown}");
+    Ok(())
+}
+
+/// A signature that comes only when all else is done: the key is replaced by the run that waits for it, and the
+/// guests that it held up come back.
+#[test]
+fn a_key_that_is_ordered_while_the_run_waits_brings_its_guests_back() -> Result<()> {
+    let (burnt, operators) = ordered()?;
+    let (machine, pve, theirs) = with_their_key(&burnt, "box2")?;
+    let hub = Liar::with_the_hubs_key(&burnt.hub)?;
+    hub.speaks_for(&machine);
+    let folder = machine.state().join("recovery/orders");
+    hub.tells(Box::new(move |asked: &Asked, truth: Answer| {
+        // Only a run that waits is answered.
+        if !asked.path.contains("/answers") || asked.path.contains("wait=0") {
+            return Some(truth);
+        }
+        let answer = || -> Result<Vec<u8>> {
+            let text = fs::read_dir(&folder)?.find_map(|entry| {
+                let path = entry.ok()?.path();
+                path.extension().is_some_and(|extension| extension == "order").then_some(path)
+            });
+            let text = text.context("an order")?;
+            let order = tenwords_protocol::hash::Sha256::of(&fs::read(&text)?);
+            let signature = fs::read_to_string(operators.signs(MARTA, ORDER, &text)?)?;
+            let answer = json!({"number": 1, "order": order, "signature": signature});
+            Ok(json!({"v": 1, "answers": [answer]}).to_string().into_bytes())
+        };
+        match answer() {
+            Ok(body) => Some(Answer { body, status: 200, ..truth }),
+            Err(_) => Some(truth),
+        }
+    }));
+    let ticket = hub.ticket(&burnt.hub.arm(BOX, &[])?)?;
+    let ended = by_pipe(&burnt.world, &machine, &ticket, &["--wait-for-orders", "2"], &burnt.words)?;
+    ensure!(ended.code == Some(0), "it ended with {:?}:\n{}", ended.code, told(&ended));
+    let shown = told(&ended);
+    ensure!(shown.contains("wait for an operator's order"), "it did not wait:\n{shown}");
+    burnt.container_is_back(&pve, 101)?;
+    burnt.machine_is_back(&pve, 102)?;
+    ensure!(lineage(&machine)? == [theirs], "what was replaced is not kept:\n{shown}");
+    Ok(())
+}
+
+/// The same for a source of the agent's own settings; what it holds up is nothing but itself.
+#[test]
+fn a_key_file_of_the_settings_is_replaced_by_a_signed_order_too() -> Result<()> {
+    let (mut scene, operators) = settled()?;
+    scene.words = scene.box_1.ceremony(as_shown)?;
+    let ours = fs::read(scene.box_1.key_file())?;
+    let machine = scene.fresh("box2")?;
+    let theirs = fs::read(made_key(&scene.world, &scene.server, "theirs.enc")?)?;
+    let place = machine.installed_key();
+    fs::create_dir_all(place.parent().context("a folder")?)?;
+    fs::write(&place, &theirs)?;
+    let ticket = scene.hub.arm(BOX, &[])?;
+    let shown = recover_plainly(&scene, &machine, &ticket, None, 13)?;
+    ensure!(fs::read(&place)? == theirs, "it was replaced:\n{shown}");
+    ensure!(Tree::read(&machine.restored("ct/101", "root.pxar"))? == scene.data, "the archive is another:\n{shown}");
+    let signed = operators.signs(MARTA, ORDER, &only(&machine)?.0)?;
+    let shown = recover_plainly(&scene, &machine, &ticket, Some(&signed), 0)?;
+    let [there, ours] =
+        [fs::read(&place)?, ours].map(|key| anyhow::Ok(KeyFile::parse(&key)?.open(None)?.fingerprint()));
+    ensure!(there? == ours?, "the key is another:\n{shown}");
+    ensure!(lineage(&machine)? == [theirs], "what was replaced is not kept:\n{shown}");
+    Ok(())
+}
+
+/// A directive says `original`, and the escrow lists a path for it: not for what nobody vouches for.
+#[test]
+fn what_nobody_vouches_for_never_goes_to_its_original_place() -> Result<()> {
+    let (mut scene, operators) = settled()?;
+    let original = scene.world.folder().join("original/place");
+    let text = fs::read_to_string(scene.box_1.config())?;
+    let path = format!("restore_paths = {{ \"host/desk/a.pxar\" = \"{}\" }}\n", original.display());
+    fs::write(scene.box_1.config(), text + &path)?;
+    scene.words = scene.box_1.ceremony(as_shown)?;
+    let (tree, _) = back_up_plainly(&scene.world, &scene.server, "host/desk", b"letters")?;
+    let machine = scene.fresh("box2")?;
+    let hub = Liar::with_the_hubs_key(&scene.hub)?;
+    hub.speaks_for(&machine);
+    let items = json!([{"source": "pbs", "group": "host/desk", "snapshot": "newest",
+        "as": {"archive": "a.pxar", "to": "original"}}]);
+    let directive = json!({"v": 1, "number": 1, "items": items}).to_string();
+    hub.tells(Box::new(move |asked: &Asked, truth: Answer| {
+        let body = directive.clone().into_bytes();
+        Some(if asked.path.ends_with("/directive") { Answer { body, status: 200, ..truth } } else { truth })
+    }));
+    let ticket = hub.ticket(&scene.hub.arm(BOX, &[])?)?;
+    let shown = recover_plainly(&scene, &machine, &ticket, None, 13)?;
+    ensure!(!original.exists(), "it came to its original place:\n{shown}");
+    let signed = operators.signs(MARTA, ORDER, &only(&machine)?.0)?;
+    let shown = recover_plainly(&scene, &machine, &ticket, Some(&signed), 0)?;
+    ensure!(!original.exists(), "it came to its original place:\n{shown}");
+    ensure!(Tree::read(&unsigned(&machine, "host/desk"))? == tree, "the archive is another:\n{shown}");
+    Ok(())
+}
+
+/// The list is the ordered one until the archive is fetched, and another one then: what came is taken away, and
+/// the order is used up.
+#[test]
+fn a_list_that_changes_while_it_is_restored_is_not_the_one_that_was_ordered() -> Result<()> {
+    let (burnt, operators) = ordered()?;
+    let (_, place) = back_up_plainly(&burnt.world, &burnt.server, "host/desk", b"letters")?;
+    let (index, turned) = (place.join("index.json.blob"), burnt.world.folder().join("turned.blob"));
+    let genuine = fs::read(&index)?;
+    edit_manifest(&place, |manifest| manifest["unprotected"]["notes"] = "another".into())?;
+    fs::rename(&index, &turned)?;
+    fs::write(&index, &genuine)?;
+    let script = format!(
+        "case \"$*\" in 'restore host/desk/'*' a.pxar '*) \"$CLIENT\" \"$@\"; end=$?; cp '{}' '{}'; exit $end ;; esac",
+        turned.display(),
+        index.display()
+    );
+    let turning = client(&burnt.world, &burnt.server, "turning-client", &script)?;
+    let (machine, pve) = burnt.node_with("box2", &turning)?;
+    let ticket = burnt.hub.arm(BOX, &[])?;
+    recover(&burnt, &machine, &ticket, None, 13)?;
+    burnt.container_is_back(&pve, 101)?;
+    let (text, _) = only(&machine)?;
+    let signed = sign(&burnt, &operators, &text, "first.sig")?;
+    let shown = recover(&burnt, &machine, &ticket, Some(&signed), 14)?;
+    let target = unsigned(&machine, "host/desk");
+    ensure!(fs::read(&index)? != genuine, "nothing was turned:\n{shown}");
+    ensure!(!target.exists(), "what came under another list is there:\n{shown}");
+    // Back to what was ordered: the order was for once.
+    fs::write(&index, &genuine)?;
+    let shown = recover(&burnt, &machine, &ticket, Some(&signed), 13)?;
+    ensure!(shown.contains("REFUSED") && !target.exists(), "{shown}");
     Ok(())
 }
