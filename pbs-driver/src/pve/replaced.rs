@@ -209,7 +209,12 @@ pub(crate) fn own_volumes(text: &[u8], vmid: u32) -> Vec<String> {
     let volumes = words
         .map(|word| word.trim())
         .map(|word| ["file=", "volume="].iter().find_map(|key| word.strip_prefix(key)).unwrap_or(word));
-    let own = volumes.filter(|volume| volume.contains(':') && !volume.contains('=') && is_of(volume, vmid));
+    let is_disk = |volume: &&str| {
+        let name = volume.split_once(':').map(|(_, name)| name);
+        // An image of a CD or a script may be called anything.
+        name.is_some_and(|name| !NO_DISKS.iter().any(|folder| name.starts_with(folder))) && !volume.contains('=')
+    };
+    let own = volumes.filter(is_disk).filter(|volume| is_of(volume, vmid));
     let all: BTreeSet<String> = own.map(|volume| scrub(volume.as_bytes(), &[])).collect();
     all.into_iter().take(MAX_VOLUMES).collect()
 }
@@ -250,6 +255,8 @@ pub(crate) fn named(there: &Existing) -> String {
     format!("the {what}{name} on node {}", there.node)
 }
 
+/// What lies beside guests' disks on a storage.
+const NO_DISKS: [&str; 5] = ["backup/", "import/", "iso/", "snippets/", "vztmpl/"];
 /// More than any guest has.
 const MAX_VOLUMES: usize = 1024;
 /// More than any guest's volumes lie on.
@@ -262,14 +269,19 @@ mod tests {
     #[test]
     fn a_guests_own_volumes_are_what_its_lines_name_with_its_number() {
         let text = b"#local:101/vm-101-disk-9.raw\nboot: order=scsi0\nide2: local:iso/vm-101-x.iso,media=cdrom\n\
+            ide3: local:101/vm-101-cloudinit.qcow2,media=cdrom\nhookscript: local:snippets/a-101-b\n\
             scsi0: local:101/vm-101-disk-0.raw,size=8G\nscsi1: file=zfs:vm-101-disk-10,size=1G\n\
             scsi2: other:vm-102-disk-0\nunused0: lvm:vm-101-disk-2\n[snap]\nvmstate: lvm:vm-101-state-snap\n";
         let own = own_volumes(text, 101);
-        let expected =
-            ["local:101/vm-101-disk-0.raw", "lvm:vm-101-disk-2", "lvm:vm-101-state-snap", "zfs:vm-101-disk-10"];
         assert_eq!(
-            own.iter().filter(|volume| !volume.contains("iso")).collect::<Vec<_>>(),
-            expected.iter().collect::<Vec<_>>()
+            own,
+            [
+                "local:101/vm-101-cloudinit.qcow2",
+                "local:101/vm-101-disk-0.raw",
+                "lvm:vm-101-disk-2",
+                "lvm:vm-101-state-snap",
+                "zfs:vm-101-disk-10"
+            ]
         );
     }
 

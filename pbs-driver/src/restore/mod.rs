@@ -22,6 +22,7 @@
 //! (0600, whatever the umask). A restore that fails leaves the target as it was.
 
 mod beside;
+mod protection;
 mod target;
 mod unpack;
 mod witnessed;
@@ -40,7 +41,7 @@ use pbs_format::{
     manifest::{CryptMode, FileEntry},
     witness,
 };
-use tenwords_protocol::fingerprint::{Fingerprint, ShortFingerprint};
+use tenwords_protocol::fingerprint::ShortFingerprint;
 
 use crate::{
     access::Access,
@@ -51,6 +52,8 @@ use crate::{
     scrub::scrub,
     snapshot::namespace,
 };
+pub use protection::Protection;
+use protection::no_key;
 use target::Target;
 
 /// What to restore, and under which key.
@@ -66,28 +69,6 @@ pub struct Request<'a> {
     pub signed: &'a FileEntry,
     /// What protects it.
     pub protection: Protection<'a>,
-}
-
-/// What protects an archive. Each refuses the archives of the others.
-#[derive(Debug, Clone, Copy)]
-pub enum Protection<'a> {
-    /// Encrypted under this key, in a list that is signed under it. The client must say that it used it.
-    Under {
-        /// An unprotected key file.
-        key_file: &'a Path,
-        /// The key in it.
-        key: Fingerprint,
-    },
-    /// Nothing: in plain text, in a list that names no key. The client is given none.
-    Plain,
-    /// Whatever a list says that names this key and is not proven by it: the client is given the key, and
-    /// need not say that it used it.
-    Unproven {
-        /// An unprotected key file.
-        key_file: &'a Path,
-        /// The key in it.
-        key: Fingerprint,
-    },
 }
 
 /// How far a restore is.
@@ -332,35 +313,6 @@ impl Request<'_> {
     fn archive(&self) -> &FileName {
         &self.signed.filename
     }
-
-    /// That the entry is protected as was asked for, and that the key file means one file.
-    fn check(&self) -> Result<(), DriverError> {
-        let listed = self.signed.crypt_mode;
-        let is_asked_for = match self.protection {
-            Protection::Under { .. } => listed == CryptMode::Encrypt,
-            Protection::Plain => listed == CryptMode::None,
-            Protection::Unproven { .. } => true,
-        };
-        if !is_asked_for {
-            return Err(DriverError::OtherProtection { archive: self.archive().to_string(), listed });
-        }
-        self.protection.key_file().map_or(Ok(()), |(path, _)| absolute(path))
-    }
-}
-
-impl<'a> Protection<'a> {
-    /// The key that the client is given.
-    fn key_file(self) -> Option<(&'a Path, Fingerprint)> {
-        match self {
-            Self::Under { key_file, key } | Self::Unproven { key_file, key } => Some((key_file, key)),
-            Self::Plain => None,
-        }
-    }
-}
-
-/// Not even a default one.
-fn no_key() -> [OsString; 2] {
-    ["--crypt-mode".into(), "none".into()]
 }
 
 #[derive(PartialEq, Eq)]
