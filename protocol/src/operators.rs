@@ -10,12 +10,15 @@ use crate::{
     bytes::Base64,
     code16::{self, Code16, code16},
     hash::Sha256,
+    json,
     time::Timestamp,
     v1::V1,
 };
 
 /// The SSHSIG namespace of a signature over a pins statement.
 pub const NAMESPACE: &str = "tenwords-pins-v1";
+/// Bytes of a statement's text, at most: some fifty RSA keys, or three hundred of Ed25519.
+pub const MAX_STATEMENT_BYTES: usize = 40 << 10;
 
 /// What a key may sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -65,6 +68,21 @@ pub struct Pins {
     pub statement: Base64,
     /// SSHSIG armour over them, namespace `tenwords-pins-v1`.
     pub signature: String,
+}
+
+/// Why a text is no pins statement.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PinsError {
+    /// It cannot be read as one.
+    #[error("the text is no pins statement: {0}")]
+    Shape(String),
+    /// It reads like one, and is not spelled as one is written.
+    #[error("the text is not spelled as a pins statement is written; not a byte of it may be changed")]
+    Spelling,
+    /// Longer than one can be.
+    #[error("a pins statement has at most {MAX_STATEMENT_BYTES} bytes")]
+    TooLong,
 }
 
 /// Why a line is not one of the list.
@@ -229,5 +247,31 @@ impl<'de> Deserialize<'de> for OperatorList {
         let list = signers.and_then(Self::new).map_err(D::Error::custom)?;
         let sorted = list.0.iter().map(ToString::to_string).eq(lines);
         if sorted { Ok(list) } else { Err(D::Error::custom(OperatorListError::Order)) }
+    }
+}
+
+// === impl PinsStatement ===
+
+impl PinsStatement {
+    /// Its exact text, which is signed: one line of JSON, ended by LF.
+    ///
+    /// # Errors
+    /// [`PinsError::TooLong`].
+    pub fn to_text(&self) -> Result<Vec<u8>, PinsError> {
+        let mut text = json::to_vec(self).map_err(|error| PinsError::Shape(error.to_string()))?;
+        text.push(b'\n');
+        if text.len() > MAX_STATEMENT_BYTES { Err(PinsError::TooLong) } else { Ok(text) }
+    }
+
+    /// Reads a text, and nothing that [`Self::to_text`] does not write.
+    ///
+    /// # Errors
+    /// [`PinsError`].
+    pub fn parse(text: &[u8]) -> Result<Self, PinsError> {
+        if text.len() > MAX_STATEMENT_BYTES {
+            return Err(PinsError::TooLong);
+        }
+        let statement: Self = json::from_slice(text).map_err(|error| PinsError::Shape(error.to_string()))?;
+        if statement.to_text()? == text { Ok(statement) } else { Err(PinsError::Spelling) }
     }
 }

@@ -33,8 +33,8 @@ use crate::{
 pub const NAMESPACE: &str = "tenwords-order-v1";
 /// Bytes of an order's text, at most.
 pub const MAX_ORDER_BYTES: usize = 16 << 10;
-/// Bytes of a signature's armour, at most. The largest that we verify, of an RSA key of 16384 bits,
-/// has less than 7 KiB.
+/// Bytes of a signature's armour, at most. The largest that we verify, of an RSA key of 4096 bits,
+/// has less than 2 KiB; one of a certificate has more.
 pub const MAX_SIGNATURE_BYTES: usize = 8 << 10;
 /// Lines that say what is destroyed, at most.
 pub const MAX_LINES: usize = 64;

@@ -163,7 +163,7 @@ signers = sorted([signer("operational", "ssh-ed25519", bytes(range(32))),
 text = "".join(entry + "\n" for entry in signers)
 put("operators.txt", text)
 put("operators.sha256", sha(text.encode()) + "\n")
-statement = line({"v": 1, "generation": 2, "replaces": sha(text.encode()), "signers": signers[:2], "made_at": TIME})
+statement = line({"v": 1, "generation": 2, "replaces": sha(text.encode()), "signers": signers[:2], "made_at": TIME}) + "\n"
 put("pins-statement.json", statement)
 put("pins.json", line({"v": 1, "statement": b64(statement.encode()), "signature":
                        "-----BEGIN SSH SIGNATURE-----\nnot a real one\n-----END SSH SIGNATURE-----\n"}))
@@ -181,6 +181,35 @@ put("audit.jsonl", "".join(line(row) + "\n" for row in rows))
 codes = [("tenwords-check-v1", canonical({"box_id": BOX, "trust": {}})), ("tenwords-order-v1", "an order")]
 put("code16.txt", "".join(f"{label}\t{text}\t{groups(crockford(hashlib.sha256((label + chr(10) + text).encode()).digest(), 16))}\n"
                           for label, text in codes))
+
+# Orders: one of each op (restore-overwrite of a guest and of a path), one line ended by LF, and the codes of the texts.
+def order(op, what, destroys, found, node=True, last=LATER):
+    return line({"v": 1, "op": op, "box_id": BOX} | ({"node_id": NODE} if node else {}) | {"recovery": CODE} | what
+                | {"destroys": destroys} | ({"found": sha(b"what lies there")} if found else {})
+                | {"operators": {"generation": 2, "sha256": sha(text.encode())}, "challenge": bytes(range(16)).hex(),
+                   "issued": TIME, "expires": last}) + "\n"
+
+
+snapshot = {"source": "pbs", "namespace": "tenants/a", "snapshot": "ct/101/2026-03-03T02:30:07Z"}
+list_sha256 = sha(b"a list of files")
+orders = {
+    "restore-guest": order("restore-overwrite", {"guest": 101, "snapshot": snapshot},
+                           ['the container 101 "B\u00e4ckerei \\ web", 2 volumes on local-zfs', "its 3 snapshots"], True),
+    "restore-path": order("restore-overwrite", {"path": "/srv/B\u00fccher", "snapshot": {
+        "source": "second", "snapshot": "host/box1/" + LATER, "archive": "data.pxar"}}, ["the folder, 42 files"], True, node=False),
+    "key-replace": order("key-replace", {"key_file": "/etc/pve/priv/storage/pbs.enc", "key": FINGERPRINT.hex(":")},
+                         ["the key 00:01:02:03:04:05:06:07 in it"], True),
+    "repoint": order("repoint", {"source": "pbs", "place": {
+        "server": "2001:db8::7", "port": 8007, "datastore": "store", "namespace": "tenants/a",
+        "certificate": bytes(range(32, 64)).hex(":")}}, ["that it is at pbs.example, as the escrow says"], False),
+    "unsigned-snapshot": order("unsigned-snapshot", {"snapshot": snapshot | {"archive": "root.pxar"}, "list_sha256": list_sha256},
+                               ["that nothing unsigned is restored"], False, last="9999-12-31T23:59:59Z")}
+for name, said in orders.items(): put(f"order-{name}.txt", said)
+put("order-codes.txt", "".join(
+    f"{name}\t{groups(crockford(hashlib.sha256(b'tenwords-order-v1' + bytes([10]) + said.encode()).digest(), 16))}\n"
+    for name, said in orders.items()))
+put("order-signed.json", line({"v": 1, "order": b64(orders["repoint"].encode()), "signature":
+                               "-----BEGIN SSH SIGNATURE-----\nnot a real one\n-----END SSH SIGNATURE-----\n"}))
 
 # The inventory: each state, answer, selection and reason once.
 def colons(data): return ":".join(f"{byte:02x}" for byte in data)

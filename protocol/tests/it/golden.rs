@@ -1,6 +1,6 @@
 //! Every golden text is read, says what it was made to say, and is written again byte for byte.
 
-use std::fmt::Debug;
+use std::{collections::BTreeSet, fmt::Debug};
 
 use serde::{Serialize, de::DeserializeOwned};
 use tenwords_protocol::{
@@ -16,7 +16,8 @@ use tenwords_protocol::{
     holdings::{Holdings, InventoryReply, InventoryStored, MAX_HOLDINGS_BYTES},
     inventory::{Answer, Guest, Inventory},
     json,
-    operators::{OperatorList, Pins, PinsStatement, Role},
+    operators::{MAX_STATEMENT_BYTES, OperatorList, Pins, PinsError, PinsStatement, Role},
+    order::{self, Op, Order, SignedOrder},
     problem::{Problem, ProblemCode},
     recovery::{CertificateList, ClaimReply, ClaimRequest, ProveReply},
     ticket::{AuthorityPrefix, Ticket},
@@ -67,7 +68,7 @@ fn every_message_is_read_and_written_again_byte_for_byte() -> TestResult {
     file::<VersionList>("version-list.json")?;
     file::<PushReply>("push-reply.json")?;
     file::<Pins>("pins.json")?;
-    file::<PinsStatement>("pins-statement.json")?;
+    file::<SignedOrder>("order-signed.json")?;
     file::<Inventory>("inventory.json")?;
     file::<Holdings>("inventory-of-hub.json")?;
     file::<InventoryReply>("inventory-reply.json")?;
@@ -230,9 +231,71 @@ fn the_operators_list_is_its_sorted_lines() -> TestResult {
     let roles: Vec<Role> = list.signers().iter().flat_map(|signer| signer.roles().iter().copied()).collect();
     assert_eq!(roles, [Role::Operational, Role::Operational, Role::Operational, Role::Recovery, Role::Recovery]);
     let pins: Pins = file("pins.json")?;
-    let statement: PinsStatement = again("pins.json", &pins.statement.0)?;
-    assert_eq!(statement.replaces, list.hash());
     assert_eq!(golden("pins-statement.json"), pins.statement.0);
+    Ok(())
+}
+
+#[test]
+fn a_pins_statement_has_one_text() -> TestResult {
+    let text = golden("pins-statement.json");
+    let statement = PinsStatement::parse(&text)?;
+    assert_eq!(statement.replaces.to_string(), golden_text("operators.sha256").trim_end());
+    assert_eq!(statement.to_text()?, text);
+    let text = golden_text("pins-statement.json");
+    for other in [
+        text.trim_end().to_owned(),
+        format!("{text}\n"),
+        format!(" {text}"),
+        text.replace(":2,", ": 2,"),
+        text.replace("\"v\":1,\"generation\":2,", "\"generation\":2,\"v\":1,"),
+        text.replace("operational", "operationa\\u006c"),
+    ] {
+        assert_eq!(PinsStatement::parse(other.as_bytes()), Err(PinsError::Spelling), "{other}");
+    }
+    for other in [
+        text.replace(":2,", ":2,\"generation\":3,"),
+        text.replace(":2,", ":0,"),
+        text.replace(":2,", ":2,\"also\":1,"),
+        text.replace("operational", "root"),
+    ] {
+        assert!(matches!(PinsStatement::parse(other.as_bytes()), Err(PinsError::Shape(_))), "{other}");
+    }
+    assert_eq!(PinsStatement::parse(&[b' '; MAX_STATEMENT_BYTES + 1]), Err(PinsError::TooLong));
+    Ok(())
+}
+
+#[test]
+fn an_order_of_each_op_is_its_text_and_has_its_code() -> TestResult {
+    let codes = golden_text("order-codes.txt");
+    let mut ops = BTreeSet::new();
+    for (name, op, has_node) in [
+        ("restore-guest", Op::RestoreOverwrite, true),
+        ("restore-path", Op::RestoreOverwrite, false),
+        ("key-replace", Op::KeyReplace, true),
+        ("repoint", Op::Repoint, true),
+        ("unsigned-snapshot", Op::UnsignedSnapshot, true),
+    ] {
+        let text = golden(&format!("order-{name}.txt"));
+        let order = Order::parse(&text).map_err(|error| format!("{name}: {error}"))?;
+        assert_eq!((order.op(), order.node_id.is_some(), order.role()), (op, has_node, Role::Operational), "{name}");
+        assert_eq!(order.to_text()?, text, "{name}");
+        let line = format!("{name}\t{}", order::code(&text));
+        assert!(codes.lines().any(|code| code == line), "{line}");
+        // Each character of it stands where it does: without one, or with one twice, it is no order.
+        for at in 0..text.len() {
+            let without = [&text[..at], &text[at + 1..]].concat();
+            let twice = [&text[..at], &text[at..=at], &text[at..]].concat();
+            for other in [without, twice] {
+                let read = Order::parse(&other);
+                assert!(read.is_err() || read.is_ok_and(|read| read != order), "{name}, byte {at}");
+            }
+        }
+        ops.insert(op);
+    }
+    assert_eq!(ops.len(), 4);
+    assert_eq!(codes.lines().count(), 5);
+    let signed: SignedOrder = file("order-signed.json")?;
+    assert_eq!(signed.order.0, golden("order-repoint.txt"));
     Ok(())
 }
 

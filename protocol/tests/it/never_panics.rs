@@ -17,6 +17,7 @@ use tenwords_protocol::{
     inventory::Inventory,
     json,
     operators::{PinsStatement, Signer},
+    order::{Line, Order, OrderedPath, SignedOrder},
     part::PartName,
     problem::Problem,
     recovery::{ClaimReply, ClaimRequest},
@@ -43,7 +44,13 @@ fn read_as_everything(bytes: &[u8]) {
     drop(json::from_slice::<ArmRequest>(bytes));
     drop(json::from_slice::<BoxList>(bytes));
     drop(json::from_slice::<VersionList>(bytes));
-    drop(json::from_slice::<PinsStatement>(bytes));
+    if let Ok(statement) = PinsStatement::parse(bytes) {
+        assert_eq!(statement.to_text().as_deref(), Ok(bytes));
+    }
+    if let Ok(order) = Order::parse(bytes) {
+        assert_eq!(order.to_text().as_deref(), Ok(bytes));
+    }
+    drop(json::from_slice::<SignedOrder>(bytes));
     drop(json::from_slice::<Problem>(bytes));
     drop(json::from_slice::<Inventory>(bytes));
     drop(json::from_slice::<Holdings>(bytes));
@@ -81,6 +88,8 @@ proptest! {
             "header-ceremony.json", "directive.json", "prove-recover.json", "enroll-request.json", "claim-reply.json",
             "bundle-kit.txt", "box-list.json", "pins-statement.json", "arm.json", "inventory.json", "update.json",
             "update-statement.json", "drill-archive.json", "inventory-of-hub.json", "directive-edit.json",
+            "order-restore-guest.txt", "order-restore-path.txt", "order-key-replace.txt", "order-repoint.txt",
+            "order-unsigned-snapshot.txt", "order-signed.json",
         ]),
         cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_usize), 1..4),
     ) {
@@ -100,10 +109,10 @@ proptest! {
         "[0-9+-]{4}-[0-9+-]{2}-[0-9 ]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z",
         "(key|pins|update|root)[./][0-9a+-]{0,4}", "(ct|vm|host)/[A-Za-z0-9._-]{0,4}",
         "(ct|vm)/[0-9a/.-]{1,3}/2026-0[0-9]-0[0-9]T1[0-9]:00:0[0-9]Z",
-        "[a-z0-9.\\[\\]:]{0,14}",
+        "[a-z0-9.\\[\\]:]{0,14}", "/[a-z./]{0,8}",
     ]) {
         one_text!(text; BoxId, Fingerprint, ShortFingerprint, Sha256, Timestamp, PartName, Group, Name, Namespace,
-            Wanted, Signer, HubAddress, Snapshot);
+            Wanted, Signer, HubAddress, Snapshot, Line, OrderedPath);
     }
 
     #[test]
