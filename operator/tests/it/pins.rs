@@ -147,12 +147,13 @@ fn a_colleagues_statement_is_taken_only_with_a_recovery_keys_signature() {
     let mut forged = pins(&desk, "pins-2.json");
     forged.signature = fs::read_to_string(desk.path("pins-2.statement.sig")).unwrap();
     let mut damaged = pins(&desk, "pins-2.json");
-    damaged.statement.0 =
-        String::from_utf8(damaged.statement.0).unwrap().replace("operational ", "recovery ").into_bytes();
-    for (bad, expected) in [(forged, "not_recovery"), (damaged, "statement")] {
+    let later = String::from_utf8(damaged.statement.0).unwrap().replace("\"made_at\":\"20", "\"made_at\":\"21");
+    damaged.statement.0 = later.into_bytes();
+    for (bad, expected) in [(forged, "not_recovery"), (damaged, "signature")] {
         fs::write(colleague.path("bad.json"), serde_json::to_vec(&bad).unwrap()).unwrap();
         let ran = colleague.run(&["pins", "take", "bad.json", "--yes", "--json"]);
-        assert!(ran.code == 2 && ran.stderr.contains(expected) || ran.stderr.contains("signature"), "{}", ran.stderr);
+        let refusal = ran.stderr.lines().last().map(|line| serde_json::from_str::<Value>(line).unwrap()).unwrap();
+        assert_eq!((ran.code, refusal["code"].as_str()), (2, Some(expected)), "{}", ran.stderr);
         assert_eq!(own(&colleague)["generation"], 1);
     }
     fs::write(colleague.path("pins-2.json"), &good).unwrap();
