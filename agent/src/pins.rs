@@ -106,7 +106,8 @@ pub(crate) fn freshen(configuration: &Configuration, hub: &Hub, of: BoxId, notes
 }
 
 /// Goes on from what is pinned, and pins what comes of it.
-fn replay(configuration: &Configuration, statements: &[Pins], mut notes: Vec<String>) -> Outcome<(Stands, Replayed)> {
+fn replay(configuration: &Configuration, statements: &[Pins]) -> Outcome<(Stands, Replayed)> {
+    let mut notes = Vec::new();
     let pinned = enroll::pinned_operators(configuration)?;
     let replayed = pins::replay(&pinned, statements);
     let taken: Vec<NonZeroU64> = replayed.taken.iter().map(|taken| taken.generation).collect();

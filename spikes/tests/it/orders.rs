@@ -21,10 +21,10 @@ use crate::{
     support::{BOX, by_pipe, container},
 };
 
-const ORDER: &str = "tenwords-order-v1";
+pub(crate) const ORDER: &str = "tenwords-order-v1";
 
 /// A node that has burnt, whose operators have keys.
-fn ordered() -> Result<(Burnt, Operators)> {
+pub(crate) fn ordered() -> Result<(Burnt, Operators)> {
     let mut operators = None;
     let burnt = burnt(|world, _, _, _| {
         operators = Some(Operators::new(world)?);
@@ -34,7 +34,7 @@ fn ordered() -> Result<(Burnt, Operators)> {
 }
 
 /// A new node on which somebody's container has the number 101, with a volume of its own.
-fn taken(burnt: &Burnt, name: &str) -> Result<(Machine, Pve)> {
+pub(crate) fn taken(burnt: &Burnt, name: &str) -> Result<(Machine, Pve)> {
     let (machine, pve) = burnt.node(name)?;
     pve.write_container(101, THEIRS)?;
     let volume = pve.container_root(101);
@@ -56,25 +56,25 @@ fn texts(machine: &Machine) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn only(machine: &Machine) -> Result<PathBuf> {
+pub(crate) fn only(machine: &Machine) -> Result<PathBuf> {
     let texts = texts(machine)?;
     ensure!(texts.len() == 1, "there are {texts:?}");
     texts.into_iter().next().context("an order")
 }
 
-fn told(ended: &Ended) -> String {
+pub(crate) fn told(ended: &Ended) -> String {
     format!("{}{}", ended.said(), ended.wrote())
 }
 
-fn recover(burnt: &Burnt, machine: &Machine, ticket: &str, more: &[&str]) -> Result<Ended> {
+pub(crate) fn recover(burnt: &Burnt, machine: &Machine, ticket: &str, more: &[&str]) -> Result<Ended> {
     by_pipe(&burnt.world, machine, ticket, more, &burnt.words)
 }
 
-fn with(burnt: &Burnt, machine: &Machine, ticket: &str, signed: &Path) -> Result<Ended> {
+pub(crate) fn with(burnt: &Burnt, machine: &Machine, ticket: &str, signed: &Path) -> Result<Ended> {
     recover(burnt, machine, ticket, &["--order", signed.to_str().context("a path")?])
 }
 
-fn untouched(pve: &Pve, told: &str) -> Result<()> {
+pub(crate) fn untouched(pve: &Pve, told: &str) -> Result<()> {
     ensure!(pve.container_config(101)? == THEIRS, "their container was touched:\n{told}");
     let theirs = fs::read_to_string(pve.container_root(101).join("theirs"))?;
     ensure!(theirs == "what nobody else has", "their volume was touched:\n{told}");
@@ -82,7 +82,7 @@ fn untouched(pve: &Pve, told: &str) -> Result<()> {
 }
 
 /// The container is the burnt one's. Its volume has another number: Proxmox VE makes it while the old one is there.
-fn is_ours(burnt: &Burnt, pve: &Pve) -> Result<()> {
+pub(crate) fn is_ours(burnt: &Burnt, pve: &Pve) -> Result<()> {
     let config = pve.container_config(101)?;
     ensure!(config.contains("hostname: web101") && !config.contains("lock:"), "{config}");
     let root = pve.container_root(101).with_file_name("subvol-101-disk-1.subvol");

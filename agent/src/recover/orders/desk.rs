@@ -242,7 +242,7 @@ impl<'d> Desk<'d> {
         };
         seat.say(&format!("  REFUSED: the order from {}: {why}", harmless(&place, 200)));
         seat.say(&format!("    what to do: {step}"));
-        tracing::warn!(place, why, "an order was refused");
+        tracing::info!(place, why, "an order was refused");
         if self.log.tell(|course| course.orders().refused()) < REFUSALS_KEPT {
             self.log.note(Event::OrderRefused { at: Timestamp::now(), order: to, why: why.clone() })?;
         }

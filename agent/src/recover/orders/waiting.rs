@@ -64,9 +64,9 @@ impl<'a> Waiting<'a> {
             Ok(Asked { code, file, .. }) => (
                 format!("{}; it waits for the order {code}", self.why),
                 format!(
-                    "have the operator compare the code {code} with what he sees (`tenwords order show {code}`) and sign; \
-                     without a hub, take {} to him and bring back what he signs (--order FILE). Then run the same \
-                     command again. Or move aside what is in the way, or give another number or place",
+                    "compare the code {code} with the operator, who signs it (`tenwords order sign {code}`); without a \
+                     hub bring him {}, and back what he signs (--order FILE). Then run the same command again. Or move \
+                     aside what is in the way",
                     file.display()
                 ),
             ),
