@@ -4,17 +4,17 @@
 //! since, each signed by a key that could change the list before it. A statement is taken from whoever
 //! brings it; the hub is one that does.
 
-use std::{collections::BTreeSet, num::NonZeroU64, path::PathBuf};
+use std::{collections::BTreeMap, num::NonZeroU64, path::PathBuf};
 
 use serde::Serialize;
 use tenwords_escrow::{
-    pins::{self, Replayed},
+    pins::{self, Replayed, Taken},
     root::Operators,
 };
 use tenwords_protocol::{
     id::BoxId,
     json,
-    operators::{Pins, PinsStatement},
+    operators::Pins,
     part::PartName,
     time::Timestamp,
     v1::V1,
@@ -55,23 +55,18 @@ pub(crate) fn show(configuration: &Configuration) -> Outcome<Stands> {
     Ok(Stands::of(&enroll::pinned_operators(configuration)?))
 }
 
-/// `pins take`: from these files, and from the hub.
+/// `pins take`: from these files, or from the hub. A file that somebody has brought is not mixed with what a hub
+/// has, so that it also decides between two lists that the hub has of one generation.
 pub(crate) fn take(configuration: &Configuration, files: &[PathBuf]) -> Outcome<Stands> {
     let standing = Standing::required(configuration)?;
     let of = standing.facts().id;
     let mut statements = operators::read(files)?;
     let given = statements.len();
-    let mut notes = Vec::new();
     let hub = standing.identity().map(|identity| identity.connect(configuration)).transpose()?;
-    if let Some(hub) = &hub {
-        match hub.pins(of) {
-            Ok(list) => statements.extend(list.pins.iter().cloned()),
-            // What was brought by hand needs no hub.
-            Err(error) if given > 0 => notes.push(format!("the hub could not be asked: {error}")),
-            Err(error) => return Err(error.into()),
-        }
+    if let (Some(hub), 0) = (&hub, given) {
+        statements.extend(hub.pins(of)?.pins.iter().cloned());
     }
-    let (mut stands, replayed) = replay(configuration, &statements, notes)?;
+    let (mut stands, replayed) = replay(configuration, &statements)?;
     if given > 0 && stands.taken.is_empty() && !replayed.refused.is_empty() {
         let why = replayed.refused.iter().map(|(_, why)| chain(why)).collect::<Vec<_>>().join("; ");
         return Err(Stop::new(Code::GateRefused, format!("no statement was taken: {}", harmless(&why, 600))).remedy(
@@ -97,7 +92,7 @@ pub(crate) fn take(configuration: &Configuration, files: &[PathBuf]) -> Outcome<
 pub(crate) fn freshen(configuration: &Configuration, hub: &Hub, of: BoxId, notes: &mut Vec<String>) -> Outcome<()> {
     match hub.pins(of) {
         Ok(list) => {
-            let (stands, replayed) = replay(configuration, &list.pins, Vec::new())?;
+            let (stands, replayed) = replay(configuration, &list.pins)?;
             if !stands.taken.is_empty() {
                 notes.push(stands.line());
             }
@@ -111,12 +106,13 @@ pub(crate) fn freshen(configuration: &Configuration, hub: &Hub, of: BoxId, notes
 }
 
 /// Goes on from what is pinned, and pins what comes of it.
-fn replay(configuration: &Configuration, statements: &[Pins], mut notes: Vec<String>) -> Outcome<(Stands, Replayed)> {
+fn replay(configuration: &Configuration, statements: &[Pins]) -> Outcome<(Stands, Replayed)> {
+    let mut notes = Vec::new();
     let pinned = enroll::pinned_operators(configuration)?;
     let replayed = pins::replay(&pinned, statements);
     let taken: Vec<NonZeroU64> = replayed.taken.iter().map(|taken| taken.generation).collect();
     if !taken.is_empty() {
-        keep(configuration, statements, &taken.iter().copied().collect())?;
+        keep(configuration, &replayed.taken)?;
         notes.extend(enroll::change_operators(configuration, &pinned, &replayed.operators)?);
     }
     notes.extend(replayed.split.map(split));
@@ -124,17 +120,13 @@ fn replay(configuration: &Configuration, statements: &[Pins], mut notes: Vec<Str
     Ok((stands, replayed))
 }
 
-/// Keeps the statements of these generations: first them, then what follows from them.
-fn keep(configuration: &Configuration, statements: &[Pins], generations: &BTreeSet<NonZeroU64>) -> Outcome<()> {
+/// Keeps what was taken: first that, then what follows from it.
+fn keep(configuration: &Configuration, taken: &[Taken]) -> Outcome<()> {
     let cannot = || "the pins statement cannot be kept".to_owned();
     durable::folder(&configuration.state(FOLDER), 0o700).or_stop(Code::Preflight, cannot)?;
-    for pins in statements {
-        let Ok(statement) = PinsStatement::parse(&pins.statement.0) else { continue };
-        if generations.contains(&statement.generation) {
-            let text = json::to_vec(pins).or_stop(Code::Internal, cannot)?;
-            let path = file(configuration, statement.generation);
-            durable::replace("pins", &path, 0o600, &text).or_stop(Code::Preflight, cannot)?;
-        }
+    for Taken { generation, pins, .. } in taken {
+        let text = json::to_vec(pins).or_stop(Code::Internal, cannot)?;
+        durable::replace("pins", &file(configuration, *generation), 0o600, &text).or_stop(Code::Preflight, cannot)?;
     }
     Ok(())
 }
@@ -152,7 +144,7 @@ fn store(
         return Ok(None);
     };
     let cannot = || "the statement cannot be read again".to_owned();
-    let mut parts = std::collections::BTreeMap::new();
+    let mut parts = BTreeMap::new();
     for generation in generations {
         let text = durable::read_limited(&file(configuration, *generation), LIMIT).or_stop(Code::Internal, cannot)?;
         parts.insert(PartName::Pins(*generation), text);

@@ -14,6 +14,7 @@
 //! | seal a root, or open one | [`seal`] |
 //! | make or use words key, box key and age identity | [`keys`] |
 //! | read the operator keys that are given at enrolment | [`signers`] |
+//! | know why an operator's signature does not count | [`signed`] |
 //! | make an escrow that may be called *proven* | [`verify`] |
 //! | choose the versions to try the words on, and say what happened | [`select`] |
 //! | open a version | [`open`] |

@@ -55,6 +55,8 @@ pub struct Taken {
     pub signer: String,
     /// When it was made, by the signer's clock.
     pub made_at: Timestamp,
+    /// The statement itself, to be kept. Others that name this generation prove nothing.
+    pub pins: Pins,
 }
 
 /// Why a statement was not taken.
@@ -94,9 +96,17 @@ pub enum PinsRefusal {
 }
 
 /// A statement and who signed it.
-struct Good {
+struct Good<'s> {
     statement: PinsStatement,
+    pins: &'s Pins,
     signer: String,
+}
+
+impl Good<'_> {
+    /// Which of those that make one list is shown does not depend on who brought it first.
+    fn place(&self) -> (Timestamp, &str, &str) {
+        (self.statement.made_at, &self.signer, &self.pins.signature)
+    }
 }
 
 /// One that can be read, not yet believed.
@@ -119,15 +129,15 @@ pub fn replay<'s>(root: &Operators, statements: impl IntoIterator<Item = &'s Pin
             }
         }
         // The same list twice is no split: whatever replaces it names its hash, and both have that one.
-        good.sort_by_key(|good| (good.statement.made_at, good.signer.clone()));
+        good.sort_by(|a, b| a.place().cmp(&b.place()));
         let mut good = good.into_iter();
         let Some(first) = good.next() else { break };
         if good.any(|other| other.statement.signers != first.statement.signers) {
             split = Some(next);
             break;
         }
-        let Good { statement: PinsStatement { signers, made_at, .. }, signer } = first;
-        taken.push(Taken { generation: next, code: signers.code(), signer, made_at });
+        let Good { statement: PinsStatement { signers, made_at, .. }, pins, signer } = first;
+        taken.push(Taken { generation: next, code: signers.code(), signer, made_at, pins: pins.clone() });
         operators = Operators { generation: next, signers };
     }
     for (generation, left) in waiting {
@@ -167,7 +177,7 @@ fn read<'s>(
 }
 
 /// Whether it replaces exactly this list, and a recovery key of this list says so.
-fn judge(list: &OperatorList, read: Read<'_>) -> Result<Good, PinsRefusal> {
+fn judge<'s>(list: &OperatorList, read: Read<'s>) -> Result<Good<'s>, PinsRefusal> {
     let Read { statement, pins } = read;
     let judged = signed::judge(&pins.signature, NAMESPACE, list)?;
     if !judged.holds(&pins.statement.0) {
@@ -179,7 +189,7 @@ fn judge(list: &OperatorList, read: Read<'_>) -> Result<Good, PinsRefusal> {
     if !judged.has(Role::Recovery) {
         return Err(PinsRefusal::Role { signer: judged.signer() });
     }
-    Ok(Good { statement, signer: judged.signer() })
+    Ok(Good { statement, pins, signer: judged.signer() })
 }
 
 // === impl Replayed ===
@@ -208,7 +218,7 @@ impl PinsRefusal {
             Self::Role { .. } => "sign the statement with a key that is pinned as `recovery`",
             Self::Signature(refusal) => refusal.next_step(),
             Self::Split { .. } => {
-                "find out who made the second list: he had a recovery key; then hold a ceremony on the box, which pins a list anew"
+                "find out who made the second list: it takes a recovery key. Nothing can be ordered until the right list is pinned on the box itself and sealed by a ceremony"
             }
             Self::Text(_) => "make the statement with `tenwords pins propose`, and do not change it",
             Self::TooMany => "hand over those that are missing here alone",

@@ -20,6 +20,7 @@ pub(crate) struct Counters {
     pub(crate) orders_refused: Counter,
     pub(crate) answers: Counter,
     pub(crate) answers_waited: Counter,
+    pub(crate) answers_woken: Counter,
     pub(crate) tickets_refused: Counter,
     pub(crate) forbidden: Counter,
 }
@@ -53,6 +54,7 @@ impl Counters {
             ("orders_refused", &self.orders_refused, "Orders refused because a box had asked too many."),
             ("answers", &self.answers, "Answers to orders."),
             ("answers_waited", &self.answers_waited, "Requests that found no answer and began to wait for one."),
+            ("answers_woken", &self.answers_woken, "Of those, the ones that got an answer before their time was over."),
             ("tickets_refused", &self.tickets_refused, "Tickets refused."),
             ("forbidden", &self.forbidden, "Requests with a certificate that may not do them."),
         ];

@@ -2,6 +2,8 @@
 //! at night.
 
 mod directive;
+mod order;
+mod pins;
 
 use std::path::PathBuf;
 
@@ -9,6 +11,8 @@ use clap::{Args, Parser, Subcommand};
 use tenwords_protocol::time::Timestamp;
 
 pub(crate) use self::directive::{Choice, DiffDirective, DirectiveCommand, EditDirective, ShowDirective};
+pub(crate) use self::order::{ListOrders, OrderCommand, SendOrder, ShowOrder, SignOrder, StatedBox};
+pub(crate) use self::pins::{InitPins, PinsCommand, ProposePins, SendPins, ShowPins, SignPins, TakePins};
 use crate::name::Name;
 
 const AFTER: &str = "\
@@ -21,7 +25,8 @@ Settings come from the flag, else from the variable, else from ~/.config/tenword
 `tenwords-hub init` prints the token once and writes server-ca.pem; copy both over a channel that
 you trust. Only this CA is believed, whatever the system trusts.
 
-Exit codes: 0 done, 2 not possible as asked, 15 hub not reached, 16 not authorised, 20 internal.";
+Exit codes: 0 done, 2 not possible as asked, 13 the box has not said yet, 15 hub not reached, 16 not
+authorised, 20 internal.";
 
 const ARM_AFTER: &str = "\
 The ticket leads the new machine to the hub and may be read out or sent: it opens nothing without
@@ -77,6 +82,12 @@ pub(crate) enum Command {
     /// Look at what a recovery restores, and choose it
     #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     Directive(DirectiveCommand),
+    /// Look at what a box asks for, and have it signed
+    #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
+    Order(OrderCommand),
+    /// The operators' keys that boxes believe: look, change, sign the change
+    #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
+    Pins(PinsCommand),
 }
 
 #[derive(Debug, Subcommand)]

@@ -21,6 +21,8 @@ pub(crate) struct Failure {
 pub(crate) enum Kind {
     /// Not possible as asked.
     Usage = 2,
+    /// Asked for, and the box has not said yet what came of it.
+    Waiting = 13,
     /// The hub was not reached, or cannot answer now.
     Unreachable = 15,
     /// The hub does not take this token for that.

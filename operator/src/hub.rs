@@ -1,5 +1,7 @@
 //! The hub's API for people, over TLS that believes one CA file and nothing else.
 
+mod orders;
+
 use std::{error::Error as _, fs, io, num::NonZeroU64, time::Duration};
 
 use reqwest::{Client, Method, StatusCode, Url, header, redirect::Policy};

@@ -1,17 +1,23 @@
 //! `tenwords`: what an operator does from a desk. It adds boxes, looks at them, opens and closes
-//! recovery windows.
+//! recovery windows, looks at orders and has them signed.
 //!
 //! It never sees the ten words and cannot open anything: no crate that could is within its reach.
-//! Which box a name means is decided by its own map ([`map`]), never by the hub's word.
+//! Which box a name means is decided by its own map ([`map`]), never by the hub's word, and whose
+//! keys count by its own list ([`operators`]). It holds no key that signs: `ssh-keygen` does
+//! ([`sshkeygen`]).
 
 mod cli;
 mod command;
 mod failure;
+mod files;
 mod hub;
 mod map;
 mod name;
+mod operators;
 mod settings;
 mod show;
+mod sshkeygen;
+mod sshsig;
 mod token;
 
 use std::process::ExitCode;

@@ -87,6 +87,24 @@ impl Map {
         Ok(Self { boxes: written.boxes })
     }
 
+    /// With a box that the operator states on the command line, for a machine that keeps no map. It
+    /// cannot say otherwise than the map.
+    pub(crate) fn state(&mut self, name: &Name, box_id: BoxId) -> Result<(), Failure> {
+        let says = |entry: &&Entry| entry.name == *name || entry.box_id == box_id;
+        match self.boxes.iter().find(says) {
+            Some(entry) if entry.name == *name && entry.box_id == box_id => Ok(()),
+            Some(entry) => {
+                let what = format!("your own map says otherwise: {} is box {}", entry.name, entry.box_id);
+                Err(Failure::usage("box_differs", what, "find out which is right before you sign anything"))
+            }
+            None => {
+                let (name, added_at) = (name.clone(), Timestamp::now());
+                self.boxes.push(Entry { name, box_id, added_at, acknowledged: false });
+                Ok(())
+            }
+        }
+    }
+
     pub(crate) fn boxes(&self) -> &[Entry] {
         &self.boxes
     }

@@ -1,15 +1,33 @@
 //! Text from elsewhere, made harmless, and tables.
 
+use std::time::Duration;
+
 /// At most this much of any one text of the hub's is shown.
 const LONGEST: usize = 300;
 
 /// The text without control, bidirectional and invisible characters, and bounded.
 pub(crate) fn clean(text: &str) -> String {
-    let mut cleaned: String = text.chars().take(LONGEST).map(|c| if harmful(c) { '?' } else { c }).collect();
+    let mut cleaned: String = text.chars().take(LONGEST).map(harmless_char).collect();
     if text.chars().nth(LONGEST).is_some() {
         cleaned.push('…');
     }
     cleaned
+}
+
+/// The same without a bound, for what must be seen whole: its length is bounded where it is read.
+pub(crate) fn harmless(text: &str) -> String {
+    text.chars().map(harmless_char).collect()
+}
+
+/// How long, for people: the largest unit that it has at least two of, and no more.
+pub(crate) fn for_how_long(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
 }
 
 /// Columns as wide as their widest cell, two blanks apart; no blanks at the end of a line.
@@ -29,6 +47,10 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
+fn harmless_char(c: char) -> char {
+    if harmful(c) { '?' } else { c }
+}
+
 fn harmful(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -46,6 +68,21 @@ mod tests {
         assert_eq!(clean("a\x1b]0;x\x07\r\n\u{202e}b\u{feff}é"), "a?]0;x????b?é");
         assert_eq!(clean(&"x".repeat(10_000_000)).chars().count(), LONGEST + 1);
         assert_eq!(clean(&"x".repeat(LONGEST)), "x".repeat(LONGEST));
+    }
+
+    #[test]
+    fn what_must_be_seen_whole_is_not_cut() {
+        assert_eq!(harmless(&format!("{}\u{202e}", "x".repeat(400))), format!("{}?", "x".repeat(400)));
+    }
+
+    #[test]
+    fn a_time_span_is_never_said_longer_than_it_is() {
+        for (seconds, said) in
+            [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "119 min"), (7200, "2 h"), (172_799, "47 h")]
+        {
+            assert_eq!(for_how_long(Duration::from_secs(seconds)), said);
+        }
+        assert_eq!(for_how_long(Duration::from_secs(172_800)), "2 days");
     }
 
     #[test]

@@ -27,13 +27,29 @@ use crate::{
 /// A pins statement with its signature has at most so many bytes.
 const LIMIT: u64 = 1 << 20;
 
+/// The statements that there are.
+#[derive(Default)]
+pub(crate) struct Statements {
+    brought: Vec<Pins>,
+    others: Vec<Pins>,
+}
+
 /// The list as it is today.
 pub(crate) struct Pinned(Replayed);
 
 impl Pinned {
-    /// Of a root, and of whatever statements there are.
-    pub(crate) fn of(root: &Root, statements: &[Pins]) -> Self {
-        Self(pins::replay(&root.facts().trust.operators, statements))
+    /// Of a root, of the statements that somebody has brought by hand, and of whatever others there are. What was
+    /// brought comes first, so that it decides between two lists of one generation.
+    pub(crate) fn of(root: &Root, Statements { brought, others }: &Statements) -> Self {
+        let mut replayed = pins::replay(&root.facts().trust.operators, brought);
+        if replayed.split.is_none() {
+            let then = pins::replay(&replayed.operators, others);
+            replayed.operators = then.operators;
+            replayed.split = then.split;
+            replayed.taken.extend(then.taken);
+            replayed.refused.extend(then.refused);
+        }
+        Self(replayed)
     }
 
     pub(crate) fn operators(&self) -> &Operators {
@@ -92,10 +108,10 @@ pub(super) fn gather(
     opened: &OpenedEscrow,
     files: &[PathBuf],
     seat: &mut dyn Seat,
-) -> Outcome<Vec<Pins>> {
-    let mut statements = read(files)?;
+) -> Outcome<Statements> {
+    let mut statements = Statements { brought: read(files)?, others: Vec::new() };
     match holder.pins(opened) {
-        Ok(found) => statements.extend(found),
+        Ok(found) => statements.others = found,
         Err(error) => seat.say(&format!("  note: no pins statement could be asked for: {error}")),
     }
     Ok(statements)

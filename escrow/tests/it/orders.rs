@@ -1,5 +1,6 @@
 //! S36: orders against signatures of the real ssh-keygen, and what a thief could make of them.
 
+mod crafted;
 mod damage;
 mod form;
 mod kinds;

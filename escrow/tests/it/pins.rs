@@ -102,6 +102,7 @@ fn s46_a_fired_operators_key_is_dead_after_one_statement() {
         code: company.lists[1].code(),
         signer: company.world.fingerprint("recovery"),
         made_at: "2026-05-09T12:00:00Z".parse().unwrap(),
+        pins: company.chain().remove(0),
     };
     assert_eq!(after.taken, [taken]);
     assert!(after.refused.is_empty() && after.split.is_none());
@@ -196,11 +197,16 @@ fn s46_two_lists_of_one_generation_let_nothing_destructive_happen() {
         assert_eq!(replayed.operators, Operators { generation: number(2), signers: company.lists[1].clone() });
         assert_eq!(replayed.refused, [(Some(number(4)), PinsRefusal::Split { split: number(3) })]);
     }
-    // What is no good statement splits nothing.
+    // What is no good statement splits nothing, and is not kept in the place of the good one.
     *handed.iter_mut().find(|pins| pins.statement.0 == other.to_text().unwrap()).unwrap() =
         company.signed("p256", &other);
-    let replayed = replay(&company.root(), &handed);
-    assert_eq!((replayed.split, replayed.operators.generation), (None, number(4)));
+    for _ in 0..handed.len() {
+        handed.rotate_left(1);
+        let replayed = replay(&company.root(), &handed);
+        assert_eq!((replayed.split, replayed.operators.generation), (None, number(4)));
+        let kept: Vec<Pins> = replayed.taken.into_iter().map(|taken| taken.pins).collect();
+        assert_eq!(kept, company.chain());
+    }
 }
 
 /// Written twice, by a tool that was started again: it is one list, and whatever replaces it names one hash.

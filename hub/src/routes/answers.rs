@@ -91,6 +91,9 @@ pub(super) async fn get(
             caller.still_holds(&app, "GET /v1/boxes/{box_id}/answers, while it waited").await?;
         }
         let left = end.saturating_duration_since(Instant::now());
+        if has_waited && !answers.is_empty() && !left.is_zero() {
+            app.counters.answers_woken.add();
+        }
         if !answers.is_empty() || left.is_zero() || app.is_stopping() {
             return Ok(Json(AnswerList { v: V1, answers: List::cut(answers).0 }));
         }

@@ -1,5 +1,5 @@
-//! Requests that wait for an answer. None of these tests looks at a clock: a request that is not woken ends
-//! with something else than what is expected of it.
+//! Requests that wait for an answer. None of these tests looks at a clock: whether one was woken is the
+//! hub's to count.
 
 use reqwest::{Response, StatusCode};
 use tenwords_hub::{
@@ -25,21 +25,22 @@ on_both_databases![
 
 /// A request that waits as long as one may, once the hub says that it does.
 async fn waits(hub: &TestHub, machine: &Machine, after: u64) -> JoinHandle<reqwest::Result<Response>> {
-    let before = waiting_so_far(hub).await;
+    let before = counted(hub, "waited").await;
     let path = machine.of_box(&format!("/answers?after={after}&wait={LONGEST_WAIT}"));
     let request = machine.client.get(machine.url(&path)).send();
     let task = tokio::spawn(request);
-    while waiting_so_far(hub).await == before {
+    while counted(hub, "waited").await == before {
         assert!(!task.is_finished(), "it does not wait");
         tokio::task::yield_now().await;
     }
     task
 }
 
-async fn waiting_so_far(hub: &TestHub) -> u64 {
+/// How many requests have waited, or were woken, so far.
+async fn counted(hub: &TestHub, what: &str) -> u64 {
     let response = hub.client(None).get(format!("http://{}/metrics", hub.health)).send().await.unwrap();
     let text = response.text().await.unwrap();
-    let line = text.lines().find(|line| line.starts_with("tenwords_hub_answers_waited_total ")).unwrap();
+    let line = text.lines().find(|line| line.starts_with(&format!("tenwords_hub_answers_{what}_total "))).unwrap();
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
@@ -62,9 +63,9 @@ async fn an_answer_wakes_who_waits_for_it(hub: &mut TestHub) {
         assert_eq!(came(elsewhere).await.iter().map(|it| it.order).collect::<Vec<_>>(), [others]);
     }
     // What is there already is not waited for.
-    let before = waiting_so_far(hub).await;
+    let before = counted(hub, "waited").await;
     assert_eq!(machine.answers(1, LONGEST_WAIT).await.len(), 2);
-    assert_eq!(waiting_so_far(hub).await, before);
+    assert_eq!((counted(hub, "waited").await, counted(hub, "woken").await), (before, 6));
 }
 
 async fn an_answer_that_another_process_wrote_is_found(hub: &mut TestHub) {
@@ -75,7 +76,7 @@ async fn an_answer_that_another_process_wrote_is_found(hub: &mut TestHub) {
     let given = GiveAnswer { box_id, order, signature, operator, now };
     let given = hub.store().await.perform(given).await.unwrap();
     assert!(matches!(given, GiveAnswerOutcome::Stored(_)), "{given:?}");
-    assert_eq!(came(waiting).await.len(), 1);
+    assert_eq!((came(waiting).await.len(), counted(hub, "woken").await), (1, 1));
 }
 
 async fn who_is_revoked_while_it_waits_hears_so(hub: &mut TestHub) {

@@ -2,9 +2,12 @@
 
 mod add;
 mod arm;
+mod ask;
 mod directive;
 mod disarm;
 mod list;
+mod order;
+mod pins;
 mod show;
 mod ticket;
 
@@ -14,7 +17,7 @@ use serde::Serialize;
 use tenwords_protocol::{id::BoxId, v1::V1};
 
 use crate::{
-    cli::{Arguments, BoxCommand, Command, DirectiveCommand, RecoveryCommand},
+    cli::{Arguments, BoxCommand, Command, DirectiveCommand, OrderCommand, PinsCommand, RecoveryCommand},
     failure::Failure,
     hub::Hub,
     map::Map,
@@ -45,6 +48,16 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Directive(DirectiveCommand::Show(show)) => directive::show(&desk, show).await,
         Command::Directive(DirectiveCommand::Edit(edit)) => directive::edit(&desk, edit).await,
         Command::Directive(DirectiveCommand::Diff(diff)) => directive::diff(&desk, diff).await,
+        Command::Order(OrderCommand::List(list)) => order::list(&desk, list).await,
+        Command::Order(OrderCommand::Show(show)) => order::show(&desk, show).await,
+        Command::Order(OrderCommand::Sign(sign)) => order::sign(&desk, sign).await,
+        Command::Order(OrderCommand::Send(send)) => order::send(&desk, send).await,
+        Command::Pins(PinsCommand::Init(init)) => pins::init(&desk, init),
+        Command::Pins(PinsCommand::Show(show)) => pins::show(&desk, show).await,
+        Command::Pins(PinsCommand::Propose(propose)) => pins::propose(&desk, propose),
+        Command::Pins(PinsCommand::Sign(sign)) => pins::sign(&desk, sign),
+        Command::Pins(PinsCommand::Take(take)) => pins::take(&desk, take),
+        Command::Pins(PinsCommand::Send(send)) => pins::send(&desk, send).await,
     }
 }
 

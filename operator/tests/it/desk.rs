@@ -68,6 +68,7 @@ impl Desk {
     pub(crate) fn program(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tenwords"));
         command.args(arguments).env_clear().env("HOME", self.home.path()).stdin(Stdio::null());
+        command.current_dir(self.home.path());
         command
     }
 

@@ -6,6 +6,9 @@
 mod boxes;
 mod desk;
 mod directive;
+mod keys;
+mod orders;
+mod pins;
 mod recognition;
 mod recovery;
 mod standin;

@@ -6,11 +6,11 @@ use serde_json::json;
 
 use crate::{
     desk::{Desk, ID, OTHER_ID, Ran, problem, ticket_reply},
-    directive,
+    directive, orders, pins,
 };
 
 /// (file, what is typed). None of these reaches a hub.
-const CASES: [(&str, &[&str]); 24] = [
+const CASES: [(&str, &[&str]); 38] = [
     ("help", &["--help"]),
     ("help-box", &["box", "--help"]),
     ("help-box-add", &["box", "add", "--help"]),
@@ -34,6 +34,20 @@ const CASES: [(&str, &[&str]); 24] = [
     ("help-directive-diff", &["directive", "diff", "--help"]),
     ("bad-day", &["directive", "edit", "lab-1", "--as-of", "tuesday"]),
     ("bad-guest", &["directive", "edit", "lab-1", "--only", "101"]),
+    ("help-order", &["order", "--help"]),
+    ("help-order-list", &["order", "list", "--help"]),
+    ("help-order-show", &["order", "show", "--help"]),
+    ("help-order-sign", &["order", "sign", "--help"]),
+    ("help-order-send", &["order", "send", "--help"]),
+    ("help-pins", &["pins", "--help"]),
+    ("help-pins-init", &["pins", "init", "--help"]),
+    ("help-pins-show", &["pins", "show", "--help"]),
+    ("help-pins-propose", &["pins", "propose", "--help"]),
+    ("help-pins-sign", &["pins", "sign", "--help"]),
+    ("help-pins-take", &["pins", "take", "--help"]),
+    ("help-pins-send", &["pins", "send", "--help"]),
+    ("order-yes-without-code", &["order", "sign", "lab-1.order", "--key", "boss", "--yes"]),
+    ("order-bad-box", &["order", "show", "lab-1.order", "--box", "lab-1"]),
     ("auto-and-only", &["directive", "edit", "lab-1", "--auto", "--only", "ct/101"]),
 ];
 
@@ -105,6 +119,8 @@ fn golden_transcripts() {
         let hub = desk.hub(answers);
         cases.push((name, transcript(typed, &desk.run_at(&hub, typed))));
     }
+    cases.extend(orders::transcripts());
+    cases.extend(pins::transcripts());
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/transcripts");
     let mut different = Vec::new();
     for (name, actual) in &cases {
@@ -121,7 +137,7 @@ fn golden_transcripts() {
     assert_eq!(fs::read_dir(&folder).unwrap().count(), cases.len(), "a transcript that no case writes");
 }
 
-fn transcript(typed: &[&str], ran: &Ran) -> String {
+pub(crate) fn transcript(typed: &[&str], ran: &Ran) -> String {
     let spelled = typed.iter().map(|word| if word.contains(' ') { format!(" '{word}'") } else { format!(" {word}") });
     let mut text = format!("$ tenwords{}\n", spelled.collect::<String>());
     for (stream, lines) in [("", &ran.stdout), ("! ", &ran.stderr)] {

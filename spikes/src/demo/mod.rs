@@ -2,6 +2,7 @@
 
 mod crash;
 mod guests;
+mod orders;
 mod place;
 
 use std::{
@@ -26,7 +27,7 @@ use self::{
 use crate::{
     search::{Sampled, Sampler, Search},
     story::{Story, holds},
-    world::{BackupServer, Hub, Real, World},
+    world::{BackupServer, Hub, Operators, Real, World},
 };
 
 /// How the story is told.
@@ -48,6 +49,8 @@ struct Scene {
     server: BackupServer,
     sampler: Sampler,
     began: SystemTime,
+    /// With keys, if `ssh-keygen` is here.
+    operators: Option<Operators>,
 }
 
 /// What is known of box 1 after it is gone.
@@ -120,7 +123,20 @@ pub fn tell(telling: &Telling, out: Box<dyn Write + Send>) -> Result<()> {
         holds(shown["versions"] == 2, format!("the hub has the escrow of box 1 and that of the recovery: {shown}"))?;
         story.say("It proved to the hub that it had the words, without showing them.")
     })?;
-    story.step("The search: ten words, key and token, everywhere else", |story| search(story, scene, &box_2, &lost))?;
+    let title = "What stands in the way goes by an operator's signature, once";
+    let mut boxes = story.step(title, |story| match &scene.operators {
+        Some(operators) if is_node => orders::tell(story, &scene, operators, &lost),
+        Some(_) => {
+            story.say("Left out: with a real backup server the boxes of this story are no nodes.")?;
+            Ok(Vec::new())
+        }
+        None => {
+            story.say("Left out: ssh-keygen is not here (Debian: openssh-client).")?;
+            Ok(Vec::new())
+        }
+    })?;
+    boxes.push(box_2);
+    story.step("The search: ten words, key and token, everywhere else", |story| search(story, scene, &boxes, &lost))?;
     let (total, steps) = story.timings();
     let longest = steps.iter().max_by_key(|(_, took)| *took).map_or("", |(title, _)| *title);
     story.line(&format!("\nAll as told, in {:.1} s. (The longest step: {longest}.)", total.as_secs_f64()))
@@ -141,7 +157,8 @@ fn begin(story: &mut Story, telling: &Telling) -> Result<(Scene, String)> {
         None => "Backups go to a datastore in a folder: pbs-local stands in for proxmox-backup-client.".to_owned(),
     })?;
     let began = SystemTime::now().checked_sub(Duration::from_secs(2)).context("the clock")?;
-    Ok((Scene { world, hub, server, sampler, began }, ticket))
+    let operators = if Operators::can_be() { Some(Operators::new(&world)?) } else { None };
+    Ok((Scene { world, hub, server, sampler, began, operators }, ticket))
 }
 
 fn box_1(story: &mut Story, telling: &Telling, scene: &Scene) -> Result<(Place, Lost)> {
@@ -226,10 +243,13 @@ fn compare(story: &mut Story, box_2: &Place, lost: &Lost) -> Result<()> {
     holds(key.expose_bytes().as_slice() == lost.key.as_slice(), "the installed key is the lost one")
 }
 
-fn search(story: &mut Story, scene: Scene, box_2: &Place, lost: &Lost) -> Result<()> {
-    let mut search = search_for(&scene, lost).belongs(KEY, &box_2.key(true)).belongs(TOKEN, &box_2.token(true));
-    let Scene { world, mut hub, server, sampler, began } = scene;
-    box_2.machine.left_nothing_in_memory()?;
+fn search(story: &mut Story, scene: Scene, boxes: &[Place], lost: &Lost) -> Result<()> {
+    let mut search = search_for(&scene, lost);
+    for place in boxes {
+        search = search.belongs(KEY, &place.key(true)).belongs(TOKEN, &place.token(true));
+    }
+    let Scene { world, mut hub, server, sampler, began, .. } = scene;
+    boxes.iter().try_for_each(|place| place.machine.left_nothing_in_memory())?;
     hub.stop()?;
     search.files(world.folder())?;
     search.files(world.private())?;

@@ -35,6 +35,12 @@ impl Operators {
         Ok(operators)
     }
 
+    /// Whether `ssh-keygen` is here.
+    #[must_use]
+    pub fn can_be() -> bool {
+        Path::new(KEYGEN).exists()
+    }
+
     /// Makes somebody's key, and tells its public half (`<keytype> <base64>`).
     ///
     /// # Errors
@@ -76,7 +82,7 @@ impl Operators {
     }
 
     fn keygen(&self, arguments: &[&str]) -> Result<()> {
-        Run::new("/usr/bin/ssh-keygen".as_ref(), &self.folder).args(arguments).to_end(SOON)?.with_code(0)?;
+        Run::new(KEYGEN.as_ref(), &self.folder).args(arguments).to_end(SOON)?.with_code(0)?;
         Ok(())
     }
 }
@@ -86,6 +92,7 @@ pub(super) fn list_of(world: &Path) -> Option<String> {
     fs::read_to_string(world.join(FOLDER).join(LIST)).ok()
 }
 
+const KEYGEN: &str = "/usr/bin/ssh-keygen";
 const FOLDER: &str = "operators";
 const LIST: &str = "allowed_signers";
 const SOON: Duration = Duration::from_secs(60);

@@ -142,7 +142,7 @@ fn s69_a_directive_with_a_number_in_use_waits_and_one_with_another_nodes_storage
     edit(&["--only", "ct/101", "--vmid", "ct/101=301"])?;
     recovers(
         13,
-        &["the number 301 is taken by the container \"somebody\" on node pve2", "what to do: ask the operator"],
+        &["the number 301 is taken by the container \"somebody\" on node pve2", "what to do: compare the code"],
     )?;
     edit(&["--only", "ct/101", "--vmid", "ct/101=302", "--storage", "faraway"])?;
     recovers(14, &["the storage faraway is not for this node", "what to do: make the storage on this machine"])?;

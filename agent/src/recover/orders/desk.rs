@@ -125,12 +125,8 @@ impl<'d> Desk<'d> {
             let (at, challenge) = (Timestamp::now(), open.order.challenge);
             self.log.note(Event::OrderWithdrawn { at, challenge, why: why.to_owned() })?;
             self.tell(Sha256::of(&open.text), OutcomeKind::Withdrawn, why);
-            // A text that nobody is to sign any more.
-            let file = self.folder().join(format!("{}.order", code(&open.text)));
-            if let Err(error) = std::fs::remove_file(&file) {
-                tracing::debug!(%error, "an order's text");
-            }
         }
+        self.take_texts_away();
         Ok(())
     }
 
@@ -189,6 +185,22 @@ impl<'d> Desk<'d> {
         }
     }
 
+    /// Texts that nobody is to sign any more: of orders that are used, or not asked for.
+    fn take_texts_away(&self) {
+        let open: BTreeSet<String> = self.open().iter().map(|open| format!("{}.order", code(&open.text))).collect();
+        let texts = std::fs::read_dir(self.folder()).into_iter().flatten().flatten();
+        for text in texts {
+            let name = text.file_name();
+            let is_text = Path::new(&name).extension().is_some_and(|extension| extension == "order");
+            if is_text
+                && name.to_str().is_none_or(|name| !open.contains(name))
+                && let Err(error) = std::fs::remove_file(text.path())
+            {
+                tracing::debug!(%error, "an order's text");
+            }
+        }
+    }
+
     fn draw(&self, wish: &Wish, operators: OperatorsSeen, now: Timestamp) -> Outcome<Open> {
         let cannot = || "the order cannot be written".to_owned();
         let challenge = Challenge::draw(&mut UnwrapErr(SysRng));
@@ -230,7 +242,7 @@ impl<'d> Desk<'d> {
         };
         seat.say(&format!("  REFUSED: the order from {}: {why}", harmless(&place, 200)));
         seat.say(&format!("    what to do: {step}"));
-        tracing::warn!(place, why, "an order was refused");
+        tracing::info!(place, why, "an order was refused");
         if self.log.tell(|course| course.orders().refused()) < REFUSALS_KEPT {
             self.log.note(Event::OrderRefused { at: Timestamp::now(), order: to, why: why.clone() })?;
         }

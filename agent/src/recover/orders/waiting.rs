@@ -95,17 +95,19 @@ impl<'a> Waiting<'a> {
     /// As it stands in plan and report for as long as it waits.
     pub(crate) fn missing(&self) -> Vec<Missing> {
         let otherwise = match self.thing {
-            Thing::Guest(_) | Thing::Archive(_) => "move aside what is in the way, or give another number or place",
-            Thing::Key(..) => "move the key that is there aside, if you know that it is not needed",
-            Thing::Unproven(_) => "look for another copy of the backup that proves itself",
+            Thing::Guest(_) | Thing::Archive(_) => {
+                "move aside what is in the way, or have the operator's directive give another number or place"
+            }
+            Thing::Key(..) => "move the key that is there aside, if you know that nothing needs it",
+            Thing::Unproven(_) => "look for another copy of the backup, which proves itself",
         };
         let (why, remedy) = match &self.asked {
             Ok(Asked { code, file, .. }) => (
                 format!("{}; it waits for the order {code}", self.why),
                 format!(
-                    "have the operator compare the code {code} with what he sees (`tenwords order show {code}`) and sign; \
-                     without a hub, take {} to him and bring back what he signs (--order FILE). Then run the same \
-                     command again. Or {otherwise}",
+                    "compare the code {code} with the operator, who signs it (`tenwords order sign {code}`); without a \
+                     hub bring him {}, and back what he signs (--order FILE). Then run the same command again. Or \
+                     {otherwise}",
                     file.display()
                 ),
             ),

@@ -13,7 +13,7 @@ fn s36_an_armour_damaged_in_any_byte_is_refused() {
     for key in ["ed25519", "p256"] {
         let armour = world.sign(key, NAMESPACE, GUEST);
         for at in 0..armour.len() {
-            for mask in [0x01, 0x02, 0x04, 0x07, 0x20, 0x2a, 0x80] {
+            for mask in [0x01, 0x04, 0x07, 0x20, 0x80] {
                 let mut bytes = armour.clone().into_bytes();
                 bytes[at] ^= mask;
                 let read = Offered::parse(&bytes).and_then(|offered| judge(&offered, &[GUEST], &operators));

@@ -87,11 +87,7 @@ fn s36_a_security_key_that_was_not_touched_is_refused() {
             }
         }
         // The flag is among what is signed, so it cannot be written in afterwards.
-        let blob = |armour: &str| {
-            let lines: String = armour.lines().filter(|line| !line.starts_with('-')).collect();
-            STANDARD.decode(lines).unwrap()
-        };
-        let mut bytes = blob(&key.sign(NAMESPACE, GUEST, 0));
+        let mut bytes = crafted::blob(&key.sign(NAMESPACE, GUEST, 0));
         let flags = bytes.len() - 5;
         bytes[flags] = TOUCHED;
         let why = unsigned(&signed(GUEST, &security::armour(&bytes)), &[GUEST], &pinned(&key.public()));

@@ -54,7 +54,7 @@ impl Security {
 }
 
 /// The trait that signs comes with the bound, and is exported by nobody.
-fn raw<K: SigningKey>(key: &K, message: &[u8]) -> Vec<u8> {
+pub(crate) fn raw<K: SigningKey>(key: &K, message: &[u8]) -> Vec<u8> {
     key.sign(message).as_bytes().to_vec()
 }
 
