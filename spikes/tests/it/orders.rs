@@ -114,7 +114,7 @@ fn s35_s36_a_guest_is_replaced_by_a_signed_order_once_and_by_nothing_else() -> R
     let stranger = operators.has_key("stranger")?;
     ensure!(stranger.starts_with("ssh-ed25519 "), "{stranger}");
     for (who, namespace, why) in [
-        ("stranger", ORDER, "not pinned"),
+        ("stranger", ORDER, "not among the operator keys"),
         (SAFE, ORDER, "role"),
         (MARTA, "tenwords-pins-v1", "namespace"),
         (MARTA, "file", "namespace"),

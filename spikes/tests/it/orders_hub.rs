@@ -105,15 +105,16 @@ fn s46_a_fired_operators_key_is_dead_after_one_statement_also_on_a_box_that_was_
     // Without any hub: the kit carries what lies on the escrow; and a file says it too.
     for (name, more) in [("box3", vec![]), ("box4", vec!["--pins", text(&statement)?])] {
         let (machine, pve) = taken(&burnt, name)?;
-        let arguments = [&["recover", "--kit", text(&kit)?, "--code-fd", "0", "--yes"], &more[..]].concat();
-        let ended = machine.agent(&arguments, &burnt.words)?;
-        ensure!(ended.code == Some(13), "it ended with {:?}:\n{}", ended.code, told(&ended));
-        ensure!(told(&ended).contains("operator keys: generation 2"), "{}", told(&ended));
+        let arguments = [&["--kit", text(&kit)?, "--wait-for-orders", "0"], &more[..]].concat();
+        let ended = machine.recover_without_hub(&arguments, &[&burnt.words])?;
+        ensure!(ended.code == 13, "it ended with {}:\n{}", ended.code, *ended.shown);
+        ensure!(ended.shown.contains("operator keys: generation 2"), "{}", *ended.shown);
         let signed = operators.signs(MARTA, ORDER, &only(&machine)?)?;
         let arguments = [&arguments[..], &["--order", text(&signed)?]].concat();
-        let ended = machine.agent(&arguments, &burnt.words)?;
-        ensure!(ended.code == Some(13) && told(&ended).contains("not among the operator keys"), "{}", told(&ended));
-        untouched(&pve, &told(&ended))?;
+        let ended = machine.recover_without_hub(&arguments, &[&burnt.words])?;
+        ensure!(ended.code == 13, "it ended with {}:\n{}", ended.code, *ended.shown);
+        ensure!(ended.shown.contains("not among the operator keys"), "{}", *ended.shown);
+        untouched(&pve, &ended.shown)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use tenwords_protocol::{
     hash::Sha256,
     id::BoxId,
-    orders::{OrderState, WaitingOrder},
+    orders::{OrderState, OutcomeKind, WaitingOrder},
     time::Timestamp,
     v1::V1,
 };
@@ -46,6 +46,8 @@ struct Seen<'a> {
     expires_at: Timestamp,
     state: OrderState,
     answers: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<OutcomeKind>,
     #[serde(skip_serializing_if = "Option::is_none")]
     said: Option<String>,
 }
@@ -95,6 +97,7 @@ fn seen<'a>(map: &'a Map, candidate: &Candidate, listed: &WaitingOrder, now: Tim
         expires_at: listed.expires_at,
         state: listed.state,
         answers: listed.answers,
+        outcome: listed.outcome.as_ref().map(|outcome| outcome.outcome),
         said: listed.outcome.as_ref().map(|outcome| clean(outcome.said.as_str())),
     }
 }

@@ -5,7 +5,7 @@ use tenwords_protocol::{
     hash::Sha256,
     id::NodeId,
     order::Order,
-    orders::{OrderState, WaitingOrder},
+    orders::{OrderState, OutcomeKind, WaitingOrder},
     time::Timestamp,
     v1::V1,
 };
@@ -44,6 +44,8 @@ struct AtTheHub {
     asked_at: Timestamp,
     state: OrderState,
     answers: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<OutcomeKind>,
     #[serde(skip_serializing_if = "Option::is_none")]
     said: Option<String>,
 }
@@ -121,6 +123,7 @@ fn at_the_hub(listed: &WaitingOrder) -> AtTheHub {
         asked_at: listed.asked_at,
         state: listed.state,
         answers: listed.answers,
+        outcome: listed.outcome.as_ref().map(|outcome| outcome.outcome),
         said: listed.outcome.as_ref().map(|outcome| clean(outcome.said.as_str())),
     }
 }
