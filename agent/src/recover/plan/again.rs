@@ -21,7 +21,9 @@ pub(crate) enum Thing {
     /// A guest by the number in its backup; it may come from any source.
     Guest(GuestKind, String),
     /// A file of a group, by its name on the server.
-    Archive { source: String, namespace: String, group: String, file: String },
+    Archive(Place, String),
+    /// The same of a snapshot that nobody vouches for: that it is there says nothing of the proven one.
+    Unvouched(Place, String),
 }
 
 /// A source, a namespace, a group.
@@ -51,7 +53,9 @@ impl Earlier {
             earlier.ids.insert(thing.clone(), row.item);
             if *course.standing(row.item) == Standing::Open {
                 let place = (row.source.clone(), row.namespace.clone(), group);
-                earlier.stands.insert(place, snapshot.time());
+                if row.key.is_some() {
+                    earlier.stands.insert(place, snapshot.time());
+                }
                 earlier.open.push(row);
             } else {
                 earlier.kept.insert(thing, row);
@@ -97,7 +101,11 @@ impl Earlier {
         for work in &mut plan.work {
             let (source, namespace) = (work.source.id.to_string(), work.access.namespace().to_string());
             for piece in &mut work.archives {
-                piece.id = number(&Thing::archive(&source, &namespace, work.snapshot.snapshot(), piece.file.as_str()));
+                let thing = match work.snapshot.key() {
+                    Some(_) => Thing::archive,
+                    None => Thing::unvouched,
+                };
+                piece.id = number(&thing(&source, &namespace, work.snapshot.snapshot(), piece.file.as_str()));
             }
         }
     }
@@ -109,20 +117,26 @@ impl Thing {
     }
 
     pub(super) fn archive(source: &str, namespace: &str, snapshot: &SnapshotRef, file: &str) -> Self {
-        Self::Archive {
-            source: source.to_owned(),
-            namespace: namespace.to_owned(),
-            group: snapshot.group().to_string(),
-            file: file.to_owned(),
-        }
+        Self::Archive(place(source, namespace, snapshot), file.to_owned())
     }
+
+    pub(super) fn unvouched(source: &str, namespace: &str, snapshot: &SnapshotRef, file: &str) -> Self {
+        Self::Unvouched(place(source, namespace, snapshot), file.to_owned())
+    }
+}
+
+fn place(source: &str, namespace: &str, snapshot: &SnapshotRef) -> Place {
+    (source.to_owned(), namespace.to_owned(), snapshot.group().to_string())
 }
 
 impl Row {
     fn thing(&self, snapshot: &SnapshotRef) -> Thing {
         match &self.target {
             RowTarget::Guest { kind, .. } => Thing::guest(*kind, snapshot),
-            RowTarget::Archive { file, .. } => Thing::archive(&self.source, &self.namespace, snapshot, file),
+            RowTarget::Archive { file, .. } => match self.key {
+                Some(_) => Thing::archive(&self.source, &self.namespace, snapshot, file),
+                None => Thing::unvouched(&self.source, &self.namespace, snapshot, file),
+            },
         }
     }
 }

@@ -27,10 +27,12 @@ use tenwords_protocol::{
 };
 
 use super::{
-    ASK_OPERATOR, Chosen, Keyring, Plan, Planner, Row,
+    ASK_OPERATOR, Keyring, Plan, Planner, Row,
     again::Thing,
     archives::{entries, own_namespace, pieces},
-    chain, newest,
+    chain,
+    choose::Chosen,
+    newest,
     unproven::Unvouched,
 };
 use crate::{

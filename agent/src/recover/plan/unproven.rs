@@ -92,7 +92,7 @@ impl Planner<'_> {
             if only.is_some_and(|only| ![name.as_str(), entry.filename.archive(), server_name].contains(&only)) {
                 continue;
             }
-            if self.earlier.has(&Thing::archive(source.source.id.as_str(), &namespace, of, server_name)) {
+            if self.earlier.has(&Thing::unvouched(source.source.id.as_str(), &namespace, of, server_name)) {
                 is_told = true;
                 continue;
             }

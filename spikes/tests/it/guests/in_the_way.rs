@@ -87,9 +87,7 @@ fn s69_a_number_that_is_taken_waits_and_another_ones_storage_is_left_alone() -> 
     // Everything that is there to be told goes to the one hub, whose ticket it is.
     let everything = |vmid: Value, storage: &str| json!([{"source": "pbs", "group": "ct/101", "snapshot": "newest", "as": {"vmid": vmid, "storage": storage}}]);
     let shown = burnt.recovers(&machine, &ticket, 13)?;
-    for sentence in
-        ["101 is taken by the container \"somebody\" on node pve2", "what to do: compare the code"]
-    {
+    for sentence in ["101 is taken by the container \"somebody\" on node pve2", "what to do: compare the code"] {
         ensure!(shown.contains(sentence), "`{sentence}` is not told:\n{shown}");
     }
     ensure!(fs::read_to_string(pve.etc("nodes/pve2/lxc/101.conf"))? == other, "what was there was changed");
