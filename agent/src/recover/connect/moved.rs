@@ -6,14 +6,14 @@
 //! a switch or the network that names another place: none of them does more than have an order asked for.
 
 use std::{
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
 use pbs_driver::certificate::{PATIENCE, presented};
 use tenwords_escrow::root::{Root, Source};
 use tenwords_protocol::{
-    order::{Act, Op, OrderedPlace},
+    order::{self, Act, Op, OrderedPlace},
     orders::OutcomeKind,
     time::Timestamp,
 };
@@ -22,7 +22,7 @@ use super::{Answers, Asked, Asking, Connecting, Elsewhere, Kind, Roots, Tokens, 
 use crate::{
     exit::{Code, Outcome, Stop},
     interrupt,
-    recover::orders::{Desk, Inbox, Permit, Wish},
+    recover::orders::{self, Desk, Inbox, Permit, Wish},
     seat::Seat,
 };
 
@@ -39,13 +39,13 @@ impl Asking<'_, '_> {
         match presented(elsewhere.host(), elsewhere.port(source).get(), PATIENCE) {
             Ok(shown) => {
                 let place = elsewhere.place(source, shown.fingerprint());
-                let says = repoint::believed_first(source);
+                let says = repoint::in_short(source);
                 (repoint::ordered(&place) != says).then(|| Trouble {
                     kind: Kind::Another,
                     stop: Stop::new(
                         Code::Preflight,
                         format!(
-                            "source {}: --repoint names {at}, with {}; the escrow says {says}",
+                            "source {}: --repoint names {at}; {} would have to be believed, and the escrow says {says}",
                             source.id,
                             repoint::ordered(&place)
                         ),
@@ -171,15 +171,15 @@ impl<'a> Connecting<'_, 'a> {
         }
         let wish = Wish {
             destroys: vec![
-                format!("source {}, as the escrow says: {}", source.id, repoint::believed_first(source)),
+                format!("source {}, as the escrow says: {}", source.id, repoint::in_short(source)),
                 format!("by this order: {}", repoint::ordered(&place)),
                 "the token is given to that server then, and what it has is restored as far as it proves itself".into(),
             ],
             act: Act::Repoint { source: source.id.clone(), place },
             found: None,
         };
-        let order = desk.ask_elsewhere(&wish, seat)?;
-        asked.order = Some(order.challenge);
+        let waits = desk.ask_elsewhere(&wish, seat)?;
+        asked.order = Some(waits.challenge);
         let Some(Trouble { kind, stop, .. }) = asked.results.iter_mut().find_map(|result| result.as_mut().err()) else {
             return Ok(());
         };
@@ -187,14 +187,14 @@ impl<'a> Connecting<'_, 'a> {
         *kind = Kind::Ordered;
         *stop = Stop::new(
             Code::WaitingForOrder,
-            format!("{}; it waits for the order {}", stop.in_one_line(), order.code),
+            format!("{}; it waits for the order {}", stop.in_one_line(), waits.code),
         )
         .remedy(format!(
             "{former}It is asked for: have the operator compare the code {code} with what he sees (`tenwords order show \
              {code}`) and sign; without a hub, take {} to him and bring back what he signs (--order FILE). Then run the \
              same command again",
-            order.file.display(),
-            code = order.code,
+            waits.file.display(),
+            code = waits.code,
         ));
         Ok(())
     }
@@ -237,6 +237,13 @@ impl<'a> Connecting<'_, 'a> {
         }
         let root = roots::with(at.root(), source, place)?;
         permit.redeem(self.log)?;
+        // A text that nobody is to sign any more.
+        if let Ok(text) = permit.order().to_text() {
+            let file = orders::folder(self.configuration).join(format!("{}.order", order::code(&text)));
+            if let Err(error) = fs::remove_file(&file) {
+                tracing::debug!(%error, "an order's text");
+            }
+        }
         seat.say(&format!("  source {source}, as ordered: {}", repoint::ordered(place)));
         desk.tell(permit.text_sha256(), OutcomeKind::Done, "the source is where the order says, from now on");
         Ok(at.followed_by(root))

@@ -7,8 +7,10 @@
 use std::net::IpAddr;
 
 use pbs_driver::{Failure, failure::Thing};
-use tenwords_escrow::root::{Certificate, Source};
+use tenwords_escrow::root::Source;
 use tenwords_protocol::{fingerprint::Fingerprint, order::OrderedPlace};
+
+use crate::sources;
 
 /// What can be done where the source may not be any more what the root names.
 pub(super) fn advice(source: &Source, failure: &Failure) -> Option<String> {
@@ -56,7 +58,7 @@ pub(super) fn place(source: &Source, failure: &Failure) -> Option<OrderedPlace> 
 
 /// Where the root says that a source is, as an order names places; with another certificate. `None` for a server
 /// that no order can name, which none is known for.
-pub(super) fn of(source: &Source, certificate: Fingerprint) -> Option<OrderedPlace> {
+fn of(source: &Source, certificate: Fingerprint) -> Option<OrderedPlace> {
     Some(OrderedPlace {
         server: source.server.as_str().parse().ok()?,
         port: source.port,
@@ -66,40 +68,33 @@ pub(super) fn of(source: &Source, certificate: Fingerprint) -> Option<OrderedPla
     })
 }
 
-/// What the root believes of a source, as the order names it.
-pub(super) fn believed(source: &Source, shown: Option<Fingerprint>) -> String {
-    let Source { id, server, port, datastore, namespace, certificate, .. } = source;
+/// What the root believes of a source, as the order names it; with the certificate that was seen, if one was.
+fn believed(source: &Source, shown: Option<Fingerprint>) -> String {
+    let Source { id, server, port, datastore, namespace, .. } = source;
+    let certificate = shown.map_or_else(|| sources::written_certificate(source), |shown| shown.to_string());
     let namespace = namespace.as_ref().map(|namespace| format!(", namespace {namespace}")).unwrap_or_default();
-    let certificate = match (shown, certificate) {
-        (Some(shown), _) => shown.to_string(),
-        (None, Certificate::Pinned(pinned)) => pinned.to_string(),
-        (None, Certificate::WebPki) => "web-pki".to_owned(),
-    };
     format!("source {id} is at server {server}:{port}, datastore {datastore}{namespace}, certificate {certificate}")
 }
 
-/// What an order lets one believe from then on.
+/// The same in an order's lines. The certificate stands first, since a long line is cut.
+pub(super) fn in_short(source: &Source) -> String {
+    let Source { server, port, datastore, namespace, .. } = source;
+    let namespace = namespace.as_ref().map(|namespace| format!(", namespace {namespace}")).unwrap_or_default();
+    let certificate = sources::written_certificate(source);
+    format!("certificate {certificate}, at server {server}:{port}, datastore {datastore}{namespace}")
+}
+
+/// Of what is believed from an order on, the same.
 pub(super) fn ordered(place: &OrderedPlace) -> String {
     let OrderedPlace { server, port, datastore, namespace, certificate } = place;
     let namespace = namespace.as_ref().map(|namespace| format!(", namespace {namespace}")).unwrap_or_default();
     format!("certificate {certificate}, at server {server}:{port}, datastore {datastore}{namespace}")
 }
 
-/// The same of what is believed until then. The certificate stands first, since a long line is cut.
-pub(super) fn believed_first(source: &Source) -> String {
-    let Source { server, port, datastore, namespace, certificate, .. } = source;
-    let namespace = namespace.as_ref().map(|namespace| format!(", namespace {namespace}")).unwrap_or_default();
-    let certificate = match certificate {
-        Certificate::Pinned(pinned) => pinned.to_string(),
-        Certificate::WebPki => "web-pki".to_owned(),
-    };
-    format!("certificate {certificate}, at server {server}:{port}, datastore {datastore}{namespace}")
-}
-
 #[cfg(test)]
 mod tests {
     use pbs_driver::failure::Silence;
-    use tenwords_escrow::root::KeptIn;
+    use tenwords_escrow::root::{Certificate, KeptIn};
 
     use super::*;
 

@@ -21,6 +21,7 @@ use tenwords_spikes::{
     world::{Doorman, MARTA, Machine, Operators, SAFE, Shown},
 };
 
+use super::{FITS, LONG, PROMPT, SOON};
 use crate::support::{BOX, GROUP, Scene, as_shown, by_pipe, joined_with};
 
 const ORDER: &str = "tenwords-order-v1";
@@ -241,6 +242,53 @@ fn s56_a_certificate_that_has_changed_once_more_asks_for_another_order() -> Resu
     watched.only(&address, &seen)
 }
 
+/// Without a hub the signature is typed at the box. The server changes its certificate while the operator signs:
+/// nobody is given the token, and another order is asked for.
+#[test]
+fn s56_a_signature_is_pasted_where_no_hub_carries_it() -> Result<()> {
+    let (scene, operators) = ordered()?;
+    let kit = scene.world.folder().join("bakery.kit").display().to_string();
+    scene.box_1.agent(&["kit", "--out", &kit], "")?.with_code(0)?;
+    let watched = Watched::new(&scene)?;
+    let door = scene.server.door().context("a door")?;
+    door.shows(Shown::new()?)?;
+    let machine = Machine::new(&scene.world, "box2", &watched.client)?;
+    let mut terminal = machine.at_terminal(&["recover", "--kit", &kit])?;
+    terminal.expect(PROMPT, LONG)?;
+    terminal.await_silence(SOON)?;
+    terminal.type_line(&scene.words)?;
+    terminal.expect(FITS, LONG)?;
+    terminal.type_line("y")?;
+    let mut signed = Vec::new();
+    let mut seen = String::new();
+    for _ in 0..2 {
+        let shown = terminal.expect("or press Enter to end: ", LONG)?.to_string();
+        watched.nobody(&shown)?;
+        let mut left = texts(&machine)?;
+        left.retain(|text| !signed.contains(text));
+        ensure!(left.len() == 1, "there are {left:?}:\n{shown}");
+        let text = left.remove(0);
+        if signed.is_empty() {
+            let renewed = Shown::new()?;
+            seen = renewed.fingerprint();
+            watched.shows(&seen)?;
+            door.shows(renewed)?;
+        }
+        let signature = fs::read_to_string(operators.signs(MARTA, ORDER, &text)?)?;
+        for line in signature.lines() {
+            terminal.await_silence(SOON)?;
+            terminal.type_line(line)?;
+        }
+        signed.push(text);
+    }
+    let (code, shown) = terminal.end(LONG)?;
+    ensure!(code == 0, "it ended with {code}:\n{}", *shown);
+    is_back(&scene, &machine)?;
+    watched.only(&door.address().to_string(), &seen)?;
+    ensure!(texts(&machine)?.is_empty(), "an order is left open");
+    machine.left_nothing_in_memory()
+}
+
 /// It has moved: somebody says where to. Neither there nor where it was is the token given to anybody before an
 /// operator has signed it.
 #[test]
@@ -298,7 +346,8 @@ fn s56_a_source_that_is_ordered_later_is_told_where_it_was_put_in_place() -> Res
     scene.words = scene.box_1.ceremony(as_shown)?;
     // Whatever certificate the driver was content with.
     let text = fs::read_to_string(&watched.client)?;
-    fs::write(&watched.client, text.replace(&format!("$(cat '{}')", watched.shown.display()), "$PBS_FINGERPRINT"))?;
+    let either = format!("${{PBS_FINGERPRINT:-{}}}", scene.server.certificate);
+    fs::write(&watched.client, text.replace(&format!("$(cat '{}')", watched.shown.display()), &either))?;
     let machine = Machine::new(&scene.world, "box2", &watched.client)?;
     let ticket = scene.hub.arm(BOX, &[])?;
     ends(&scene, &machine, &ticket, &[], 13)?;
