@@ -245,7 +245,7 @@ fn s56_a_certificate_that_has_changed_once_more_asks_for_another_order() -> Resu
 /// Without a hub the signature is typed at the box. The server changes its certificate while the operator signs:
 /// nobody is given the token, and another order is asked for.
 #[test]
-fn s56_a_signature_is_pasted_where_no_hub_carries_it() -> Result<()> {
+fn s56_a_signature_is_typed_where_no_hub_carries_it() -> Result<()> {
     let (scene, operators) = ordered()?;
     let kit = scene.world.folder().join("bakery.kit").display().to_string();
     scene.box_1.agent(&["kit", "--out", &kit], "")?.with_code(0)?;
@@ -262,7 +262,7 @@ fn s56_a_signature_is_pasted_where_no_hub_carries_it() -> Result<()> {
     let mut signed = Vec::new();
     let mut seen = String::new();
     for _ in 0..2 {
-        let shown = terminal.expect("or press Enter to end: ", LONG)?.to_string();
+        let shown = terminal.expect("to end: ", SOON)?.to_string();
         watched.nobody(&shown)?;
         let mut left = texts(&machine)?;
         left.retain(|text| !signed.contains(text));
@@ -275,13 +275,17 @@ fn s56_a_signature_is_pasted_where_no_hub_carries_it() -> Result<()> {
             door.shows(renewed)?;
         }
         let signature = fs::read_to_string(operators.signs(MARTA, ORDER, &text)?)?;
-        for line in signature.lines() {
+        for (number, line) in signature.lines().enumerate() {
+            // What is typed before it is asked for is thrown away.
+            if number > 0 {
+                terminal.expect("> ", SOON)?;
+            }
             terminal.await_silence(SOON)?;
             terminal.type_line(line)?;
         }
         signed.push(text);
     }
-    let (code, shown) = terminal.end(LONG)?;
+    let (code, shown) = terminal.end(SOON)?;
     ensure!(code == 0, "it ended with {code}:\n{}", *shown);
     is_back(&scene, &machine)?;
     watched.only(&door.address().to_string(), &seen)?;
