@@ -9,7 +9,7 @@ use tenwords_protocol::{
 };
 
 use crate::{
-    recover::connect::SourceFile,
+    recover::connect::{Elsewhere, SourceFile},
     settings::DEFAULT_PATH,
     sheet::{Look, Sheet},
 };
@@ -317,6 +317,11 @@ pub(crate) struct Recover {
     /// be repeated [default: asked for]
     #[arg(long, value_name = "ID=FILE")]
     pub(crate) source_token_file: Vec<SourceFile>,
+    /// Say where a source is now, if its backup server has moved; what is left out stays as the escrow says, and
+    /// `DATASTORE/` is the datastore's root; can be repeated. Nothing is asked there before an operator has
+    /// signed the order for it, with the certificate that is shown there
+    #[arg(long, value_name = "ID=SERVER[:PORT][:DATASTORE[/NAMESPACE]]", conflicts_with_all = ["rehearsal", "datastore"])]
+    pub(crate) repoint: Vec<Elsewhere>,
     /// Restore guests although their disks together are larger than what a storage has free: for a storage that takes up
     /// only what is written, and disks that are mostly empty
     #[arg(long)]

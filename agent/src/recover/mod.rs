@@ -41,7 +41,9 @@ use std::{
 
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use tenwords_protocol::{
+    directive::Name,
     id::{BoxId, RecoveryId},
+    order::OrderedPlace,
     ticket::Ticket,
     time::Timestamp,
     v1::V1,
@@ -50,6 +52,7 @@ use tenwords_protocol::{
 use self::{
     claim::Claimed,
     close::Closing,
+    connect::Roots,
     course::{Begun, Course, Effect, Event},
     log::Log,
     operators::Pinned,
@@ -146,8 +149,7 @@ pub(crate) fn run(
     let statements = operators::gather(origin.holder(), &opened, &args.pins, seat)?;
     let pinned = Pinned::of(opened.escrow.root(), &statements);
     let root = opened.escrow.root().again().or_stop(Code::Internal, cannot)?.with_operators(pinned.operators().clone());
-    let root = &root;
-    let facts = root.facts();
+    let facts = opened.escrow.root().facts();
     let (box_id, box_name) = (facts.box_id, harmless(&facts.box_name, 64));
     // Before anything of this machine is touched, and before the hub hears of it.
     earlier.is_of(Some(box_id), rehearsal)?;
@@ -199,11 +201,19 @@ pub(crate) fn run(
     watch.lap("prove");
     interrupt::check()?;
 
+    // An order to repoint that was used holds for the rest of the recovery.
+    let roots = Roots::of(connect::at_these_places(root, &places(&log))?);
+    let begun = log.tell(|course| course.begun().cloned());
+    let begun = begun.ok_or_else(|| Stop::new(Code::Internal, "the recovery has not begun"))?;
+    let node_id = origin.claimed().map(|claimed| claimed.identity.node_id);
+    let hub = origin.claimed().map(|claimed| &claimed.hub);
+    let desk = (!is_reading).then(|| Desk::new(configuration, &log, &begun, (hub, node_id), &pinned));
+
     let (recovered_files, not_kept) =
         install::keep_files(&facts.secrets.files, &configuration.state("recovered-files"));
     not_kept.iter().for_each(|file| seat.say(&format!("  note: {} is not kept: {}", file.what, file.why)));
     seat.say(talk.step_connect);
-    let unfit = pve::unfit(node.as_ref(), root, is_reading);
+    let unfit = pve::unfit(node.as_ref(), roots.root(), is_reading);
     let way = match &folder {
         Some(folder) => {
             folder.name_for(&facts.trust.sources)?;
@@ -212,16 +222,27 @@ pub(crate) fn run(
         None => Way::Server,
     };
     let connecting = connect::Connecting {
-        asking: connect::Asking { client: &client, root, directive: directive.as_ref(), way },
+        asking: connect::Asking {
+            client: &client,
+            root: roots.root(),
+            directive: directive.as_ref(),
+            way,
+            elsewhere: &args.repoint,
+        },
         configuration,
         unfit: unfit.as_ref(),
         asks,
         starts: args.connect,
+        desk: desk.as_ref(),
+        log: &log,
+        patience: args.patience_for_orders(),
     };
-    let answers = connecting.connect(given_tokens, seat)?;
+    let (root, answers) = connecting.connect(&roots, given_tokens, &mut inbox, seat)?;
     answers.lines().iter().for_each(|line| seat.say(&format!("  {line}")));
     let connect::Answers { connected, mut missing, notes: of_sources, tokens, tunnels } = answers;
     missing.extend(not_kept);
+    let mut stale = connect::at_the_old_place(configuration, node.as_ref(), root, &places(&log));
+    stale.retain(|row| missing.iter().all(|other| other.what != row.what));
     notes.extend(of_sources);
     watch.lap("connect");
     interrupt::check()?;
@@ -245,11 +266,6 @@ pub(crate) fn run(
         (false, Some(_)) => Some("a recovery from a datastore's folder puts no key, token or source in place"),
         (false, None) => None,
     };
-    let begun = log.tell(|course| course.begun().cloned());
-    let begun = begun.ok_or_else(|| Stop::new(Code::Internal, "the recovery has not begun"))?;
-    let node_id = origin.claimed().map(|claimed| claimed.identity.node_id);
-    let hub = origin.claimed().map(|claimed| &claimed.hub);
-    let desk = (!is_reading).then(|| Desk::new(configuration, &log, &begun, (hub, node_id), &pinned));
     let work = Work {
         configuration,
         args,
@@ -272,6 +288,7 @@ pub(crate) fn run(
     };
     notes.extend(reading.map(str::to_owned));
     let mut outcomes = work.perform(missing, &mut inbox, &mut watch, seat)?;
+    connect::instead(&mut outcomes.missing, stale);
     let used: BTreeSet<_> = of_former.keys().filter(|key| outcomes.signing.contains(key)).copied().collect();
     if !used.is_empty() {
         let used: Vec<_> = used.iter().map(|key| key.short().to_string()).collect();
@@ -373,6 +390,11 @@ pub(crate) fn run(
 const FORMER: &str = "if the former machine still runs, or is switched on again: it must not start these guests any more, \
      also not by itself when it boots (there: `pct set N --onboot 0`, `qm set N --onboot 0` for each); only one of the \
      two may be the box";
+
+/// Where sources are, by the orders that this recovery has used.
+fn places(log: &Log) -> BTreeMap<Name, OrderedPlace> {
+    log.tell(|course| course.orders().places().clone())
+}
 
 /// A machine that is another box keeps its state: keys, escrow and pins of that box would be overwritten.
 fn is_free_for(configuration: &Configuration, box_id: BoxId) -> Outcome<()> {

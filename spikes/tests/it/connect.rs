@@ -1,6 +1,7 @@
 //! Step 5: a way to the backup servers is opened, a secret that is taken no more is asked for, and what
 //! nobody at the box may decide is named.
 
+mod repoint;
 mod room;
 mod tunnel;
 
@@ -116,9 +117,10 @@ fn s56_a_new_certificate_or_address_is_named_with_its_order_and_the_rest_comes_b
     for sentence in [&scene.server.certificate, &shown_now, &order] {
         ensure!(before.contains(sentence.as_str()), "`{sentence}` is not told before the plan:\n{shown}");
     }
-    ensure!(before.contains("takes no orders yet"), "that it cannot be passed is not told:\n{shown}");
+    ensure!(before.contains("it waits for the order"), "that it is asked for is not told:\n{shown}");
 
-    // The only one: nothing is touched; the former certificate is put back, and the same command goes on.
+    // The only one: nothing is touched; the former certificate is put back, and the same command goes on. What was
+    // asked for is asked for no more.
     let scene = protected()?;
     let machine = scene.fresh("box2")?;
     let ticket = scene.hub.arm(BOX, &[])?;
@@ -126,15 +128,19 @@ fn s56_a_new_certificate_or_address_is_named_with_its_order_and_the_rest_comes_b
     let other = Shown::new()?;
     let seen = other.fingerprint();
     only.shows(other)?;
-    let recovery = scene.refuses(&machine, &ticket, &[&scene.words], &[10])?;
+    let recovery = machine.recover_with(&ticket, &["--wait-for-orders", "0"], &[&scene.words])?;
+    ensure!(recovery.code == 13, "recover ended with {}:\n{}", recovery.code, *recovery.shown);
+    machine.nothing_installed()?;
     let order =
         format!("source pbs is at server 127.0.0.1:{}, datastore store, certificate {seen}", only.address().port());
     let told = in_one_line(&recovery.shown);
     for sentence in [&scene.server.certificate, &seen, &order, &"proxy.pem".to_owned()] {
         ensure!(told.contains(sentence.as_str()), "`{sentence}` is not told:\n{}", *recovery.shown);
     }
+    ensure!(repoint::texts(&machine)?.len() == 1, "no order is asked for");
     only.shows_the_first();
     scene.recovers(&machine, &ticket, &scene.words)?;
+    ensure!(repoint::texts(&machine)?.is_empty(), "an order is left open");
 
     // It has moved: nobody answers where it was.
     let gone = client(

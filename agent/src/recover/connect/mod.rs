@@ -3,24 +3,46 @@
 //! This is the preflight after the words: every source of the root is asked before anything is touched,
 //! and everything that is wrong is told at once. What can be mended here is mended here: a tunnel of the
 //! escrow is started where somebody says so ([`tunnel`]), and a secret that a server takes no more is
-//! asked for ([`token`]). What would change where data comes from is not mended but named ([`repoint`]).
+//! asked for ([`token`]). What would change where data comes from is not mended but named ([`repoint`]), and
+//! takes an operator's order ([`moved`]).
 
+mod answers;
+mod elsewhere;
+mod moved;
+mod old_place;
 mod repoint;
+mod roots;
 mod token;
 mod tunnel;
 mod units;
 mod wireguard;
+
+use std::{slice, time::Duration};
 
 use pbs_driver::{Access, Client, DriverError, Failure, failure::Refusal, snapshot, snapshot::SnapshotInfo, status};
 use tenwords_escrow::{
     root::{Root, Source},
     secret::TokenSecret,
 };
-use tenwords_protocol::directive::Directive;
+use tenwords_protocol::{
+    directive::Directive,
+    order::{Challenge, OrderedPlace},
+};
 
-pub(crate) use self::token::{SourceFile, Tokens};
-use self::tunnel::Tunnels;
-use super::{preflight::Failures, report::Missing};
+pub(crate) use self::{
+    answers::Answers,
+    elsewhere::Elsewhere,
+    token::{SourceFile, Tokens},
+};
+use self::{answers::judge, tunnel::Tunnels};
+pub(super) use self::{
+    old_place::{at_the_old_place, instead},
+    roots::{Roots, at_these_places},
+};
+use super::{
+    log::Log,
+    orders::{Desk, Inbox},
+};
 use crate::{
     exit::{Code, Outcome, Stop},
     interrupt,
@@ -38,6 +60,7 @@ pub(crate) struct Connected<'a> {
 }
 
 /// What is needed to connect.
+#[derive(Clone, Copy)]
 pub(super) struct Connecting<'c, 'a> {
     pub(super) asking: Asking<'c, 'a>,
     pub(super) configuration: &'c Configuration,
@@ -47,34 +70,30 @@ pub(super) struct Connecting<'c, 'a> {
     pub(super) asks: bool,
     /// Whether tunnels are started without asking.
     pub(super) starts: bool,
+    /// Where an order is asked for. There is none in a rehearsal, and where a folder is read.
+    pub(super) desk: Option<&'c Desk<'c>>,
+    pub(super) log: &'c Log,
+    /// How long an order is waited for where there is nothing else to do.
+    pub(super) patience: Duration,
 }
 
 /// What is needed to ask sources.
+#[derive(Clone, Copy)]
 pub(super) struct Asking<'c, 'a> {
     pub(super) client: &'c Client,
     pub(super) root: &'a Root,
     pub(super) directive: Option<&'c Directive>,
     pub(super) way: Way,
+    /// Where a person says that sources are.
+    pub(super) elsewhere: &'c [Elsewhere],
 }
 
 /// How the sources of a living box answer: nothing is done about those that do not, and that nothing lies
 /// there is for the caller to say.
 pub(crate) fn as_they_are<'a>(client: &Client, root: &'a Root) -> Outcome<Answers<'a>> {
-    let asking = Asking { client, root, directive: None, way: Way::Server };
+    let asking = Asking { client, root, directive: None, way: Way::Server, elsewhere: &[] };
     let asked: Vec<Asked<'a>> = root.facts().trust.sources.iter().map(|source| asking.first(source)).collect();
     judge(asked, Answers::default(), None, false)
-}
-
-/// What the sources answered.
-#[derive(Default)]
-pub(crate) struct Answers<'a> {
-    pub(crate) connected: Vec<Connected<'a>>,
-    pub(crate) missing: Vec<Missing>,
-    pub(crate) notes: Vec<String>,
-    /// Secrets that were asked for and that the servers take.
-    pub(super) tokens: Tokens,
-    /// What was started for it; it is taken down again with this, unless it is to stay.
-    pub(super) tunnels: Tunnels,
 }
 
 /// One source, and what it answered by namespace.
@@ -83,12 +102,16 @@ struct Asked<'a> {
     is_wanted: bool,
     namespaces: Vec<Option<String>>,
     results: Vec<Result<Connected<'a>, Trouble>>,
+    /// What was asked for it in this run.
+    order: Option<Challenge>,
 }
 
 /// Why a source does not answer as it should.
 struct Trouble {
     kind: Kind,
     stop: Stop,
+    /// What an order would have to say.
+    place: Option<OrderedPlace>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +122,8 @@ enum Kind {
     Secret,
     /// It is not what the root names: that takes an order.
     Another,
+    /// The order for that is asked for.
+    Ordered,
     /// Anything else.
     Other,
 }
@@ -112,27 +137,69 @@ impl<'a> Connecting<'_, 'a> {
     /// item for is a note: nothing of what was to be restored is missing with it.) Only if none answers
     /// does the recovery end, or if there is nothing to restore, or if this machine itself cannot take
     /// what is to be put in place; then nothing was touched.
-    pub(super) fn connect(&self, mut given: Tokens, seat: &mut dyn Seat) -> Outcome<Answers<'a>> {
+    ///
+    /// The root that is told is the one with which the recovery goes on: where orders were used, it has the
+    /// places that they name.
+    pub(super) fn connect(
+        &self,
+        roots: &'a Roots,
+        mut given: Tokens,
+        inbox: &mut Inbox,
+        seat: &mut dyn Seat,
+    ) -> Outcome<(&'a Root, Answers<'a>)> {
         let asking = &self.asking;
         let sources = &asking.root.facts().trust.sources;
+        self.can_ask_for(sources)?;
         let mut asked: Vec<Asked<'a>> = sources.iter().map(|source| asking.first(source)).collect();
         interrupt::check()?;
-        let mut answers = Answers::default();
+        let (mut answers, mut root) = (Answers::default(), asking.root);
         if asking.way == Way::Server {
-            self.open_ways(&mut asked, &mut answers, seat)?;
-            for source in &mut asked {
-                if source.is(Kind::Secret) {
-                    self.another_secret(source, &mut given, &mut answers.tokens, seat)?;
-                }
-            }
+            self.mend(&mut asked, &mut given, &mut answers, seat)?;
+            root = self.follow_orders(roots, &mut asked, &mut given, &mut answers, (inbox, seat))?;
+            interrupt::check()?;
+            answers.notes.extend(answers.tunnels.hints().iter().cloned());
             answers.notes.extend(given.unknown(sources));
         }
-        judge(asked, answers, self.unfit, true)
+        Ok((root, judge(asked, answers, self.unfit, true)?))
+    }
+
+    /// Mends what can be mended at the box.
+    fn mend(
+        &self,
+        asked: &mut [Asked<'a>],
+        given: &mut Tokens,
+        answers: &mut Answers<'a>,
+        seat: &mut dyn Seat,
+    ) -> Outcome<()> {
+        self.open_ways(asked, answers, seat)?;
+        for source in asked {
+            if source.is(Kind::Secret) {
+                self.another_secret(source, given, &mut answers.tokens, seat)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for one source, where it is now.
+    fn ask_anew(
+        &self,
+        asked: &mut Asked<'a>,
+        given: &mut Tokens,
+        answers: &mut Answers<'a>,
+        seat: &mut dyn Seat,
+    ) -> Outcome<()> {
+        let sources = &self.asking.root.facts().trust.sources;
+        if let Some(source) = sources.iter().find(|source| source.id == asked.source.id) {
+            *asked = self.asking.first(source);
+            self.mend(slice::from_mut(asked), given, answers, seat)?;
+        }
+        Ok(())
     }
 }
 
 impl<'a> Asking<'_, 'a> {
-    /// Asks a source with the secret that the root has.
+    /// Asks a source with the secret that the root has. Where a person says that it is elsewhere, neither that
+    /// place nor the former one is given it before there is an order.
     fn first(&self, source: &'a Source) -> Asked<'a> {
         let items = self.directive.map(|directive| directive.items.iter().filter(|item| item.source == source.id));
         let is_wanted = items.clone().is_none_or(|mut items| items.next().is_some());
@@ -143,14 +210,18 @@ impl<'a> Asking<'_, 'a> {
                 namespaces.push(namespace);
             }
         }
-        let mut asked = Asked { source, is_wanted, namespaces, results: Vec::new() };
+        let mut asked = Asked { source, is_wanted, namespaces, results: Vec::new(), order: None };
+        if let Some(trouble) = self.look_elsewhere(source) {
+            asked.results = vec![Err(trouble)];
+            return asked;
+        }
         match self.root.facts().secrets.tokens.get(&source.id) {
             Some(token) => self.ask(&mut asked, token),
             None => {
                 let stop =
                     Stop::new(Code::NotAuthorised, format!("source {}: the escrow has no token for it", source.id))
                         .remedy("restore it by hand: the keys are in place after this recovery");
-                asked.results = vec![Err(Trouble { kind: Kind::Secret, stop })];
+                asked.results = vec![Err(Trouble { kind: Kind::Secret, stop, place: None })];
             }
         }
         asked
@@ -162,7 +233,11 @@ impl<'a> Asking<'_, 'a> {
         let source = asked.source;
         let trouble = |error: &DriverError| Trouble::of(source, error);
         let access = |namespace: Option<&str>| {
-            sources::access_in(source, namespace, token, self.way).map_err(|stop| Trouble { kind: Kind::Other, stop })
+            sources::access_in(source, namespace, token, self.way).map_err(|stop| Trouble {
+                kind: Kind::Other,
+                stop,
+                place: None,
+            })
         };
         let probed = access(None)
             .and_then(|access| status::probe(self.client, &access).map(drop).map_err(|error| trouble(&error)));
@@ -183,78 +258,42 @@ impl<'a> Asking<'_, 'a> {
     /// Asks those once more that could not be reached.
     fn ask_the_silent(&self, asked: &mut [Asked<'a>]) {
         for asked in asked.iter_mut().filter(|asked| asked.is(Kind::Silent)) {
-            if let Some(token) = self.root.facts().secrets.tokens.get(&asked.source.id) {
-                self.ask(asked, token);
-            }
+            *asked = self.first(asked.source);
         }
     }
-}
-
-/// What of it can be restored from, and what is missing; or that nothing can be done.
-fn judge<'a>(
-    asked: Vec<Asked<'a>>,
-    mut answers: Answers<'a>,
-    unfit: Option<&Stop>,
-    wants_snapshots: bool,
-) -> Outcome<Answers<'a>> {
-    let (mut failures, mut first) = (Failures::default(), unfit.map(|stop| stop.code));
-    unfit.into_iter().for_each(|stop| failures.add_stop(stop));
-    for Asked { source, is_wanted, results, .. } in asked {
-        for result in results {
-            match result {
-                Ok(source) => answers.connected.push(source),
-                Err(trouble) => {
-                    failures.add_stop(&trouble.stop);
-                    first.get_or_insert(trouble.stop.code);
-                    answers.silent(source, trouble, is_wanted);
-                }
-            }
-        }
-    }
-    let has_some = |connected: &Connected<'_>| !wants_snapshots || !connected.snapshots.is_empty();
-    let is_nothing = !answers.connected.iter().any(has_some);
-    for empty in answers.connected.iter().filter(|connected| !has_some(connected)) {
-        let (what, remedy) = empty.without_snapshots();
-        if is_nothing {
-            failures.add(what, remedy);
-        } else {
-            answers.notes.push(format!("{what}; if there should be: {remedy}"));
-        }
-    }
-    if is_nothing || unfit.is_some() {
-        let code = first.unwrap_or(Code::Preflight);
-        failures.into_outcome("after the words").map_err(|stop| answers.with_hints(stop.with_code(code)))?;
-    }
-    Ok(answers)
 }
 
 impl Connected<'_> {
-    /// That nothing lies there, and what that may come from.
-    fn without_snapshots(&self) -> (String, String) {
-        let (id, datastore) = (&self.source.id, &self.source.datastore);
-        let namespace = self.access.namespace();
-        let place = match namespace.is_root() {
-            true => format!("datastore {datastore}"),
-            false => format!("datastore {datastore}, namespace {namespace}"),
-        };
-        let what = format!("source {id} answers, and no snapshot that {} may see lies in {place}", self.source.auth_id);
-        let remedy = format!(
-            "see on {} whether the backups lie there, under another namespace, or belong to another owner",
-            self.source.server
-        );
-        (what, remedy)
+    fn has_snapshots(&self) -> bool {
+        !self.snapshots.is_empty()
     }
 }
 
 impl Asked<'_> {
+    fn has_snapshots(&self) -> bool {
+        self.results.iter().flatten().any(Connected::has_snapshots)
+    }
+
     fn is(&self, kind: Kind) -> bool {
         self.results.iter().any(|result| matches!(result, Err(trouble) if trouble.kind == kind))
+    }
+
+    /// Whether it is in no other trouble.
+    fn is_well_but_for(&self, kind: Kind) -> bool {
+        self.results.iter().filter_map(|result| result.as_ref().err()).all(|trouble| trouble.kind == kind)
     }
 
     /// Why it is in this trouble.
     fn why(&self, kind: Kind) -> Option<String> {
         let mut troubles = self.results.iter().filter_map(|result| result.as_ref().err());
         troubles.find(|trouble| trouble.kind == kind).map(|trouble| trouble.stop.in_one_line())
+    }
+
+    /// Adds to what can be done about whatever is wrong with it.
+    fn advise_all(&mut self, advice: &str) {
+        for kind in [Kind::Silent, Kind::Another] {
+            self.advise(kind, advice);
+        }
     }
 
     /// Adds to what can be done about it.
@@ -282,41 +321,6 @@ impl Trouble {
             let remedy = stop.remedy.take().map_or(String::new(), |remedy| format!("{remedy}. "));
             stop.remedy = Some(format!("{remedy}{advice}"));
         }
-        Self { kind, stop }
-    }
-}
-
-impl Answers<'_> {
-    fn silent(&mut self, source: &Source, trouble: Trouble, is_wanted: bool) {
-        let Trouble { kind, stop } = trouble;
-        let why = stop.in_one_line();
-        let remedy = stop.remedy.unwrap_or_else(|| "mend this, then run the same command again".into());
-        if is_wanted {
-            let what = format!("source {}", source.id);
-            self.missing.push(Missing { what, why, remedy, waits_for_order: kind == Kind::Another });
-        } else {
-            self.notes.push(format!("{why}; nothing of it was to be restored. What to do: {remedy}"));
-        }
-    }
-
-    /// What may be missing for a way to a server is said where it is missing.
-    fn with_hints(&self, stop: Stop) -> Stop {
-        let hints = self.tunnels.hints();
-        if hints.is_empty() {
-            return stop;
-        }
-        let remedy = stop.remedy.clone().unwrap_or_default();
-        stop.remedy(format!("{}. Otherwise: {remedy}", hints.join("; ")))
-    }
-
-    /// As lines for a person, before anything is touched.
-    pub(super) fn lines(&self) -> Vec<String> {
-        let mut lines: Vec<String> = self
-            .missing
-            .iter()
-            .map(|missing| format!("NOT: {}\n     what to do: {}", missing.why, missing.remedy))
-            .collect();
-        lines.extend(self.notes.iter().map(|note| format!("note: {note}")));
-        lines
+        Self { kind, stop, place: error.failure().and_then(|failure| repoint::place(source, failure)) }
     }
 }

@@ -63,7 +63,11 @@ impl<'a> Connecting<'_, 'a> {
     ) -> Outcome<()> {
         let kept = self.configuration.state("recovered-files");
         let units = Units::of(self.asking.root, &kept);
+        answers.tunnels.hints.clear();
         for unit in &units.wireguard {
+            if answers.tunnels.up.iter().any(|up| up.name == unit.name) {
+                continue;
+            }
             let silent = silent(asked);
             if silent.is_empty() {
                 break;
@@ -83,7 +87,6 @@ impl<'a> Connecting<'_, 'a> {
                 units.by_hand.join("; ")
             ));
         }
-        answers.notes.extend(answers.tunnels.hints.iter().cloned());
         Ok(())
     }
 
