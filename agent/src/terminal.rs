@@ -66,6 +66,8 @@ pub(crate) struct Screen<'a> {
 struct Raw {
     terminal: File,
     before: Termios,
+    /// It was left already.
+    is_left: bool,
 }
 
 /// What is to be done with the terminal if the program ends at once.
@@ -146,15 +148,22 @@ impl Terminal {
     /// Asks for a line that is shown as it is typed.
     pub(crate) fn ask(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
         let mut shown = self.output.try_clone().or_stop(Code::Internal, || "cannot set up the terminal".into())?;
-        self.asked(prompt, &mut shown)
+        self.asked(prompt, &mut shown, Ahead::Forgotten)
+    }
+
+    /// Asks for one line of a text that is pasted as a whole: what comes after it is the next one. Nothing that is
+    /// secret is asked for so.
+    pub(crate) fn ask_piece(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
+        let mut shown = self.output.try_clone().or_stop(Code::Internal, || "cannot set up the terminal".into())?;
+        self.asked(prompt, &mut shown, Ahead::Kept)
     }
 
     /// Asks for a line of which nothing is shown.
     pub(crate) fn ask_hidden(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
-        self.asked(prompt, &mut io::sink())
+        self.asked(prompt, &mut io::sink(), Ahead::Forgotten)
     }
 
-    fn asked(&self, prompt: &str, shown: &mut impl io::Write) -> Outcome<Zeroizing<String>> {
+    fn asked(&self, prompt: &str, shown: &mut impl io::Write, ahead: Ahead) -> Outcome<Zeroizing<String>> {
         let usable = self.size().usable();
         let fitted = question(&self.manner.charset.fit(prompt), usable);
         let room = usable.saturating_sub(fitted.rsplit('\n').next().map_or(0, columns));
@@ -162,7 +171,10 @@ impl Terminal {
         let raw = Raw::enter(&self.input).or_stop(Code::Internal, || "cannot set up the terminal".into())?;
         self.write(fitted.as_bytes())?;
         let line = line::edit(&mut Typed(&self.input), shown, room, self.manner.charset);
-        drop(raw);
+        match ahead {
+            Ahead::Kept if line.is_ok() => raw.leave_what_was_typed(),
+            _ => drop(raw),
+        }
         let line = line?;
         self.write(b"\n")?;
         Ok(line)
@@ -398,10 +410,20 @@ impl Raw {
         raw.control_chars[SpecialCharacterIndices::VMIN as usize] = 1;
         raw.control_chars[SpecialCharacterIndices::VTIME as usize] = 0;
         termios::tcsetattr(terminal.as_fd(), SetArg::TCSADRAIN, &raw)?;
-        Ok(Self { terminal, before })
+        Ok(Self { terminal, before, is_left: false })
+    }
+
+    /// Leaves the terminal without forgetting what was typed ahead.
+    fn leave_what_was_typed(mut self) {
+        // The terminal may be gone; there is nobody left to tell.
+        let _ = termios::tcsetattr(self.terminal.as_fd(), SetArg::TCSADRAIN, &self.before);
+        self.is_left = true;
     }
 
     fn leave(&self) {
+        if self.is_left {
+            return;
+        }
         // What was typed ahead goes: the rest of a pasted sheet must not end up in a shell's history.
         // The terminal may be gone; there is nobody left to tell.
         let _ = termios::tcsetattr(self.terminal.as_fd(), SetArg::TCSAFLUSH, &self.before);
@@ -412,6 +434,13 @@ impl Drop for Raw {
     fn drop(&mut self) {
         self.leave();
     }
+}
+
+/// What was typed beyond the line that was asked for.
+#[derive(Clone, Copy)]
+enum Ahead {
+    Forgotten,
+    Kept,
 }
 
 /// A terminal's keys; a wait for one ends when the command is to end.

@@ -59,9 +59,11 @@ pub(crate) enum Kind {
     Ended,
     /// [`Text`]; a line is asked for, of which nothing is shown.
     AskHidden,
+    /// [`Text`]; one line is asked for of what may be pasted as a whole.
+    AskPiece,
 }
 
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 12] = [
     Kind::Request,
     Kind::Answer,
     Kind::Say,
@@ -73,6 +75,7 @@ const KINDS: [Kind; 11] = [
     Kind::ProgressEnds,
     Kind::Ended,
     Kind::AskHidden,
+    Kind::AskPiece,
 ];
 
 /// What the console wants of the agent.

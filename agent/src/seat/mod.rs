@@ -47,6 +47,9 @@ pub(crate) trait Seat {
     /// Asks for a line, which is shown as it is typed.
     fn ask(&mut self, prompt: &str) -> Outcome<Zeroizing<String>>;
 
+    /// Asks for one line of a text that may be pasted as a whole.
+    fn ask_piece(&mut self, prompt: &str) -> Outcome<Zeroizing<String>>;
+
     /// Asks for a line, of which nothing is shown.
     fn ask_hidden(&mut self, prompt: &str) -> Outcome<Zeroizing<String>>;
 

@@ -149,6 +149,10 @@ impl Seat for Remote {
         self.asked_line(Kind::Ask, prompt)
     }
 
+    fn ask_piece(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
+        self.asked_line(Kind::AskPiece, prompt)
+    }
+
     fn ask_hidden(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
         self.asked_line(Kind::AskHidden, prompt)
     }

@@ -146,11 +146,13 @@ impl<'d> Desk<'d> {
         Ok(!self.good.borrow().is_empty())
     }
 
-    /// The same until there is a good one, or the time is over.
+    /// The same until there is one more that is good, or the time is over.
     pub(crate) fn wait(&self, inbox: &mut Inbox, until: Instant, seat: &mut dyn Seat) -> Outcome<bool> {
+        let before = self.good.borrow().len();
         while Instant::now() < until && !interrupt::is_ending() {
             let began = Instant::now();
-            if self.look(inbox, AT_ONCE.min(until - began), seat)? {
+            self.look(inbox, AT_ONCE.min(until.saturating_duration_since(began)), seat)?;
+            if self.good.borrow().len() > before {
                 return Ok(true);
             }
             // A hub that does not answer, or at once, is not asked without a pause.

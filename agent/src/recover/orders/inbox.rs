@@ -105,7 +105,7 @@ impl Inbox {
 
     /// What somebody pastes. Nothing if he does not.
     pub(super) fn pasted(seat: &mut dyn Seat) -> Outcome<Option<Answer>> {
-        let first = seat.ask("Paste the operator's signature (from BEGIN to END), or press Enter to end: ")?;
+        let first = seat.ask_piece("Paste the operator's signature (from BEGIN to END), or press Enter to end: ")?;
         if first.trim().is_empty() {
             return Ok(None);
         }
@@ -115,7 +115,7 @@ impl Inbox {
                 let offered = Offered::parse(text.as_bytes());
                 return Ok(Some(Answer { place: "what was pasted".to_owned(), to: None, offered }));
             }
-            text.push_str(seat.ask("> ")?.trim());
+            text.push_str(seat.ask_piece("> ")?.trim());
             text.push('\n');
         }
         Err(Stop::new(Code::Usage, "what was pasted has no end")
