@@ -59,10 +59,7 @@ fn s66_a_server_that_hands_the_client_another_signed_list_gets_nothing_in() -> R
             let there = machine.restored("vm/110", archive);
             ensure!(!there.exists(), "{other}: something lies in the place of {archive}:\n{told}");
         }
-        ensure!(
-            told.contains("is not what the snapshot's signed list names"),
-            "{other}: the lie is not named:\n{told}"
-        );
+        ensure!(told.contains("is not what the snapshot's list names"), "{other}: the lie is not named:\n{told}");
         ensure!(Tree::read(&machine.restored(GROUP, "root.pxar"))? == scene.data, "the other group is another");
         machine.left_nothing_in_memory()?;
     }
