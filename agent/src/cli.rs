@@ -100,7 +100,7 @@ pub(crate) enum Command {
     ///
     /// How far everything is goes to standard error: bars on a terminal, else a plain line every ten
     /// seconds; with --json JSON lines, and the report alone to standard output.
-    Recover(Recover),
+    Recover(Box<Recover>),
     /// Whose orders count for this box: the operators' public keys, and a changed list of them
     #[command(subcommand)]
     Pins(Pins),

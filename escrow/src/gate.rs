@@ -115,7 +115,7 @@ pub enum GateError {
     #[error("the list of files of {snapshot} has the hash {found} now, and the order is for {ordered}")]
     OtherList {
         /// The snapshot.
-        snapshot: SnapshotRef,
+        snapshot: Box<SnapshotRef>,
         /// Of the list that may be restored.
         ordered: Sha256,
         /// Of the list as it is.

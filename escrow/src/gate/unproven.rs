@@ -148,7 +148,7 @@ impl UnprovenSnapshot {
         if found == ordered {
             Ok(AllowedSnapshot { snapshot: self })
         } else {
-            Err(GateError::OtherList { snapshot: self.manifest.snapshot().clone(), ordered, found })
+            Err(GateError::OtherList { snapshot: Box::new(self.manifest.snapshot().clone()), ordered, found })
         }
     }
 }

@@ -40,7 +40,7 @@ pub enum PveError {
         /// Over its bytes, as they lie there.
         sha256: Sha256,
         /// The key that was to be written.
-        given: Fingerprint,
+        given: Box<Fingerprint>,
     },
     /// Another secret is in the file's place; it was not touched.
     #[error("{} holds something else than what was to be put there", .path.display())]

@@ -234,7 +234,7 @@ pub(crate) fn look_key(
         }
         Some(present) => {
             let (there, sha256) = (present.there, present.sha256());
-            return Err(PveError::DifferentKey { path, there, sha256, given: key.fingerprint });
+            return Err(PveError::DifferentKey { path, there, sha256, given: Box::new(key.fingerprint) });
         }
     };
     Ok(Coming { put, key, former })

@@ -42,7 +42,7 @@ fn suite(node: &Node) {
     let (other, fingerprint) = other_key();
     match put_key(node, &wished.id, &other) {
         Err(PveError::DifferentKey { there, given, .. }) => {
-            assert_eq!((there, given), (KeyThere::Key(KEYS.fingerprint), fingerprint));
+            assert_eq!((there, *given), (KeyThere::Key(KEYS.fingerprint), fingerprint));
         }
         other => panic!("{other:?}"),
     }
@@ -206,7 +206,7 @@ fn a_key_is_replaced_only_by_the_hash_of_what_lies_there_and_the_former_one_is_h
         match error {
             PveError::DifferentKey { path, there, sha256, given } => {
                 assert_eq!(path, pve.node.file("priv/storage/pbs1.enc"));
-                assert_eq!((there, given), (KeyThere::Key(fingerprint), KEYS.fingerprint));
+                assert_eq!((there, *given), (KeyThere::Key(fingerprint), KEYS.fingerprint));
                 assert_eq!(sha256, Sha256::of(&other));
             }
             other => panic!("{other:?}"),

@@ -60,7 +60,7 @@ fn a_different_key_is_never_replaced_and_both_are_named() {
     let error = put_key(&pve.node, &id("pbs1"), &KEYS.plain).unwrap_err();
     match &error {
         PveError::DifferentKey { path, there, sha256, given } => {
-            assert_eq!((*there, *given), (KeyThere::Key(fingerprint), KEYS.fingerprint));
+            assert_eq!((there.clone(), **given), (KeyThere::Key(fingerprint), KEYS.fingerprint));
             assert_eq!((path, *sha256), (&pve.node.file(ENC), Sha256::of(&other)));
         }
         other => panic!("{other:?}"),
@@ -220,7 +220,7 @@ fn of_many_at_once_one_key_gets_the_place() {
         match result {
             Ok(Put::Written) => assert_eq!(*given, there),
             Err(PveError::DifferentKey { there: named, given: mine, .. }) => {
-                assert_eq!((named, mine), (KeyThere::Key(there), *given));
+                assert_eq!((named, *mine), (KeyThere::Key(there), *given));
                 assert_ne!(*given, there);
             }
             other => panic!("{other:?}"),
