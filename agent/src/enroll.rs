@@ -121,11 +121,19 @@ pub(crate) fn pinned_operators(configuration: &Configuration) -> Outcome<Operato
 /// Pins what a recovery has found in a root. What this machine has pinned already, at the same or a higher
 /// generation, stays: an older escrow lowers nothing.
 pub(crate) fn pin_recovered(configuration: &Configuration, operators: &Operators) -> Outcome<()> {
-    let has_own = configuration.state(OPERATORS).exists();
-    if has_own && pinned_operators(configuration)?.generation >= operators.generation {
+    if !configuration.state(OPERATORS).exists() {
+        return pin_operators(configuration, operators);
+    }
+    let own = pinned_operators(configuration)?;
+    if own.generation == operators.generation && own.signers != operators.signers {
+        let what = format!("this machine has pinned another list of generation {}", own.generation);
+        return Err(Stop::new(Code::GateRefused, what)
+            .remedy("it stays; compare generation and code with the operator (`tenwords-agent pins show`)"));
+    }
+    if own.generation >= operators.generation {
         return Ok(());
     }
-    pin_operators(configuration, operators)
+    change_operators(configuration, &own, operators).map(drop)
 }
 
 /// Pins the list: with its generation in the state folder, and in OpenSSH's own format beside the

@@ -143,7 +143,11 @@ impl Holder<'_> {
                 for stored in versions.iter().filter(is_of).take(MOST_PINS) {
                     add(&hub.parts(*box_id, stored)?);
                 }
-                found.extend(hub.pins(*box_id)?.pins.iter().cloned());
+                // What operators have left there is read first: of the others whoever has stolen the box can make
+                // as many as he likes.
+                let mut all: Vec<Pins> = hub.pins(*box_id)?.pins.iter().cloned().collect();
+                all.append(&mut found);
+                return Ok(all);
             }
         }
         Ok(found)

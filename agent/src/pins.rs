@@ -120,8 +120,25 @@ fn replay(configuration: &Configuration, statements: &[Pins]) -> Outcome<(Stands
     Ok((stands, replayed))
 }
 
+/// What this machine has taken.
+pub(crate) fn kept(configuration: &Configuration) -> Outcome<Vec<Pins>> {
+    let mut kept = Vec::new();
+    let folder = configuration.state(FOLDER);
+    let cannot = || format!("{} cannot be read", folder.display());
+    let entries = match std::fs::read_dir(&folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(kept),
+        entries => entries.or_stop(Code::Preflight, cannot)?,
+    };
+    for entry in entries {
+        let text = durable::read_limited(&entry.or_stop(Code::Preflight, cannot)?.path(), LIMIT);
+        // What cannot be read proves nothing; the others may.
+        kept.extend(text.ok().and_then(|text| json::from_slice(&text).ok()));
+    }
+    Ok(kept)
+}
+
 /// Keeps what was taken: first that, then what follows from it.
-fn keep(configuration: &Configuration, taken: &[Taken]) -> Outcome<()> {
+pub(crate) fn keep(configuration: &Configuration, taken: &[Taken]) -> Outcome<()> {
     let cannot = || "the pins statement cannot be kept".to_owned();
     durable::folder(&configuration.state(FOLDER), 0o700).or_stop(Code::Preflight, cannot)?;
     for Taken { generation, pins, .. } in taken {

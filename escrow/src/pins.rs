@@ -20,7 +20,6 @@ use std::{
 use tenwords_protocol::{
     code16::Code16,
     operators::{NAMESPACE, OperatorList, Pins, PinsError, PinsStatement, Role},
-    orders::MAX_PINS,
     time::Timestamp,
 };
 use thiserror::Error;
@@ -91,9 +90,12 @@ pub enum PinsRefusal {
     #[error(transparent)]
     Text(#[from] PinsError),
     /// More than a hub keeps.
-    #[error("more than {MAX_PINS} statements were handed over; the others were not looked at")]
+    #[error("more than {MAX_READ} statements were handed over; the others were not looked at")]
     TooMany,
 }
+
+/// So many statements are judged, at most.
+const MAX_READ: usize = 1024;
 
 /// A statement and who signed it.
 struct Good<'s> {
@@ -159,18 +161,24 @@ fn read<'s>(
 ) -> BTreeMap<NonZeroU64, Vec<Read<'s>>> {
     let mut seen = BTreeSet::new();
     let mut waiting = BTreeMap::<_, Vec<_>>::new();
-    for (index, pins) in statements.into_iter().enumerate() {
-        if index == MAX_PINS {
-            refused.push((None, PinsRefusal::TooMany));
-            break;
-        }
+    let mut count = 0;
+    for pins in statements {
         if !seen.insert((&pins.statement.0, &pins.signature)) {
             continue;
         }
         match PinsStatement::parse(&pins.statement.0) {
             Ok(statement) if statement.generation <= root => {}
-            Ok(statement) => waiting.entry(statement.generation).or_default().push(Read { statement, pins }),
-            Err(error) => refused.push((None, error.into())),
+            // What cannot be read, is older, or stands there twice takes no genuine one's place.
+            Ok(_) if count == MAX_READ => {
+                refused.push((None, PinsRefusal::TooMany));
+                break;
+            }
+            Ok(statement) => {
+                count += 1;
+                waiting.entry(statement.generation).or_default().push(Read { statement, pins });
+            }
+            Err(error) if refused.len() < MAX_READ => refused.push((None, error.into())),
+            Err(_) => {}
         }
     }
     waiting

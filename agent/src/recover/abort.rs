@@ -19,7 +19,7 @@ use super::{
     course::{Begun, Course, Event, ItemId, What},
     journal::Journal,
     log::{self, Log},
-    settle::{self, Settled},
+    settle::{self, Settled, Way},
     target::TargetFolder,
 };
 use crate::{
@@ -112,10 +112,11 @@ fn give_up(
     let unfinished: Vec<ItemId> = log.tell(|course| course.unfinished().map(|(item, _)| item).collect());
     let mut settled = Vec::new();
     for item in unfinished {
-        settled.push(match settle::settle(&log, node, client, item) {
+        settled.push(match settle::settle(&log, node, client, item, Way::Up) {
             Err(stop) => format!("item {item}: it stays as it is: {}", harmless(&stop.in_one_line(), 400)),
             Ok(Settled::Unseen(guest, vmid)) => format!("item {item}: {guest} {vmid} is restored, and stays"),
             Ok(Settled::Finished) => format!("item {item} was whole: it has its place"),
+            Ok(Settled::Beside(why)) => format!("item {item} was whole: it has its place; {}", harmless(&why, 300)),
             Ok(Settled::Cleared) => format!("item {item}: what was unfinished is taken away"),
             Ok(Settled::NotOurs(why)) => format!("item {item}: nothing is taken away: {}", harmless(&why, 300)),
         });

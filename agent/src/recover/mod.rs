@@ -69,6 +69,7 @@ use crate::{
     interrupt,
     language::Fresh,
     opening::{self, Candidates},
+    pins,
     seat::Seat,
     settings::Configuration,
     show::harmless,
@@ -146,7 +147,7 @@ pub(crate) fn run(
     watch.lap("words and opening");
 
     let cannot = || "what was opened cannot be read once more".to_owned();
-    let statements = operators::gather(origin.holder(), &opened, &args.pins, seat)?;
+    let statements = operators::gather(configuration, origin.holder(), &opened, &args.pins, seat)?;
     let pinned = Pinned::of(opened.escrow.root(), &statements);
     let root = opened.escrow.root().again().or_stop(Code::Internal, cannot)?.with_operators(pinned.operators().clone());
     let facts = opened.escrow.root().facts();
@@ -202,6 +203,9 @@ pub(crate) fn run(
     interrupt::check()?;
 
     // An order to repoint that was used holds for the rest of the recovery.
+    if !is_reading {
+        pins::keep(configuration, pinned.taken())?;
+    }
     let roots = Roots::of(connect::at_these_places(root, &places(&log))?);
     let begun = log.tell(|course| course.begun().cloned());
     let begun = begun.ok_or_else(|| Stop::new(Code::Internal, "the recovery has not begun"))?;

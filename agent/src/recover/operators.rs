@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 
 use tenwords_escrow::{
-    pins::{self, Replayed},
+    pins::{self, Replayed, Taken},
     root::{Operators, Root},
 };
 use tenwords_protocol::{
@@ -22,10 +22,13 @@ use crate::{
     opening::{Holder, OpenedEscrow},
     recover::plan::chain,
     seat::Seat,
+    settings::Configuration,
 };
 
 /// A pins statement with its signature has at most so many bytes.
 const LIMIT: u64 = 1 << 20;
+/// Refusals that are told one by one.
+const TOLD: usize = 8;
 
 /// The statements that there are.
 #[derive(Default)]
@@ -43,13 +46,19 @@ impl Pinned {
     pub(crate) fn of(root: &Root, Statements { brought, others }: &Statements) -> Self {
         let mut replayed = pins::replay(&root.facts().trust.operators, brought);
         if replayed.split.is_none() {
-            let then = pins::replay(&replayed.operators, others);
+            // All of them: what was brought may follow what the hub has.
+            let then = pins::replay(&replayed.operators, brought.iter().chain(others));
             replayed.operators = then.operators;
             replayed.split = then.split;
             replayed.taken.extend(then.taken);
-            replayed.refused.extend(then.refused);
+            replayed.refused = then.refused;
         }
         Self(replayed)
+    }
+
+    /// What was taken, to be kept.
+    pub(crate) fn taken(&self) -> &[Taken] {
+        &self.0.taken
     }
 
     pub(crate) fn operators(&self) -> &Operators {
@@ -92,26 +101,30 @@ impl Pinned {
                 taken.generation, taken.made_at, taken.signer
             ));
         }
-        for (generation, why) in &self.0.refused {
+        for (generation, why) in self.0.refused.iter().take(TOLD) {
             let which = generation.map_or_else(|| "a pins statement".to_owned(), |it| format!("pins statement {it}"));
             lines.push(format!("  REFUSED: {which}: {}", chain(why)));
+        }
+        if let Some(more) = self.0.refused.len().checked_sub(TOLD).filter(|more| *more > 0) {
+            lines.push(format!("  REFUSED: {more} more pins statements"));
         }
         lines.extend(self.cannot_order().map(|why| format!("  NOTHING can be ordered: {why}")));
         lines
     }
 }
 
-/// Every statement that can be had: at the hub, in update versions, in files. That the hub has none to give
-/// ends nothing.
+/// Every statement that can be had: in files, kept by this machine, at the hub, in update versions. That the hub
+/// has none to give ends nothing; what it keeps back after it has given it once is kept here.
 pub(super) fn gather(
+    configuration: &Configuration,
     holder: Holder<'_>,
     opened: &OpenedEscrow,
     files: &[PathBuf],
     seat: &mut dyn Seat,
 ) -> Outcome<Statements> {
-    let mut statements = Statements { brought: read(files)?, others: Vec::new() };
+    let mut statements = Statements { brought: read(files)?, others: crate::pins::kept(configuration)? };
     match holder.pins(opened) {
-        Ok(found) => statements.others = found,
+        Ok(found) => statements.others.extend(found),
         Err(error) => seat.say(&format!("  note: no pins statement could be asked for: {error}")),
     }
     Ok(statements)

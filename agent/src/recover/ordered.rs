@@ -130,7 +130,7 @@ impl<'w> Work<'w> {
         let (lacking, of_room) =
             preflight::room(&plan, self.node, self.client.private(), self.into, self.args.overcommit);
         if let Err(stop) = lacking.into_outcome("before what was ordered is restored") {
-            // The order is used up: the next run asks for another.
+            // The order is not used up: it counts for the next run, once there is room.
             outcomes
                 .missing
                 .extend(whats.into_iter().map(|what| Missing::of(what, Stop::new(stop.code, stop.in_one_line()))));

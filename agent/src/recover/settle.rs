@@ -33,6 +33,8 @@ use crate::{
 pub(crate) enum Settled {
     /// It had come as far as its end, and is there.
     Finished,
+    /// The same, and what it replaced lies beside it still; why that is known.
+    Beside(String),
     /// It is taken away, and begun anew.
     Cleared,
     /// Somebody else's lies there now; why that is known.
@@ -43,13 +45,16 @@ pub(crate) enum Settled {
 }
 
 /// Settles one. An error leaves it as it is, for another run.
-pub(crate) fn settle(log: &Log, node: Option<&Node>, client: &Client, item: ItemId) -> Outcome<Settled> {
+///
+/// Where the recovery is given up, nothing is destroyed any more: what was to replace something goes, unless it
+/// has its place already.
+pub(crate) fn settle(log: &Log, node: Option<&Node>, client: &Client, item: ItemId, way: Way) -> Outcome<Settled> {
     let standing = log.tell(|course| course.standing(item).clone());
     let mark = standing.mark().cloned();
     let settled = match standing.mark() {
         Some(Mark::Stage { stage, target, replaces }) => {
             match Stage::again(log.recovery(), item, (stage, target), *replaces) {
-                Some(stage) => archive(&standing, &stage)?,
+                Some(stage) => archive(&standing, &stage, way)?,
                 None => Settled::NotOurs(format!("{} is no name that this recovery gives", stage.display())),
             }
         }
@@ -68,11 +73,13 @@ pub(crate) fn settle(log: &Log, node: Option<&Node>, client: &Client, item: Item
     }
     let at = Timestamp::now();
     log.note(match (&settled, standing) {
-        (Settled::Finished, Standing::Staged { what, .. }) => Event::Restored { at, item, what: *what },
+        (Settled::Finished | Settled::Beside(_), Standing::Staged { what, .. }) => {
+            Event::Restored { at, item, what: *what }
+        }
         (Settled::NotOurs(why), _) => Event::NotOurs { at, item, why: why.clone() },
         _ => Event::Cleared { at, item },
     })?;
-    if let (Settled::Finished, Some(Mark::Stage { stage, target, replaces })) = (&settled, &mark)
+    if let (Settled::Finished | Settled::Beside(_), Some(Mark::Stage { stage, target, replaces })) = (&settled, &mark)
         && let Some(stage) = Stage::again(log.recovery(), item, (stage, target), *replaces)
         && let Err(error) = stage.tidy()
     {
@@ -81,20 +88,26 @@ pub(crate) fn settle(log: &Log, node: Option<&Node>, client: &Client, item: Item
     Ok(settled)
 }
 
-fn archive(standing: &Standing, stage: &Stage) -> Outcome<Settled> {
+/// Why it is settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// The recovery goes on.
+    On,
+    /// It is given up.
+    Up,
+}
+
+fn archive(standing: &Standing, stage: &Stage, way: Way) -> Outcome<Settled> {
     let cannot = || format!("what an interrupted run has left at {} cannot be settled", stage.path.display());
     if let Standing::Staged { inode, .. } = standing {
         // Whole, and judged: what was missing is its place at most.
         if stage.is_placed(*inode).or_stop(Code::Preflight, cannot)? {
-            stage.remove_replaced(*inode).or_stop(Code::Preflight, cannot)?;
-            return Ok(Settled::Finished);
+            return Ok(finished(stage, *inode));
         }
-        if stage.inode().is_ok_and(|found| found == *inode) {
+        let is_to_be_placed = way == Way::On || stage.replaces.is_none();
+        if is_to_be_placed && stage.inode().is_ok_and(|found| found == *inode) {
             match stage.place() {
-                Ok(()) => {
-                    stage.remove_replaced(*inode).or_stop(Code::Preflight, cannot)?;
-                    return Ok(Settled::Finished);
-                }
+                Ok(()) => return Ok(finished(stage, *inode)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     stage.clear().or_stop(Code::Preflight, cannot)?;
                     return Ok(Settled::NotOurs(format!("something lies at {}", stage.target.display())));
@@ -105,6 +118,14 @@ fn archive(standing: &Standing, stage: &Stage) -> Outcome<Settled> {
     }
     stage.clear().or_stop(Code::Preflight, cannot)?;
     Ok(Settled::Cleared)
+}
+
+/// It has its place; what it replaced goes.
+fn finished(stage: &Stage, inode: u64) -> Settled {
+    match stage.remove_replaced(inode) {
+        Ok(()) => Settled::Finished,
+        Err(error) => Settled::Beside(format!("what it replaced lies at {} still: {error}", stage.path.display())),
+    }
 }
 
 fn guest(

@@ -94,14 +94,25 @@ impl Stage {
         }
     }
 
+    /// Whether what lies at the stage is what was named, after it has changed places with what was staged.
+    fn holds_what_was_named(&self) -> io::Result<bool> {
+        Ok(matches!(there::look(&self.path)?, There::Thing { found, .. } if Some(found) == self.replaces))
+    }
+
     /// Gives what was staged its place. Called again after a crash, it goes on.
     pub(crate) fn place(&self) -> io::Result<()> {
         if self.replaces.is_some() {
-            return match self.is_as_it_was()? {
-                true => durable::exchange("archive-exchanged", &self.path, &self.target),
-                // Of what lies there now nobody has said that it may go.
-                false => Err(io::ErrorKind::AlreadyExists.into()),
-            };
+            // Of anything else than what was named nobody has said that it may go.
+            if !self.is_as_it_was()? {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            durable::exchange("archive-exchanged", &self.path, &self.target)?;
+            // Looking takes its time, in which somebody may have put something there: now nobody can any more.
+            if self.holds_what_was_named()? {
+                return Ok(());
+            }
+            durable::exchange("archive-given-back", &self.path, &self.target)?;
+            return Err(io::ErrorKind::AlreadyExists.into());
         }
         if !self.is_inside() {
             return durable::place("archive-in-place", &self.path, &self.target);
@@ -128,9 +139,27 @@ impl Stage {
         self.touch(times)
     }
 
-    /// Removes what was replaced, which has changed places with what was staged.
+    /// Removes what was replaced, which has changed places with what was staged. It is looked at once more first:
+    /// what is another thing than was named stays, and is an error.
     pub(crate) fn remove_replaced(&self, inode: u64) -> io::Result<()> {
-        if self.replaces.is_some() && self.is_placed(inode)? { pxar::remove(&self.path) } else { Ok(()) }
+        if self.replaces.is_none() || !self.is_placed(inode)? {
+            return Ok(());
+        }
+        // By this name a run that is killed while it removes knows what it has looked at.
+        let going = self.going();
+        if self.is_there()? {
+            if !self.holds_what_was_named()? {
+                return Err(io::Error::other("what lies there is not what the order named"));
+            }
+            durable::place("archive-replaced", &self.path, &going)?;
+        }
+        pxar::remove(&going)
+    }
+
+    fn going(&self) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push("-replaced");
+        name.into()
     }
 
     /// Takes the sign away that an archive inside an empty folder is all there. Once that is noted, nobody

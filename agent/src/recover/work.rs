@@ -234,7 +234,7 @@ impl<'w> Work<'w> {
     fn settle(&self, item: ItemId, document: Option<&Document>, outcomes: &mut Outcomes<'_>, seat: &mut dyn Seat) {
         let row = document.and_then(|document| document.items.iter().find(|row| row.item == item));
         let what = row.map_or_else(|| format!("item {item}"), |row| format!("{} {}", row.source, row.snapshot));
-        match settle::settle(self.log, self.node, self.client, item) {
+        match settle::settle(self.log, self.node, self.client, item, settle::Way::On) {
             Ok(settled) => {
                 let note = match settled {
                     settle::Settled::Unseen(guest, vmid) => match self.adopt(item, row, (guest, vmid)) {
@@ -252,6 +252,7 @@ impl<'w> Work<'w> {
                         }
                     },
                     settle::Settled::Finished => format!("{what}: an earlier run had brought it to its end"),
+                    settle::Settled::Beside(why) => format!("{what}: an earlier run had brought it to its end; {why}"),
                     settle::Settled::Cleared => {
                         format!("{what}: what an earlier run had left unfinished is taken away")
                     }

@@ -111,7 +111,7 @@ struct Trouble {
     kind: Kind,
     stop: Stop,
     /// What an order would have to say.
-    place: Option<OrderedPlace>,
+    place: Option<Box<OrderedPlace>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -321,6 +321,6 @@ impl Trouble {
             let remedy = stop.remedy.take().map_or(String::new(), |remedy| format!("{remedy}. "));
             stop.remedy = Some(format!("{remedy}{advice}"));
         }
-        Self { kind, stop, place: error.failure().and_then(|failure| repoint::place(source, failure)) }
+        Self { kind, stop, place: error.failure().and_then(|failure| repoint::place(source, failure)).map(Box::new) }
     }
 }

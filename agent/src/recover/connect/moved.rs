@@ -54,7 +54,7 @@ impl Asking<'_, '_> {
                         "compare the certificate on the server (proxmox-backup-manager cert info); only an order \
                          `repoint` lets this place be believed",
                     ),
-                    place: Some(place),
+                    place: Some(Box::new(place)),
                 })
             }
             // As it would be without the switch.
@@ -203,7 +203,7 @@ impl<'a> Connecting<'_, 'a> {
     fn needed(&self, asked: &Asked<'a>) -> Option<OrderedPlace> {
         let id = &asked.source.id;
         let is_named = self.asking.elsewhere.iter().any(|elsewhere| elsewhere.source() == id);
-        let seen = asked.results.iter().filter_map(|result| result.as_ref().err()?.place.clone()).next();
+        let seen = asked.results.iter().filter_map(|result| result.as_ref().err()?.place.as_deref().cloned()).next();
         if seen.is_some() {
             return seen.filter(|_| asked.is_wanted || is_named);
         }

@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -53,6 +53,8 @@ pub(crate) struct Desk<'d> {
     node_id: Option<NodeId>,
     pinned: &'d Pinned,
     good: RefCell<Vec<CheckedOrder>>,
+    /// What could not be left at the hub yet.
+    unposted: RefCell<BTreeSet<Challenge>>,
     /// Challenges that other rooms than the plan have asked for in this run.
     elsewhere: RefCell<BTreeSet<Challenge>>,
 }
@@ -73,8 +75,8 @@ impl<'d> Desk<'d> {
         (hub, node_id): (Option<&'d Hub>, Option<NodeId>),
         pinned: &'d Pinned,
     ) -> Self {
-        let (good, elsewhere) = (RefCell::default(), RefCell::default());
-        Self { configuration, log, begun, hub, node_id, pinned, good, elsewhere }
+        let (good, elsewhere, unposted) = (RefCell::default(), RefCell::default(), RefCell::default());
+        Self { configuration, log, begun, hub, node_id, pinned, good, unposted, elsewhere }
     }
 
     /// The same for what is no thing of the plan: it goes on being asked for whatever the plan says.
@@ -111,6 +113,7 @@ impl<'d> Desk<'d> {
         durable::folder(&self.folder(), 0o700).or_stop(Code::Preflight, cannot)?;
         durable::replace("order-text", &file, 0o644, &open.text).or_stop(Code::Preflight, cannot)?;
         if let Err(why) = self.post(&open) {
+            self.unposted.borrow_mut().insert(challenge);
             seat.say(&format!("  note: the order {code} could not be left at the hub: {}", harmless(&why, 300)));
         }
         let since = if is_known { format!(", since {}", open.order.issued) } else { String::new() };
@@ -124,6 +127,7 @@ impl<'d> Desk<'d> {
         for open in self.open().iter().filter(|open| !wanted.contains(&open.order.challenge)) {
             let (at, challenge) = (Timestamp::now(), open.order.challenge);
             self.log.note(Event::OrderWithdrawn { at, challenge, why: why.to_owned() })?;
+            self.good.borrow_mut().retain(|good| good.order().challenge != challenge);
             self.tell(Sha256::of(&open.text), OutcomeKind::Withdrawn, why);
         }
         self.take_texts_away();
@@ -140,8 +144,18 @@ impl<'d> Desk<'d> {
             // That it is silent was said; what lies in files counts without it.
             answers.extend(inbox.of_hub((hub, self.begun.box_id), &open, wait, seat).unwrap_or_default());
         }
+        let mut refused = BTreeMap::new();
         for answer in answers {
-            self.judge(answer, seat)?;
+            if interrupt::is_ending() {
+                break;
+            }
+            refused.extend(self.judge(answer, seat)?);
+        }
+        // Once for each order, and to a hub that does not answer not once more.
+        for (order, why) in refused {
+            if !self.tell(order, OutcomeKind::Refused, &why) {
+                break;
+            }
         }
         Ok(!self.good.borrow().is_empty())
     }
@@ -151,6 +165,7 @@ impl<'d> Desk<'d> {
         let before = self.good.borrow().len();
         while Instant::now() < until && !interrupt::is_ending() {
             let began = Instant::now();
+            self.post_again();
             self.look(inbox, AT_ONCE.min(until.saturating_duration_since(began)), seat)?;
             if self.good.borrow().len() > before {
                 return Ok(true);
@@ -177,14 +192,15 @@ impl<'d> Desk<'d> {
         Some(Permit::of(good.remove(place), self.configuration))
     }
 
-    /// Says at the hub what has come of it. That it does not hear it changes nothing.
-    pub(crate) fn tell(&self, order: Sha256, outcome: OutcomeKind, said: &str) {
+    /// Says at the hub what has come of it, and whether it heard that. That it did not changes nothing.
+    pub(crate) fn tell(&self, order: Sha256, outcome: OutcomeKind, said: &str) -> bool {
         let request = OutcomeRequest { v: V1, outcome, said: Text::cut(said) };
-        if let Some(hub) = self.hub
-            && let Err(error) = hub.outcome(self.begun.box_id, order, &request)
-        {
+        let Some(hub) = self.hub else { return true };
+        let told = hub.outcome(self.begun.box_id, order, &request);
+        if let Err(error) = &told {
             tracing::warn!(%error, "the hub did not hear what came of an order");
         }
+        told.is_ok()
     }
 
     /// Texts that nobody is to sign any more: of orders that are used, or not asked for.
@@ -213,13 +229,24 @@ impl<'d> Desk<'d> {
         Ok(Open { order, text })
     }
 
+    /// One of those that could not be left at the hub.
+    fn post_again(&self) {
+        let unposted = self.unposted.borrow().first().copied();
+        let Some(challenge) = unposted else { return };
+        let open = self.log.tell(|course| course.orders().open(challenge).cloned());
+        if open.is_none_or(|open| self.post(&open).is_ok()) {
+            self.unposted.borrow_mut().remove(&challenge);
+        }
+    }
+
     fn post(&self, open: &Open) -> Result<(), String> {
         let Some(hub) = self.hub else { return Ok(()) };
         let request = AskRequest { v: V1, order: Base64(open.text.clone()), expires_at: open.order.expires };
         hub.ask_order(self.begun.box_id, &request).map(drop).map_err(|error| error.to_string())
     }
 
-    fn judge(&self, answer: Answer, seat: &mut dyn Seat) -> Outcome<()> {
+    /// Judges one; a refusal comes back with the order that it was to.
+    fn judge(&self, answer: Answer, seat: &mut dyn Seat) -> Outcome<Option<(Sha256, String)>> {
         let Answer { place, to, offered } = answer;
         let open = self.open();
         let texts = open.iter().map(|open| open.text.as_slice());
@@ -237,8 +264,12 @@ impl<'d> Desk<'d> {
                 let said = format!("order {} from {place}, signed by {}", checked.code(), checked.signer());
                 tracing::info!(said, "an order is good");
                 seat.say(&format!("  {}: good", harmless(&said, 300)));
-                self.good.borrow_mut().push(checked);
-                return Ok(());
+                let mut good = self.good.borrow_mut();
+                let challenge = checked.order().challenge;
+                if good.iter().all(|other| other.order().challenge != challenge) {
+                    good.push(checked);
+                }
+                return Ok(None);
             }
             Err(refused) => refused,
         };
@@ -248,10 +279,7 @@ impl<'d> Desk<'d> {
         if self.log.tell(|course| course.orders().refused()) < REFUSALS_KEPT {
             self.log.note(Event::OrderRefused { at: Timestamp::now(), order: to, why: why.clone() })?;
         }
-        if let Some(to) = to {
-            self.tell(to, OutcomeKind::Refused, &why);
-        }
-        Ok(())
+        Ok(to.map(|to| (to, why)))
     }
 
     fn open(&self) -> Vec<Open> {

@@ -1,7 +1,11 @@
 //! Where answers to orders come from: files that somebody has brought, the hub, and what is pasted. None of
 //! these is believed; each answer is looked at once a run.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
 
 use tenwords_escrow::order::{Offered, OrderRefusal};
 use tenwords_protocol::{
@@ -9,6 +13,7 @@ use tenwords_protocol::{
     hash::Sha256,
     id::BoxId,
     order::{MAX_ORDER_BYTES, MAX_SIGNATURE_BYTES, SignedOrder},
+    orders::MAX_ANSWERS,
     v1::V1,
 };
 
@@ -42,6 +47,9 @@ pub(crate) struct Inbox {
     /// The hub's number of the last answer that was read.
     read_until: u64,
     seen: BTreeSet<Sha256>,
+    /// How many answers to each order were looked at. A hub takes no more from operators; one that sends more is
+    /// not listened to.
+    counts: BTreeMap<Sha256, usize>,
     /// The hub was silent when it was last asked, and that was said.
     was_silent: bool,
 }
@@ -93,9 +101,13 @@ impl Inbox {
             let signature = answer.signature.as_str();
             // To what is not asked any more, or a second time the same.
             let Some(to) = to else { continue };
-            if !self.seen.insert(Sha256::of(format!("{}\n{signature}", answer.order).as_bytes())) {
+            let count = self.counts.entry(answer.order).or_default();
+            if *count >= MAX_ANSWERS
+                || !self.seen.insert(Sha256::of(format!("{}\n{signature}", answer.order).as_bytes()))
+            {
                 continue;
             }
+            *count += 1;
             let signed = SignedOrder { v: V1, order: Base64(to.text.clone()), signature: signature.to_owned() };
             let offered = Ok(Offered::Signed(signed));
             answers.push(Answer { place: "the hub".to_owned(), to: Some(answer.order), offered });

@@ -13,6 +13,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use tenwords_protocol::hash::Sha256;
 
 use crate::show::{harmless, size};
@@ -46,8 +47,8 @@ pub(crate) fn look(path: &Path) -> io::Result<There> {
     if !found.is_dir() {
         return Ok(one(path, &found));
     }
-    let parent = path.parent().map(fs::metadata).transpose()?;
-    let is_mounted = parent.is_none_or(|parent| parent.dev() != found.dev());
+    let parent = path.parent().map(|parent| mount(parent, AtFlags::empty())).transpose()?;
+    let is_mounted = parent != Some(mount(path, AtFlags::SYMLINK_NOFOLLOW)?);
     let mut entries = fs::read_dir(path)?;
     if entries.next().transpose()?.is_none() {
         return Ok(There::EmptyFolder);
@@ -75,14 +76,15 @@ fn one(path: &Path, found: &Metadata) -> There {
 }
 
 fn tree(path: &Path, top: &Metadata) -> io::Result<There> {
-    let (mut entries, mut bytes, mut newest) = (0_u64, 0_u64, (top.mtime(), top.mtime_nsec()));
+    let (mut entries, mut bytes, mut sum) = (0_u64, 0_u64, [0_u64; 4]);
+    let here = mount(path, AtFlags::SYMLINK_NOFOLLOW)?;
     let mut folders = vec![path.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder)? {
             let entry = entry?;
             // Not of where a link leads to.
             let found = fs::symlink_metadata(entry.path())?;
-            if found.dev() != top.dev() {
+            if mount(&entry.path(), AtFlags::SYMLINK_NOFOLLOW)? != here {
                 let at = harmless(&entry.path().display().to_string(), 200);
                 return Ok(There::Never(format!("another file system is mounted in it, at {at}")));
             }
@@ -90,7 +92,12 @@ fn tree(path: &Path, top: &Metadata) -> io::Result<There> {
             if entries > MOST {
                 return Ok(There::Never(format!("{} holds more than {MOST} entries", path.display())));
             }
-            newest = newest.max((found.ctime(), found.ctime_nsec()));
+            // By its place in the tree, which stays the same wherever the tree is moved to; whatever the order in
+            // which a folder lists it.
+            let place = entry.path();
+            let place = place.strip_prefix(path).unwrap_or(&place).as_os_str().as_encoded_bytes().to_vec();
+            let facts = format!("\n{} {}.{}", of(&found), found.ctime(), found.ctime_nsec());
+            add(&mut sum, Sha256::of(&[&place[..], facts.as_bytes()].concat()));
             if found.is_dir() {
                 folders.push(entry.path());
             } else if found.is_file() {
@@ -98,9 +105,24 @@ fn tree(path: &Path, top: &Metadata) -> io::Result<There> {
             }
         }
     }
-    let facts = format!("tree\n{}\n{entries} {bytes} {}.{}", of(top), newest.0, newest.1);
+    let facts = format!("tree\n{}\n{entries} {bytes} {sum:?}", of(top));
     let told = format!("{}: a folder with {entries} entries, {} in files", path.display(), size(bytes));
     Ok(There::Thing { told, found: Sha256::of(facts.as_bytes()) })
+}
+
+/// Adds a digest to a sum of many.
+fn add(sum: &mut [u64; 4], digest: Sha256) {
+    let text = digest.to_string();
+    for (part, digits) in sum.iter_mut().zip(text.as_bytes().chunks(16)) {
+        let digits = std::str::from_utf8(digits).ok().and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        *part = part.wrapping_add(digits.unwrap_or_default());
+    }
+}
+
+/// Which mounted file system it lies in: of one device there may be several, and one within another.
+fn mount(path: &Path, how: AtFlags) -> io::Result<(u64, u32, u32)> {
+    let found = statx(CWD, path, how, StatxFlags::MNT_ID)?;
+    Ok((found.stx_mnt_id, found.stx_dev_major, found.stx_dev_minor))
 }
 
 /// Of one entry, what changes when it becomes another one.
@@ -132,7 +154,9 @@ pub(crate) fn is_run_by_the_system(path: &Path) -> Option<String> {
         let hidden = path
             .components()
             .find(|part| matches!(part, Component::Normal(name) if RUN_IN_HOMES.iter().any(|run| name == run)));
-        if hidden.is_some() {
+        // A whole home has all of these in it.
+        let is_home = path == Path::new(HOMES) || path.parent() == Some(Path::new(HOMES));
+        if hidden.is_some() || is_home {
             return Some(why(path));
         }
     }
@@ -151,7 +175,7 @@ fn resolved(path: &Path) -> PathBuf {
 
 /// Where services, package managers, boot loaders, shells and Proxmox VE look for what they run or obey; and
 /// what would take these places along.
-const OBEYED: [&str; 18] = [
+const OBEYED: [&str; 22] = [
     "/bin",
     "/boot",
     "/dev",
@@ -159,6 +183,7 @@ const OBEYED: [&str; 18] = [
     "/lib",
     "/lib32",
     "/lib64",
+    "/opt",
     "/proc",
     "/root",
     "/run",
@@ -166,14 +191,34 @@ const OBEYED: [&str; 18] = [
     "/sys",
     "/usr",
     "/var/lib/dpkg",
+    "/var/lib/lxc",
+    "/var/lib/pve-cluster",
+    "/var/lib/pve-manager",
     "/var/lib/systemd",
     "/var/lib/tenwords-agent",
     "/var/lib/vz/snippets",
     "/var/spool",
 ];
 /// What a login runs or believes, in whoever's home.
-const RUN_IN_HOMES: [&str; 8] =
-    [".bash_login", ".bash_profile", ".bashrc", ".config", ".forward", ".profile", ".ssh", ".gnupg"];
+const RUN_IN_HOMES: [&str; 16] = [
+    ".bash_login",
+    ".bash_logout",
+    ".bash_profile",
+    ".bashrc",
+    ".config",
+    ".forward",
+    ".gnupg",
+    ".local",
+    ".pam_environment",
+    ".profile",
+    ".ssh",
+    ".vimrc",
+    ".zlogin",
+    ".zprofile",
+    ".zshenv",
+    ".zshrc",
+];
+const HOMES: &str = "/home";
 
 #[cfg(test)]
 mod tests {
@@ -229,6 +274,9 @@ mod tests {
             "/var",
             "/var/spool/cron",
             "/var/lib/vz/snippets/hook.sh",
+            "/var/lib/pve-cluster/config.db",
+            "/home",
+            "/home/marta",
             "/home/marta/.ssh",
             "/home/marta/.bashrc",
             "/lib/systemd/system/x.service",

@@ -45,6 +45,8 @@ pub(crate) struct Piece {
     /// As listed; of a split archive, both halves.
     pub(crate) bytes: u64,
     pub(crate) target: PathBuf,
+    /// The target is a path of the escrow, and not a folder of this recovery's own.
+    pub(crate) is_original: bool,
     /// What lies at the target may be replaced, as an operator has ordered.
     pub(crate) over: Option<Permit>,
 }
@@ -93,6 +95,7 @@ impl Planner<'_> {
                 name: name.clone(),
                 bytes,
                 target,
+                is_original,
                 over: None,
             };
             if chosen && is_there(server_name) {

@@ -110,7 +110,7 @@ impl Planner<'_> {
                 continue;
             }
             let file = entry.filename.clone();
-            archives.push(Piece { id: ItemId::default(), file, name, bytes, target, over: None });
+            archives.push(Piece { id: ItemId::default(), file, name, bytes, target, is_original: false, over: None });
         }
         if archives.is_empty() {
             if !is_told {

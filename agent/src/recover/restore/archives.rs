@@ -83,8 +83,12 @@ pub(super) fn occupied(what: String, target: &Path, by: &Passed) -> Missing {
 }
 
 fn one(bench: &Bench<'_>, work: &Work<'_>, piece: &Piece, watch: &Watch<'_>) -> Result<(Restored, Stage), Why> {
-    let Piece { id, file: archive, name, bytes, target, over } = piece;
+    let Piece { id, file: archive, name, bytes, target, is_original, over } = piece;
     let (bytes, keyring) = (*bytes, bench.keyring);
+    // Since it was planned somebody may have made a link of a folder above.
+    if *is_original && let Some(why) = there::is_run_by_the_system(target) {
+        return Err(Why::Failed(why));
+    }
     let ground = ground(target, over.as_ref(), &bench.ledger)?;
     if let Some(parent) = target.parent() {
         durable::folder(parent, 0o700)
