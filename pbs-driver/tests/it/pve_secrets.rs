@@ -60,7 +60,7 @@ fn a_different_key_is_never_replaced_and_both_are_named() {
     let error = put_key(&pve.node, &id("pbs1"), &KEYS.plain).unwrap_err();
     match &error {
         PveError::DifferentKey { path, there, sha256, given } => {
-            assert_eq!((there.clone(), **given), (KeyThere::Key(fingerprint), KEYS.fingerprint));
+            assert_eq!((*there, **given), (KeyThere::Key(fingerprint), KEYS.fingerprint));
             assert_eq!((path, *sha256), (&pve.node.file(ENC), Sha256::of(&other)));
         }
         other => panic!("{other:?}"),

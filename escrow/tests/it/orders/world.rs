@@ -1,5 +1,7 @@
 //! Keys and signatures of the real ssh-keygen.
 
+#![expect(clippy::disallowed_methods, reason = "tests start programs of their own")]
+
 use std::{
     fs,
     io::Write as _,
