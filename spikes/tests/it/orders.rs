@@ -341,3 +341,33 @@ fn killed(
     nothing_beside(&place)?;
     Ok(Some(is_gone_on_with))
 }
+
+/// The same with a guest, whose restore Proxmox VE's own program may bring to its end without us.
+#[test]
+fn s37_killed_while_a_guest_is_replaced_it_is_theirs_or_ours_and_whole() -> Result<()> {
+    let (burnt, operators) = ordered()?;
+    for step in ["order-used", "journal-order-used", "journal-started"] {
+        let (machine, pve) = taken(&burnt, &format!("killed-{step}"))?;
+        let ticket = burnt.hub.arm(BOX, &[])?;
+        let ended = recover(&burnt, &machine, &ticket, &[])?;
+        ensure!(ended.code == Some(13), "it ended with {:?}:\n{}", ended.code, told(&ended));
+        let signed = operators.signs(MARTA, ORDER, &only(&machine)?)?;
+        let more = ["--order", signed.to_str().context("a path")?];
+        let (steps, code) = follow_with(&burnt, &machine, &ticket, &more, |_, (name, done)| name == step && *done)?;
+        ensure!(code.is_none(), "it was not killed at {step}, but ended with {code:?} after {steps:?}");
+        let ended = recover(&burnt, &machine, &ticket, &more)?;
+        match ended.code {
+            Some(0) => {}
+            Some(13) => {
+                untouched(&pve, &told(&ended))?;
+                let signed = operators.signs(MARTA, ORDER, &only(&machine)?)?;
+                let ended = with(&burnt, &machine, &ticket, &signed)?;
+                ensure!(ended.code == Some(0), "killed at {step}, then {:?}:\n{}", ended.code, told(&ended));
+            }
+            code => anyhow::bail!("killed at {step}, it ended with {code:?}:\n{}", told(&ended)),
+        }
+        let config = pve.container_config(101)?;
+        ensure!(config.contains("hostname: web101") && !config.contains("lock:"), "killed at {step}: {config}");
+    }
+    Ok(())
+}

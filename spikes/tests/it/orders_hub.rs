@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -17,7 +17,7 @@ use crate::{
     support::BOX,
 };
 
-fn text(path: &std::path::Path) -> Result<&str> {
+fn text(path: &Path) -> Result<&str> {
     path.to_str().context("a path")
 }
 
@@ -116,7 +116,24 @@ fn s46_a_fired_operators_key_is_dead_after_one_statement_also_on_a_box_that_was_
         ensure!(ended.shown.contains("not among the operator keys"), "{}", *ended.shown);
         untouched(&pve, &ended.shown)?;
     }
-    Ok(())
+    pasted(&burnt, &operators, &kit)
+}
+
+/// Where no hub carries it, the signature is pasted as a whole at the box's own terminal.
+fn pasted(burnt: &Burnt, operators: &Operators, kit: &Path) -> Result<()> {
+    let (machine, pve) = taken(burnt, "box5")?;
+    let mut terminal = machine.at_terminal(&["recover", "--kit", text(kit)?, "--yes"])?;
+    terminal.expect(PROMPT, LONG)?;
+    terminal.await_silence(LONG)?;
+    terminal.type_line(&burnt.words)?;
+    terminal.expect("or press Enter to end: ", LONG)?;
+    untouched(&pve, "asked")?;
+    terminal.await_silence(LONG)?;
+    let signature = operators.signs("jonas", ORDER, &only(&machine)?)?;
+    terminal.type_line(fs::read_to_string(signature)?.trim_end())?;
+    let (code, shown) = terminal.end(LONG)?;
+    ensure!(code == 0, "it ended with {code}:\n{}", *shown);
+    is_ours(burnt, &pve)
 }
 
 /// Marta is taken from the list, Jonas comes in; tells where the signed statement lies.
@@ -138,4 +155,5 @@ fn fired(burnt: &Burnt, operators: &Operators) -> Result<PathBuf> {
     Ok(signed)
 }
 
+const PROMPT: &str = "The ten words: ";
 const LONG: Duration = Duration::from_secs(600);

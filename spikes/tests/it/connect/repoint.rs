@@ -276,7 +276,7 @@ fn s56_a_signature_is_typed_where_no_hub_carries_it() -> Result<()> {
         }
         let signature = fs::read_to_string(operators.signs(MARTA, ORDER, &text)?)?;
         for (number, line) in signature.lines().enumerate() {
-            // What is typed before it is asked for is thrown away.
+            // Line by line, as a person types it.
             if number > 0 {
                 terminal.expect("> ", SOON)?;
             }
