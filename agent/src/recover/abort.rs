@@ -19,6 +19,7 @@ use super::{
     course::{Begun, Course, Event, ItemId, What},
     journal::Journal,
     log::{self, Log},
+    orders,
     settle::{self, Settled, Way},
     target::TargetFolder,
 };
@@ -142,6 +143,10 @@ fn give_up(
     }
     if course.is_proven() && !begun.rehearsal {
         notes.push("this machine is the box at the hub now, and the former one's certificate is dead".to_owned());
+    }
+    match orders::given_up::withdraw(configuration, &log) {
+        Ok(untold) => notes.extend(untold),
+        Err(stop) => notes.push(stop.in_one_line()),
     }
     log.note(Event::Ended { at: Timestamp::now() })?;
     // A machine that is the box already goes on being it: its claim says with which ticket.

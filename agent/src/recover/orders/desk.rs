@@ -112,7 +112,12 @@ impl<'d> Desk<'d> {
         let cannot = || format!("the order's text cannot be written to {}", file.display());
         durable::folder(&self.folder(), 0o700).or_stop(Code::Preflight, cannot)?;
         durable::replace("order-text", &file, 0o644, &open.text).or_stop(Code::Preflight, cannot)?;
-        if let Err(why) = self.post(&open) {
+        // A hub that has not taken one is not asked again for each of the others.
+        let posted = match self.unposted.borrow().is_empty() {
+            true => self.post(&open),
+            false => Err("it did not take the one before".to_owned()),
+        };
+        if let Err(why) = posted {
             self.unposted.borrow_mut().insert(challenge);
             seat.say(&format!("  note: the order {code} could not be left at the hub: {}", harmless(&why, 300)));
         }
@@ -124,11 +129,12 @@ impl<'d> Desk<'d> {
 
     /// Closes the challenges of what is not wished for any more.
     pub(crate) fn withdraw_all_but(&self, wanted: &BTreeSet<Challenge>, why: &str) -> Outcome<()> {
+        let mut is_heard = true;
         for open in self.open().iter().filter(|open| !wanted.contains(&open.order.challenge)) {
             let (at, challenge) = (Timestamp::now(), open.order.challenge);
             self.log.note(Event::OrderWithdrawn { at, challenge, why: why.to_owned() })?;
             self.good.borrow_mut().retain(|good| good.order().challenge != challenge);
-            self.tell(Sha256::of(&open.text), OutcomeKind::Withdrawn, why);
+            is_heard = is_heard && self.tell(Sha256::of(&open.text), OutcomeKind::Withdrawn, why);
         }
         self.take_texts_away();
         Ok(())

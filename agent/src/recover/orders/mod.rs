@@ -8,6 +8,7 @@
 //! bytes.
 
 mod desk;
+pub(crate) mod given_up;
 mod inbox;
 pub(crate) mod permit;
 pub(crate) mod there;
