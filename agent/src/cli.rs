@@ -245,6 +245,10 @@ pub(crate) struct Enroll {
     /// `operational,recovery ssh-ed25519 AAAA…`
     #[arg(long, value_name = "FILE")]
     pub(crate) operator_keys: PathBuf,
+    /// Which generation that list is, as `tenwords pins show` says; a later one begins with its own number, so that the
+    /// statements after it count here
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) operators_generation: std::num::NonZeroU64,
 }
 
 impl Recover {

@@ -31,10 +31,16 @@ pub(crate) struct Enrolled {
     hub: String,
     operator_keys: usize,
     operators_sha256: String,
+    operators_generation: NonZeroU64,
+    operators_code: String,
 }
 
 /// Enrols this node. The same ticket with the same key may ask again.
-pub(crate) fn run(configuration: &Configuration, ticket: Ticket, operator_keys: &Path) -> Outcome<Enrolled> {
+pub(crate) fn run(
+    configuration: &Configuration,
+    ticket: Ticket,
+    (operator_keys, generation): (&Path, NonZeroU64),
+) -> Outcome<Enrolled> {
     if let Some(identity) = Identity::load(configuration)? {
         return Err(Stop::new(
             Code::Preflight,
@@ -73,7 +79,7 @@ pub(crate) fn run(configuration: &Configuration, ticket: Ticket, operator_keys: 
         certificate: reply.certificate,
         server_ca: reply.server_ca,
     };
-    let pinned = Operators { generation: NonZeroU64::MIN, signers: operators.clone() };
+    let pinned = Operators { generation, signers: operators.clone() };
     pin_operators(configuration, &pinned)?;
     identity.keep(configuration, NODE_KEY)?;
     Ok(Enrolled {
@@ -84,6 +90,8 @@ pub(crate) fn run(configuration: &Configuration, ticket: Ticket, operator_keys: 
         hub: identity.hub.to_string(),
         operator_keys: operators.signers().len(),
         operators_sha256: operators.hash().to_string(),
+        operators_generation: generation,
+        operators_code: operators.code().to_string(),
     })
 }
 
@@ -92,7 +100,10 @@ impl Enrolled {
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         lines.push(format!("Enrolled: this node belongs to box {} ({}) at {}.", self.box_name, self.box_id, self.hub));
-        lines.push(format!("Operator keys pinned: {} (list {}).", self.operator_keys, &self.operators_sha256[..16]));
+        lines.push(format!(
+            "Operator keys pinned: {}, generation {}, code {} (the operator sees the same: `tenwords pins show`).",
+            self.operator_keys, self.operators_generation, self.operators_code
+        ));
         if self.operator_keys == 0 {
             lines.push("Without operator keys nothing that destroys can ever be ordered for this box.".to_owned());
         }

@@ -13,6 +13,7 @@ use tenwords_escrow::open::Parts;
 use tenwords_protocol::{
     directive::Directive,
     id::BoxId,
+    part::PartName,
     time::Timestamp,
     v1::V1,
     version::{Bundle, MAX_BUNDLE_BYTES, StoredHeader, UpdateVersion},
@@ -90,9 +91,10 @@ impl Kits {
         self.kit(number).and_then(|kit| kit.bundle.directive().cloned())
     }
 
-    /// How many updates one carries.
+    /// How many updates with keys or tokens one carries.
     pub(crate) fn updates(&self, number: NonZeroU64) -> usize {
-        self.kit(number).map_or(0, |kit| kit.bundle.updates().len())
+        let has_update = |parts: &&Parts| parts.keys().any(|name| matches!(name, PartName::Update(_)));
+        self.update_parts(number).filter(has_update).count()
     }
 
     /// The parts of the updates that one carries.

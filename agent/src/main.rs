@@ -100,8 +100,8 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
         Command::Console(_) => Ok(ExitCode::SUCCESS),
         Command::Enroll(args) => {
             let _lock = StateLock::take(&configuration)?;
-            let enrolled =
-                enroll::run(&configuration, ticket(&args.ticket, &mut Local::of_command(true))?, &args.operator_keys)?;
+            let ticket = ticket(&args.ticket, &mut Local::of_command(true))?;
+            let enrolled = enroll::run(&configuration, ticket, (&args.operator_keys, args.operators_generation))?;
             result(cli.json, &enrolled, || enrolled.lines())
         }
         Command::Escrow(Escrow::Create(args)) => {

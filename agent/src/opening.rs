@@ -211,8 +211,14 @@ impl<'a> Candidates<'a> {
     pub(crate) fn updates(&self, opened: &OpenedEscrow) -> usize {
         let root_sha256 = opened.escrow.root_sha256();
         let versions = self.versions(opened.escrow.root().facts().box_id);
-        let facts = versions.iter().map(|stored| stored.header.facts());
-        let listed = facts.filter(|facts| facts.kind == Kind::Update && facts.root_sha256 == root_sha256).count();
+        // A changed list of operator keys is read; it is what a daemon adds that is not.
+        let has_update =
+            |stored: &&StoredHeader| stored.header.parts().iter().any(|part| matches!(part.name, PartName::Update(_)));
+        let listed = versions
+            .iter()
+            .filter(has_update)
+            .filter(|stored| stored.header.facts().root_sha256 == root_sha256)
+            .count();
         match self.holder {
             Holder::Hub { .. } => listed,
             Holder::Kits(kits) => listed + kits.updates(opened.number),

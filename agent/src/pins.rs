@@ -74,6 +74,14 @@ pub(crate) fn take(configuration: &Configuration, files: &[PathBuf]) -> Outcome<
              pins show`)",
         ));
     }
+    // Of those that were brought the error says it, if none was taken.
+    stands.notes.extend(replayed.refused.iter().take(TOLD).map(|(generation, why)| {
+        let which = generation.map_or_else(|| "a statement".to_owned(), |it| format!("statement {it}"));
+        format!("{which} is not taken: {}", chain(why))
+    }));
+    if given > 0 && stands.taken.is_empty() {
+        stands.notes.push(format!("nothing was taken: this box has generation {} already", stands.generation));
+    }
     match &hub {
         Some(hub) if !stands.taken.is_empty() => match store(configuration, hub, of, &stands.taken) {
             Ok(number) => stands.version = number,
@@ -189,6 +197,8 @@ fn split(generation: NonZeroU64) -> String {
     )
 }
 
+/// Refusals that are told one by one.
+const TOLD: usize = 8;
 const FOLDER: &str = "pins";
 const LIMIT: u64 = 1 << 20;
 

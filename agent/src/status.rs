@@ -5,7 +5,11 @@ use std::{collections::BTreeSet, os::unix::fs::MetadataExt as _, path::Path};
 use pbs_driver::{compat, version};
 use serde::Serialize;
 use tenwords_protocol::{
-    fingerprint::Fingerprint, problem::ProblemCode, time::Timestamp, v1::V1, version::StoredHeader,
+    fingerprint::Fingerprint,
+    problem::ProblemCode,
+    time::Timestamp,
+    v1::V1,
+    version::{Kind, StoredHeader},
 };
 
 use crate::{
@@ -192,9 +196,14 @@ enum Answer {
 
 fn of_hub(configuration: &Configuration, standing: &Standing) -> Outcome<Answer> {
     let Some(identity) = standing.identity() else { return Ok(Answer::Nothing) };
-    match identity.connect(configuration)?.newest(identity.box_id) {
-        Ok(Some(newest)) => Ok(Answer::Newest(Box::new(newest))),
-        Ok(None) => Ok(Answer::Nothing),
+    // What lies on a ceremony (a changed list of operator keys) is no other escrow.
+    let is_ceremony = |stored: &StoredHeader| stored.header.facts().kind == Kind::Ceremony;
+    let hub = identity.connect(configuration)?;
+    match hub.versions_until(identity.box_id, |so_far| so_far.iter().any(is_ceremony)) {
+        Ok(versions) => {
+            let newest = versions.into_iter().find(is_ceremony);
+            Ok(newest.map_or(Answer::Nothing, |newest| Answer::Newest(Box::new(newest))))
+        }
         Err(HubError::Refused(problem)) if problem.code == ProblemCode::CertificateRevoked => {
             let why = problem.detail.unwrap_or_else(|| "the hub has revoked this machine's certificate".to_owned());
             Ok(Answer::Revoked(why))

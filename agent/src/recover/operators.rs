@@ -33,6 +33,7 @@ const TOLD: usize = 8;
 /// The statements that there are.
 #[derive(Default)]
 pub(crate) struct Statements {
+    kept: Vec<Pins>,
     brought: Vec<Pins>,
     others: Vec<Pins>,
 }
@@ -41,17 +42,22 @@ pub(crate) struct Statements {
 pub(crate) struct Pinned(Replayed);
 
 impl Pinned {
-    /// Of a root, of the statements that somebody has brought by hand, and of whatever others there are. What was
-    /// brought comes first, so that it decides between two lists of one generation.
-    pub(crate) fn of(root: &Root, Statements { brought, others }: &Statements) -> Self {
-        let mut replayed = pins::replay(&root.facts().trust.operators, brought);
-        if replayed.split.is_none() {
-            // All of them: what was brought may follow what the hub has.
-            let then = pins::replay(&replayed.operators, brought.iter().chain(others));
-            replayed.operators = then.operators;
-            replayed.split = then.split;
-            replayed.taken.extend(then.taken);
-            replayed.refused = then.refused;
+    /// Of a root, of the statements that this machine has taken before, of those that somebody has brought by hand,
+    /// and of whatever others there are, in this order: what comes first decides between two lists of one
+    /// generation, and what was taken once counts for good.
+    pub(crate) fn of(root: &Root, Statements { kept, brought, others }: &Statements) -> Self {
+        let mut replayed = pins::replay(&root.facts().trust.operators, kept);
+        let brought: Vec<&Pins> = kept.iter().chain(brought).collect();
+        let all: Vec<&Pins> = brought.iter().copied().chain(others).collect();
+        // All that came before too: a later one may follow what only the next ones bring.
+        for statements in [brought, all] {
+            if replayed.split.is_none() {
+                let then = pins::replay(&replayed.operators, statements);
+                replayed.operators = then.operators;
+                replayed.split = then.split;
+                replayed.taken.extend(then.taken);
+                replayed.refused = then.refused;
+            }
         }
         Self(replayed)
     }
@@ -122,9 +128,10 @@ pub(super) fn gather(
     files: &[PathBuf],
     seat: &mut dyn Seat,
 ) -> Outcome<Statements> {
-    let mut statements = Statements { brought: read(files)?, others: crate::pins::kept(configuration)? };
+    let mut statements =
+        Statements { kept: crate::pins::kept(configuration)?, brought: read(files)?, others: Vec::new() };
     match holder.pins(opened) {
-        Ok(found) => statements.others.extend(found),
+        Ok(found) => statements.others = found,
         Err(error) => seat.say(&format!("  note: no pins statement could be asked for: {error}")),
     }
     Ok(statements)

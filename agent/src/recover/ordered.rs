@@ -156,16 +156,21 @@ impl<'w> Work<'w> {
         Ok(())
     }
 
-    /// To whoever has ordered it.
+    /// To whoever has ordered it. What was not used goes on counting, and nothing is said of it.
     pub(super) fn tell_what_came_of(&self, plan: &Plan<'_>, outcomes: &Outcomes<'_>) {
         let Some(desk) = self.desk else { return };
+        let tell = |permit: &Permit, outcome, said| {
+            if permit.is_redeemed() {
+                desk.tell(permit.text_sha256(), outcome, said);
+            }
+        };
         let is_back = |item| self.log.tell(|course| matches!(course.standing(item), Standing::Restored(_)));
         for (other, permit) in &plan.keys {
             let (outcome, said) = match outcomes.installed.keys.contains_key(&other.source) {
                 true => (OutcomeKind::Done, "the escrow's key is in its place; what was there is kept on the box"),
                 false => (OutcomeKind::Failed, "the key was not replaced; the box's report says why"),
             };
-            desk.tell(permit.text_sha256(), outcome, said);
+            tell(permit, outcome, said);
         }
         for work in &plan.work {
             let Some(ordered) = work.snapshot.ordered() else { continue };
@@ -173,7 +178,7 @@ impl<'w> Work<'w> {
                 true => (OutcomeKind::Done, "it was restored into a folder of its own"),
                 false => (OutcomeKind::Failed, "not all of it came back; the box's report says why"),
             };
-            desk.tell(ordered.permit().text_sha256(), outcome, said);
+            tell(ordered.permit(), outcome, said);
         }
         let guests = plan.guests.iter().filter_map(|work| Some((work.id, work.over.as_ref()?)));
         let pieces = plan.work.iter().flat_map(|work| &work.archives);
@@ -183,7 +188,7 @@ impl<'w> Work<'w> {
                 true => (OutcomeKind::Done, "it was restored in the place of what the order named"),
                 false => (OutcomeKind::Failed, "it did not come back; the box's report says why"),
             };
-            desk.tell(permit.text_sha256(), outcome, said);
+            tell(permit, outcome, said);
         }
     }
 }

@@ -60,6 +60,16 @@ impl Permit {
         self.order().found
     }
 
+    /// Whether it was used.
+    pub(crate) fn is_redeemed(&self) -> bool {
+        self.is_redeemed.load(Ordering::SeqCst)
+    }
+
+    /// For the report of what it let happen.
+    pub(crate) fn told(&self) -> String {
+        format!("in the place of what the order {} named, signed by {}", self.order.code(), self.order.signer())
+    }
+
     /// Closes the challenge, on the disk and in the journal; when this returns, the act may begin, and nothing
     /// lets it begin again.
     pub(crate) fn redeem(&self, log: &Log) -> Outcome<Redeemed> {

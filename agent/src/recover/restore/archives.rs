@@ -139,7 +139,7 @@ fn one(bench: &Bench<'_>, work: &Work<'_>, piece: &Piece, watch: &Watch<'_>) -> 
         target: target.clone(),
         bytes,
         milliseconds: milliseconds(began.elapsed()),
-        said: output.said,
+        said: over.iter().map(Permit::told).chain(output.said).collect(),
         unproven: work.snapshot.lacks(),
     };
     Ok((restored, stage))
