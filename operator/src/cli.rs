@@ -12,7 +12,7 @@ use tenwords_protocol::time::Timestamp;
 
 pub(crate) use self::directive::{Choice, DiffDirective, DirectiveCommand, EditDirective, ShowDirective};
 pub(crate) use self::order::{ListOrders, OrderCommand, SendOrder, ShowOrder, SignOrder, StatedBox};
-pub(crate) use self::pins::{InitPins, PinsCommand, ProposePins, SendPins, ShowPins, SignPins, TakePins};
+pub(crate) use self::pins::{EndPins, InitPins, PinsCommand, ProposePins, SendPins, ShowPins, SignPins, TakePins};
 use crate::name::Name;
 
 const AFTER: &str = "\

@@ -13,12 +13,13 @@ use crate::{
     bytes::Base64,
     hash::Sha256,
     id::{BoxId, NodeId},
+    json::{self, JsonError},
     operators::Pins,
     time::Timestamp,
     v1::V1,
 };
 
-/// Orders of one box that wait at the same time, at most.
+/// Orders of one machine that wait at the same time, at most.
 pub const MAX_OPEN: usize = 64;
 /// Answers to one order, at most.
 pub const MAX_ANSWERS: usize = 16;
@@ -28,7 +29,9 @@ pub const MAX_LISTED: usize = 256;
 pub const LONGEST: u64 = 7 * 86_400;
 /// How long an answer may be waited for in one request, in seconds.
 pub const LONGEST_WAIT: u64 = 45;
-/// Pins statements that a hub keeps, at most.
+/// Bytes of answers in one page, at most, as they are written.
+pub const MAX_PAGE_BYTES: usize = 1 << 20;
+/// Pins statements that a hub lists, at most.
 pub const MAX_PINS: usize = 256;
 
 /// `POST /v1/boxes/{box_id}/orders`: a box asks.
@@ -62,7 +65,7 @@ pub enum OrderState {
     Answered,
     /// The box says that it was done.
     Done,
-    /// The box asks no more: it says so, or what it tried has failed.
+    /// It is asked no more: the box says so, what it tried has failed, or the machine is the box no more.
     Withdrawn,
     /// Its time is over.
     Expired,
@@ -80,7 +83,7 @@ pub enum OutcomeKind {
     Done,
     /// It was tried, and did not come to its end.
     Failed,
-    /// The box asks no more.
+    /// The box asks no more, or the machine that asked is the box no more.
     Withdrawn,
 }
 
@@ -120,12 +123,12 @@ pub struct WaitingOrder {
     pub outcome: Option<Outcome>,
 }
 
-/// What a box said, and when.
+/// What a box said, and when; or the hub, of an order whose machine is the box no more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     /// What.
     pub outcome: OutcomeKind,
-    /// In the box's words.
+    /// In the box's words, or the hub's.
     pub said: Text<400>,
     /// By the hub's clock.
     pub at: Timestamp,
@@ -194,11 +197,20 @@ pub struct PinsRequest {
 }
 
 /// `GET /v1/pins` (operators) and `GET /v1/boxes/{box_id}/pins` (a box): every statement, in the order
-/// in which they came. Which of them hold, each box finds out by itself.
+/// in which they came, but those that an operator has ended. Which of them hold, each box finds out by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PinsList {
     /// Always 1.
     pub v: V1,
     /// The statements.
     pub pins: List<Pins, MAX_PINS>,
+}
+
+/// By which a hub knows a statement with its signature, `DELETE /v1/pins/{sha256}`: over its text, as it
+/// stands in a list. The same statement under another signature is another one.
+///
+/// # Errors
+/// [`JsonError`] if it cannot be written as JSON.
+pub fn pins_sha256(pins: &Pins) -> Result<Sha256, JsonError> {
+    json::to_vec(pins).map(|text| Sha256::of(&text))
 }

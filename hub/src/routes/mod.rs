@@ -104,6 +104,7 @@ pub(crate) fn people() -> (Router<Arc<App>>, Vec<Route>) {
         .add("POST", "/v1/boxes/{box_id}/orders/{order}/answers", post(answers::post))
         .add("POST", "/v1/pins", post(pins::post))
         .add("GET", "/v1/pins", get(pins::get_by_operator))
+        .add("DELETE", "/v1/pins/{sha256}", delete(pins::delete))
         .finish()
 }
 

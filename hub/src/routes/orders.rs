@@ -56,12 +56,13 @@ pub(super) async fn post(
         }
         AskOutcome::TooManyOpen { retry_after } => {
             note(&app, &caller, "too many wait already").await;
-            let why = "64 orders of a box wait at the same time: withdraw those that nobody needs";
+            let why = "64 orders of one machine wait at the same time: withdraw those that nobody needs";
             return Err(Refusal::later(ProblemCode::RateLimited, why, retry_after));
         }
         AskOutcome::TooManyToday { retry_after } => {
             note(&app, &caller, "the day's orders are used up").await;
-            return Err(Refusal::later(ProblemCode::RateLimited, "200 orders are taken in a day (UTC)", retry_after));
+            let why = "200 orders of one machine are taken in a day (UTC)";
+            return Err(Refusal::later(ProblemCode::RateLimited, why, retry_after));
         }
     };
     Ok((status, Json(Asked { v: V1, order })).into_response())

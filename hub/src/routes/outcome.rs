@@ -34,9 +34,7 @@ pub(super) async fn post(
         TellOutcome::Told | TellOutcome::Known => Ok(StatusCode::NO_CONTENT),
         TellOutcome::NotTheBox => Err(Refusal::new(ProblemCode::CertificateRevoked)),
         TellOutcome::NoOrder => Err(no_order()),
-        TellOutcome::Ended => {
-            Err(Refusal::saying(ProblemCode::Outdated, "the box has said already that this order is over"))
-        }
+        TellOutcome::Ended => Err(Refusal::saying(ProblemCode::Outdated, "this order is over already")),
         TellOutcome::TooMany => Err(Refusal::saying(
             ProblemCode::RateLimited,
             "so much was said of this order: what is still taken is that it was done, failed, or is withdrawn",

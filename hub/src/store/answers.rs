@@ -10,7 +10,8 @@ use tenwords_protocol::{
     bounded::Text,
     hash::Sha256,
     id::{BoxId, NodeId},
-    orders::{Answer, MAX_ANSWERS, MAX_LISTED, OrderState, OutcomeKind},
+    json,
+    orders::{Answer, MAX_ANSWERS, MAX_LISTED, MAX_PAGE_BYTES, OrderState, OutcomeKind},
     time::Timestamp,
 };
 
@@ -71,14 +72,16 @@ impl Act for GiveAnswer {
             return Ok(GiveAnswerOutcome::Known(number(&row, "answers")?));
         }
         let shown = kept.shown;
+        let is_revoked = !tx.speaks_for_a_box(shown.node_id).await?;
         match shown.state {
             OrderState::Open | OrderState::Answered => {}
+            OrderState::Withdrawn if is_revoked => return Ok(GiveAnswerOutcome::Revoked),
             ended => return Ok(GiveAnswerOutcome::Ended(ended)),
         }
         if shown.outcome.is_some_and(|last| last.outcome == OutcomeKind::Used) {
             return Ok(GiveAnswerOutcome::Used);
         }
-        if !tx.speaks_for_a_box(shown.node_id).await? {
+        if is_revoked {
             return Ok(GiveAnswerOutcome::Revoked);
         }
         if shown.answers >= MAX_ANSWERS as u64 {
@@ -129,7 +132,8 @@ impl Tx<'_> {
 }
 
 impl Store {
-    /// The box's answers after the one with number `after`, a page of them, as they came.
+    /// The box's answers after the one with number `after`, a page of them, as they came. A page has
+    /// [`MAX_PAGE_BYTES`] at most: whoever asks for what comes after it has the next.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.
@@ -142,14 +146,21 @@ impl Store {
         .bind(MAX_LISTED as i64)
         .fetch_all(self.pool())
         .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(Answer {
-                    number: number(row, "answers")?,
-                    order: parsed(row, "answers", "sha256")?,
-                    signature: Text::cut(&utf8(row, "answers", "body")?),
-                })
-            })
-            .collect()
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        for row in &rows {
+            let answer = Answer {
+                number: number(row, "answers")?,
+                order: parsed(row, "answers", "sha256")?,
+                signature: Text::cut(&utf8(row, "answers", "body")?),
+            };
+            let unwritable = |_| StoreError::unreadable("answers", "body", "cannot be written");
+            bytes += json::to_vec(&answer).map_err(unwritable)?.len();
+            // One alone is smaller by far, so that a page is never empty for its size.
+            if bytes > MAX_PAGE_BYTES && !page.is_empty() {
+                break;
+            }
+            page.push(answer);
+        }
+        Ok(page)
     }
 }

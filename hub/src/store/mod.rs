@@ -52,7 +52,7 @@ pub use self::{
     operators::{AddOperator, Operator},
     orders::{Ask, AskOutcome},
     outcomes::{Tell, TellOutcome},
-    pins::{AddPins, AddPinsOutcome},
+    pins::{AddPins, AddPinsOutcome, EndPins, EndPinsOutcome},
     proving::{Prove, ProveOutcome, Unproven},
     recovery::{Arm, ArmOutcome, Claim, ClaimOutcome, Disarm, DisarmOutcome},
     schema::FORMAT,

@@ -19,7 +19,8 @@ use tenwords_protocol::{
 
 use super::{Act, CertificateKind, Entry, Store, StoreError, Tx, outcomes, parsed, time};
 
-/// Orders that a box may ask in one day (UTC).
+/// Orders that a machine may ask in one day (UTC). It is not counted by box: what a stolen machine has asked
+/// must not be in the way of the one that takes its place.
 const PER_DAY: i64 = 200;
 const DAY_SECONDS: i64 = 86_400;
 
@@ -51,12 +52,12 @@ pub enum AskOutcome {
     NotTheBox,
     /// It ends in the past, or later than an order may.
     NotSoLong,
-    /// So many of the box's orders wait already.
+    /// So many of the machine's orders wait already.
     TooManyOpen {
         /// When the first of them ends.
         retry_after: Duration,
     },
-    /// The day's orders are used up.
+    /// The machine's orders of the day are used up.
     TooManyToday {
         /// When the next day begins.
         retry_after: Duration,
@@ -111,11 +112,11 @@ impl Act for Ask {
 impl Ask {
     async fn too_many_open(&self, tx: &mut Tx<'_>) -> Result<Option<Duration>, StoreError> {
         let select = sqlx::query(
-            "SELECT COUNT(*) AS waiting, MIN(o.expires_at) AS first FROM orders o WHERE o.box_id = $1 \
+            "SELECT COUNT(*) AS waiting, MIN(o.expires_at) AS first FROM orders o WHERE o.node_id = $1 \
              AND o.expires_at > $2 AND NOT EXISTS (SELECT 1 FROM outcomes u WHERE u.box_id = o.box_id \
              AND u.sha256 = o.sha256 AND u.kind IN ('done', 'failed', 'withdrawn'))",
         )
-        .bind(self.box_id.to_string())
+        .bind(self.node_id.to_string())
         .bind(self.now.unix());
         let Some(row) = tx.read(select).await? else { return Ok(None) };
         if row.try_get::<i64, _>("waiting")? < MAX_OPEN as i64 {
@@ -128,9 +129,9 @@ impl Ask {
         let now = self.now.unix();
         let today = now - now % DAY_SECONDS;
         let select = sqlx::query(
-            "SELECT position FROM orders WHERE box_id = $1 AND asked_at >= $2 AND asked_at < $3 LIMIT 1 OFFSET $4",
+            "SELECT position FROM orders WHERE node_id = $1 AND asked_at >= $2 AND asked_at < $3 LIMIT 1 OFFSET $4",
         )
-        .bind(self.box_id.to_string())
+        .bind(self.node_id.to_string())
         .bind(today)
         .bind(today + DAY_SECONDS)
         .bind(PER_DAY - 1);

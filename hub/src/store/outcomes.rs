@@ -1,6 +1,7 @@
-//! What boxes say came of their orders. They are added, and read; nothing else is written here.
+//! What came of orders. It is added, and read; nothing else is written here.
 //!
 //! It is the box's word and no more: an order that is said to be done is one that nobody needs to answer.
+//! The hub itself says one thing only: that what a machine asked has ended, since it is the box no more.
 
 use sqlx::Row as _;
 use tenwords_protocol::{
@@ -11,10 +12,21 @@ use tenwords_protocol::{
     time::Timestamp,
 };
 
-use super::{Act, CertificateKind, Entry, StoreError, Tx};
+use super::{Act, CertificateKind, Entry, StoreError, Tx, parsed};
 
 /// What a box may say of one order before what ends it.
 const PER_ORDER: i64 = 32;
+/// What is said of an order whose machine has no certificate of the box any more.
+const NO_MORE: &str = "the machine that asked is the box no more";
+/// One that still waits, of a machine that has no certificate of the box any more.
+const OF_FORMER: &str = "SELECT o.sha256, \
+                         (SELECT COUNT(*) FROM answers a WHERE a.box_id = o.box_id AND a.sha256 = o.sha256) AS answers, \
+                         (SELECT COUNT(*) FROM outcomes m WHERE m.box_id = o.box_id AND m.sha256 = o.sha256) AS told \
+                         FROM orders o WHERE o.box_id = $1 AND o.expires_at > $2 AND NOT EXISTS \
+                         (SELECT 1 FROM outcomes u WHERE u.box_id = o.box_id AND u.sha256 = o.sha256 \
+                         AND u.kind IN ('done', 'failed', 'withdrawn')) AND NOT EXISTS \
+                         (SELECT 1 FROM certificates c WHERE c.node_id = o.node_id AND c.kind = 'box' \
+                         AND c.revoked_at IS NULL) ORDER BY o.position LIMIT 1";
 
 /// Keeps what a box says of one of its orders.
 #[derive(Debug)]
@@ -38,7 +50,7 @@ pub struct Tell {
 /// How it went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TellOutcome {
-    /// The box has said already that it is over.
+    /// It is over already.
     Ended,
     /// It is the last that the box said, too.
     Known,
@@ -77,18 +89,9 @@ impl Act for Tell {
         if last >= PER_ORDER && matches!(outcome, OutcomeKind::Refused | OutcomeKind::Used) {
             return Ok(TellOutcome::TooMany);
         }
-        let insert = sqlx::query(
-            "INSERT INTO outcomes (box_id, sha256, number, told_at, kind, answers, said) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(box_id.to_string())
-        .bind(order.to_string())
-        .bind(last + 1)
-        .bind(now.unix())
-        .bind(text(*outcome))
-        .bind(i64::try_from(kept.shown.answers).unwrap_or(i64::MAX))
-        .bind(said.as_str().as_bytes().to_vec());
-        tx.write("outcomes", 1, insert).await?;
+        let answers = i64::try_from(kept.shown.answers).unwrap_or(i64::MAX);
+        let said = Said { number: last + 1, outcome: *outcome, answers, said: said.as_str() };
+        tx.insert_outcome(*box_id, *order, *now, said).await?;
         tx.audit(Entry {
             time: *now,
             actor: format!("node:{}", self.node_id),
@@ -98,6 +101,63 @@ impl Act for Tell {
         })
         .await?;
         Ok(TellOutcome::Told)
+    }
+}
+
+/// What is said of an order.
+struct Said<'a> {
+    number: i64,
+    outcome: OutcomeKind,
+    answers: i64,
+    said: &'a str,
+}
+
+impl Tx<'_> {
+    /// Ends what machines have asked that were the box and are it no more: nobody would fetch an answer, and
+    /// nobody else could take it back.
+    pub(super) async fn end_orders_of_former(
+        &mut self,
+        box_id: BoxId,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        loop {
+            let next = sqlx::query(OF_FORMER).bind(box_id.to_string()).bind(now.unix());
+            let Some(row) = self.read(next).await? else { return Ok(()) };
+            let order: Sha256 = parsed(&row, "orders", "sha256")?;
+            let (number, answers) = (row.try_get::<i64, _>("told")? + 1, row.try_get("answers")?);
+            let said = Said { number, outcome: OutcomeKind::Withdrawn, answers, said: NO_MORE };
+            self.insert_outcome(box_id, order, now, said).await?;
+            self.audit(Entry {
+                time: now,
+                actor: actor.to_owned(),
+                action: "order.outcome",
+                box_id: Some(box_id),
+                detail: format!("{order}: {}, {NO_MORE}", text(OutcomeKind::Withdrawn)),
+            })
+            .await?;
+        }
+    }
+
+    async fn insert_outcome(
+        &mut self,
+        box_id: BoxId,
+        order: Sha256,
+        now: Timestamp,
+        said: Said<'_>,
+    ) -> Result<(), StoreError> {
+        let insert = sqlx::query(
+            "INSERT INTO outcomes (box_id, sha256, number, told_at, kind, answers, said) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(box_id.to_string())
+        .bind(order.to_string())
+        .bind(said.number)
+        .bind(now.unix())
+        .bind(text(said.outcome))
+        .bind(said.answers)
+        .bind(said.said.as_bytes().to_vec());
+        self.write("outcomes", 1, insert).await
     }
 }
 

@@ -108,6 +108,7 @@ impl Act for Prove {
         tx.write("tickets", 1, moved).await?;
         tx.revoke(serial, "it was proven, and the box's took its place", *now).await?;
         let revoked = tx.revoke_others(*box_id, &issued.serial, RECOVERED, *now).await?;
+        tx.end_orders_of_former(*box_id, &self.actor(), *now).await?;
         let more = format!("certificate {} until {}; {revoked} certificates revoked", issued.serial, issued.expires_at);
         self.record(tx, "recovery.prove", &more).await?;
         Ok(ProveOutcome::IsBox { revoked })
@@ -133,10 +134,14 @@ impl Prove {
         Ok(signed_by_its_version(tx, proof, *box_id, self.spki_sha256).await?.map(|()| kind))
     }
 
+    fn actor(&self) -> String {
+        format!("node:{}", self.issued.node_id)
+    }
+
     async fn record(&self, tx: &mut Tx<'_>, action: &'static str, more: &str) -> Result<(), StoreError> {
         tx.audit(Entry {
             time: self.now,
-            actor: format!("node:{}", self.issued.node_id),
+            actor: self.actor(),
             action,
             box_id: Some(self.box_id),
             detail: format!("proven with {}, words of version {}; {more}", self.serial, self.proof.version),

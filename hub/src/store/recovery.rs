@@ -124,6 +124,9 @@ impl Act for Arm {
             true => tx.revoke_others(*box_id, "", "stolen", *now).await?,
             false => 0,
         };
+        if self.stolen {
+            tx.end_orders_of_former(*box_id, &self.actor, *now).await?;
+        }
         let mut detail = format!("until {}: {}", self.ticket.expires_at, self.reason);
         for (holds, text) in [(self.rehearsal, "rehearsal"), (self.stolen, "stolen"), (replaced > 0, "replaced")] {
             if holds {

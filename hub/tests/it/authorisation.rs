@@ -76,6 +76,7 @@ const ROWS: &[Row] = &[
     people("POST", "/v1/boxes/{box_id}/orders/{order}/answers"),
     people("POST", "/v1/pins"),
     people("GET", "/v1/pins"),
+    people("DELETE", "/v1/pins/{sha256}"),
 ];
 
 const fn agents(method: &'static str, path: &'static str, agents: [Answer; 6]) -> Row {
@@ -171,6 +172,7 @@ async fn send(hub: &TestHub, row: &Row, callers: &Callers, machine: Option<&Mach
         .replace("{box_id}", &box_id.to_string())
         .replace("{number}", "newest")
         .replace("{order}", &"0".repeat(64))
+        .replace("{sha256}", &"0".repeat(64))
         .replace("newest/parts/{*name}", "1/parts/root.age");
     let client = match machine {
         Some(machine) => machine.client.clone(),

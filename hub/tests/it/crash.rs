@@ -9,7 +9,8 @@ use tenwords_protocol::{
     boxes::PushReply,
     bytes::Base64,
     hash::Sha256,
-    orders::{AskRequest, OutcomeKind, OutcomeRequest},
+    operators::Pins,
+    orders::{AnswerRequest, AskRequest, OutcomeKind, OutcomeRequest, PinsRequest},
     v1::V1,
     version::{Bundle, StoredHeader},
 };
@@ -134,9 +135,17 @@ async fn whole_and_gapless(hub: &TestHub, machines: &[Machine]) {
     assert!(store.verify_audit().await.unwrap().is_ok());
 }
 
-/// The same of what a box asks, and what it says came of it.
+/// What is kept of an order, and of whom boxes believe.
+enum Kept {
+    Asked(Sha256),
+    Told(Sha256),
+    Answered(Sha256),
+    Listed(Pins),
+}
+
+/// The same of what a box asks, what it says came of it, and what operators send.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_acknowledged_order_and_outcome_survives_kill_9() {
+async fn every_acknowledged_order_outcome_answer_and_statement_survives_kill_9() {
     let dir = tempfile::tempdir().unwrap();
     let made = command::init(dir.path());
     let mut hub = TestHub::attached(dir, &made);
@@ -147,6 +156,7 @@ async fn every_acknowledged_order_and_outcome_survives_kill_9() {
     for asker in 0..4 {
         let (machine, sender) = (Arc::clone(&machine), sender.clone());
         let expires_at = hub.clock.now().plus(Duration::from_secs(86_400));
+        let (operator, people, token) = (hub.client(None), format!("https://{}", hub.people), hub.token.clone());
         tokio::spawn(async move {
             for number in 0..15 {
                 let text = format!("order {number} of {asker}").into_bytes();
@@ -154,12 +164,27 @@ async fn every_acknowledged_order_and_outcome_survives_kill_9() {
                 let path = machine.url(&machine.of_box("/orders"));
                 let Ok(response) = machine.client.post(path).json(&ask).send().await else { return };
                 assert_eq!(response.status(), StatusCode::CREATED);
-                sender.send((order, false)).unwrap();
+                sender.send(Kept::Asked(order)).unwrap();
                 let path = machine.url(&machine.of_box(&format!("/orders/{order}/outcome")));
                 let tell = OutcomeRequest { v: V1, outcome: OutcomeKind::Refused, said: Text::cut("no") };
                 let Ok(response) = machine.client.post(path).json(&tell).send().await else { return };
                 assert_eq!(response.status(), StatusCode::NO_CONTENT);
-                sender.send((order, true)).unwrap();
+                sender.send(Kept::Told(order)).unwrap();
+                let path = format!("{people}/v1/boxes/{}/orders/{order}/answers", machine.box_id.unwrap());
+                let answer = AnswerRequest { v: V1, signature: Text::cut("a signature") };
+                let Ok(response) = operator.post(path).bearer_auth(&token).json(&answer).send().await else { return };
+                assert_eq!(response.status(), StatusCode::CREATED);
+                sender.send(Kept::Answered(order)).unwrap();
+                if number > 2 {
+                    continue;
+                }
+                let statement = Base64(format!("{number} of {asker}").into_bytes());
+                let pins = Pins { v: V1, statement, signature: String::new() };
+                let request = PinsRequest { v: V1, pins: pins.clone() };
+                let path = format!("{people}/v1/pins");
+                let Ok(response) = operator.post(path).bearer_auth(&token).json(&request).send().await else { return };
+                assert_eq!(response.status(), StatusCode::CREATED);
+                sender.send(Kept::Listed(pins)).unwrap();
             }
         });
     }
@@ -167,19 +192,36 @@ async fn every_acknowledged_order_and_outcome_survives_kill_9() {
     let mut acknowledged = Vec::new();
     while let Some(ack) = acks.recv().await {
         acknowledged.push(ack);
-        if acknowledged.len() == 21 {
+        if acknowledged.len() == 41 {
             process.child.kill().unwrap();
             process.child.wait().unwrap();
         }
     }
-    assert!((21..60 * 2).contains(&acknowledged.len()), "{}", acknowledged.len());
+    assert!((41..60 * 3).contains(&acknowledged.len()), "{}", acknowledged.len());
     process = start(&mut hub);
     let operator = Operator::of(&hub);
-    for (order, was_told) in acknowledged {
-        let found = operator.order(box_id, order).await;
-        assert_eq!(Sha256::of(&found.text.0), order);
-        assert!(found.outcome.is_some() || !was_told, "what was said of {order} is lost");
+    let mut kinds = [0; 4];
+    for kept in acknowledged {
+        match kept {
+            Kept::Asked(order) => {
+                assert_eq!(Sha256::of(&operator.order(box_id, order).await.text.0), order);
+                kinds[0] += 1;
+            }
+            Kept::Told(order) => {
+                assert!(operator.order(box_id, order).await.outcome.is_some(), "what was said of {order} is lost");
+                kinds[1] += 1;
+            }
+            Kept::Answered(order) => {
+                assert_eq!(operator.order(box_id, order).await.answers, 1, "the answer to {order} is lost");
+                kinds[2] += 1;
+            }
+            Kept::Listed(pins) => {
+                assert!(hub.store().await.pins().await.unwrap().contains(&pins), "{pins:?} is lost");
+                kinds[3] += 1;
+            }
+        }
     }
+    assert!(kinds.iter().all(|count| *count > 0), "{kinds:?}");
     assert!(hub.store().await.verify_audit().await.unwrap().is_ok());
     drop(process);
 }

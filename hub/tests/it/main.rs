@@ -11,6 +11,7 @@ mod crash;
 mod directives;
 mod drills;
 mod enrolment;
+mod former_machines;
 mod home;
 mod orders;
 mod pins;

@@ -21,7 +21,6 @@ on_both_databases![
     what_a_box_says_is_kept_and_what_ended_stays_ended,
     an_order_ends_by_the_hubs_clock,
     a_box_asks_and_hears_for_itself_alone,
-    nobody_answers_a_machine_that_cannot_fetch_it,
     what_the_hub_carries_it_does_not_read,
     what_a_hostile_box_sends_is_refused_and_changes_nothing,
     a_box_has_so_many_orders_open_and_so_many_in_a_day,
@@ -199,33 +198,6 @@ async fn a_box_asks_and_hears_for_itself_alone(hub: &mut TestHub) {
     let nobody: BoxId = "3f2b8a52-7c1d-4e7a-9b60-0d1f2a3b4c5d".parse().unwrap();
     let refused = expect_problem(operator.try_answer(nobody, asked, "x").await, ProblemCode::NotFound).await;
     assert!(refused.problem.detail.unwrap().contains("no box has this id"));
-}
-
-async fn nobody_answers_a_machine_that_cannot_fetch_it(hub: &mut TestHub) {
-    let operator = Operator::of(hub);
-    let (box_id, old) = enrolled_box(hub, "alpha", Words(1)).await;
-    let asked = old.ask(hub, b"an order").await;
-    let ticket = operator.arm(box_id, |request| request.stolen = true).await;
-    for _ in 0..2 {
-        let refused = expect_problem(operator.try_answer(box_id, asked, "x").await, ProblemCode::Outdated).await;
-        assert!(refused.problem.detail.unwrap().contains("was revoked"));
-    }
-    expect_problem(old.try_ask(&order(hub, b"another", 60)).await, ProblemCode::CertificateRevoked).await;
-    expect_problem(old.try_tell(asked, OutcomeKind::Done, "").await, ProblemCode::CertificateRevoked).await;
-    expect_problem(old.get(&old.of_box("/answers")).await, ProblemCode::CertificateRevoked).await;
-    // It is shown as it is, and the box on its new machine may take it back.
-    assert_eq!(operator.waiting().await, [asked]);
-    let mut new = Machine::new(hub);
-    new.claim(hub, &ticket).await;
-    expect_problem(new.try_ask(&order(hub, b"too early", 60)).await, ProblemCode::Forbidden).await;
-    expect_problem(new.get(&new.of_box("/answers")).await, ProblemCode::Forbidden).await;
-    assert!(new.get(&new.of_box("/pins")).await.status().is_success());
-    new.prove(hub, Words(1), 1).await;
-    let asked_anew = new.ask(hub, b"on another machine").await;
-    operator.answer(box_id, asked_anew, "good").await;
-    assert_eq!(new.answers(0, 0).await.len(), 1);
-    new.tell(asked, OutcomeKind::Withdrawn, "the machine that asked is lost").await;
-    assert_eq!(operator.waiting().await, [asked_anew]);
 }
 
 async fn what_the_hub_carries_it_does_not_read(hub: &mut TestHub) {

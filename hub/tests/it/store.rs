@@ -5,10 +5,16 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use sqlx::AssertSqlSafe;
 use tenwords_hub::clock::Clock as _;
 use tenwords_hub::store::{
-    AddOperator, AddPins, AddPinsOutcome, Ask, AskOutcome, Backend, FORMAT, GiveAnswer, GiveAnswerOutcome, Location,
-    Push, PushOutcome, SqliteSetting, Store, StoreError, Tell, TellOutcome,
+    AddOperator, AddPins, AddPinsOutcome, Ask, AskOutcome, Backend, EndPins, EndPinsOutcome, FORMAT, GiveAnswer,
+    GiveAnswerOutcome, Location, Push, PushOutcome, SqliteSetting, Store, StoreError, Tell, TellOutcome,
 };
-use tenwords_protocol::{bounded::Text, bytes::Base64, operators::Pins, orders::OutcomeKind, v1::V1};
+use tenwords_protocol::{
+    bounded::Text,
+    bytes::Base64,
+    operators::Pins,
+    orders::{OutcomeKind, pins_sha256},
+    v1::V1,
+};
 
 use crate::support::{Machine, TestHub, Words, ceremony, enrolled_box, on_both_databases, update};
 
@@ -48,6 +54,8 @@ async fn what_is_append_only_refuses_direct_sql(hub: &mut TestHub) {
         "DELETE FROM outcomes",
         "UPDATE pins SET body = ''",
         "DELETE FROM pins",
+        "UPDATE pins_ended SET ended_at = ended_at + 1",
+        "DELETE FROM pins_ended",
         "UPDATE audit SET detail = ''",
         "DELETE FROM audit WHERE seq = 1",
     ];
@@ -60,9 +68,10 @@ async fn what_is_append_only_refuses_direct_sql(hub: &mut TestHub) {
             "TRUNCATE orders CASCADE",
             "TRUNCATE answers",
             "TRUNCATE outcomes",
-            "TRUNCATE pins",
+            "TRUNCATE pins CASCADE",
+            "TRUNCATE pins_ended",
             "INSERT INTO orders SELECT * FROM orders ON CONFLICT (position) DO UPDATE SET expires_at = 0",
-            "INSERT INTO pins SELECT * FROM pins ON CONFLICT (sha256) DO UPDATE SET body = ''",
+            "INSERT INTO pins SELECT * FROM pins ON CONFLICT (number) DO UPDATE SET body = ''",
             "TRUNCATE audit",
             "INSERT INTO audit SELECT * FROM audit ON CONFLICT (seq) DO UPDATE SET detail = ''",
         ],
@@ -76,7 +85,7 @@ async fn what_is_append_only_refuses_direct_sql(hub: &mut TestHub) {
             "REPLACE INTO answers SELECT box_id, number, sha256, 0, '', x'' FROM answers",
             "REPLACE INTO outcomes SELECT box_id, sha256, number, 0, 'done', 0, x'' FROM outcomes",
             "REPLACE INTO pins SELECT number, 'x', 0, '', '' FROM pins",
-            "REPLACE INTO pins SELECT number + 1, sha256, 0, '', '' FROM pins",
+            "REPLACE INTO pins_ended SELECT number, 0, '' FROM pins_ended",
             "REPLACE INTO audit SELECT seq, 0, '', '', NULL, '', previous, '' FROM audit",
             "INSERT INTO audit SELECT * FROM audit WHERE true ON CONFLICT (seq) DO UPDATE SET detail = ''",
         ],
@@ -109,12 +118,17 @@ async fn an_order_and_pins(hub: &TestHub, machine: &Machine) {
     let told = Tell { order, outcome, said, serial, node_id, box_id, now };
     assert_eq!(store.perform(told).await.unwrap(), TellOutcome::Told);
     let pins = Pins { v: V1, statement: Base64(vec![0]), signature: "x".to_owned() };
-    assert_eq!(store.perform(AddPins { pins, operator, now }).await.unwrap(), AddPinsOutcome::Added);
+    let sha256 = pins_sha256(&pins).unwrap();
+    let added = store.perform(AddPins { pins, operator: operator.clone(), now }).await.unwrap();
+    assert_eq!(added, AddPinsOutcome::Added);
+    assert_eq!(store.perform(EndPins { sha256, operator, now }).await.unwrap(), EndPinsOutcome::Ended);
 }
 
 async fn everything(sql: &sqlx::AnyPool) -> Vec<(String, i64)> {
     let mut found = Vec::new();
-    for table in ["versions", "parts", "drills", "orders", "answers", "outcomes", "pins", "audit", "boxes"] {
+    for table in
+        ["versions", "parts", "drills", "orders", "answers", "outcomes", "pins", "pins_ended", "audit", "boxes"]
+    {
         let length = match table {
             "versions" => "LENGTH(header) + received_at",
             "parts" => "LENGTH(body) + size",
@@ -123,6 +137,7 @@ async fn everything(sql: &sqlx::AnyPool) -> Vec<(String, i64)> {
             "answers" => "LENGTH(body) + answered_at",
             "outcomes" => "LENGTH(kind) + told_at",
             "pins" => "LENGTH(body) + added_at",
+            "pins_ended" => "LENGTH(ended_by) + ended_at",
             "audit" => "LENGTH(detail) + time",
             _ => "LENGTH(name)",
         };

@@ -3,6 +3,7 @@
 use std::{num::NonZeroU64, path::PathBuf};
 
 use clap::{Args, Subcommand};
+use tenwords_protocol::hash::Sha256;
 
 const INIT_AFTER: &str = "\
 FILE is the one that was put on your boxes: a line `<role>[,<role>] <keytype> <base64>` for each key,
@@ -21,6 +22,10 @@ Without this program, after you have read every word of it:
 
   ssh-keygen -Y sign -n tenwords-pins-v1 -f KEY STATEMENT";
 
+const END_AFTER: &str = "\
+It changes nothing on any box: a box that has taken a statement keeps its list, and one that was forged
+no box would take. It makes room at the hub, which lists 256, after somebody has left junk there.";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum PinsCommand {
     /// Begin your own list with the file that was put on your boxes
@@ -38,6 +43,9 @@ pub(crate) enum PinsCommand {
     Take(TakePins),
     /// Leave a signed statement at the hub, for every box
     Send(SendPins),
+    /// Have the hub carry a statement no more
+    #[command(after_help = END_AFTER)]
+    End(EndPins),
 }
 
 #[derive(Debug, Args)]
@@ -107,4 +115,14 @@ pub(crate) struct SendPins {
     /// The signed statement, pins-GENERATION.json
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EndPins {
+    /// The statement's hash, as `tenwords pins show` has it
+    #[arg(value_name = "SHA256")]
+    pub(crate) sha256: Sha256,
+    /// End it without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
 }

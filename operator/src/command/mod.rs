@@ -58,6 +58,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Pins(PinsCommand::Sign(sign)) => pins::sign(&desk, sign),
         Command::Pins(PinsCommand::Take(take)) => pins::take(&desk, take),
         Command::Pins(PinsCommand::Send(send)) => pins::send(&desk, send).await,
+        Command::Pins(PinsCommand::End(end)) => pins::end(&desk, end).await,
     }
 }
 

@@ -31,6 +31,12 @@ impl Hub {
         self.ask(Method::GET, "/v1/pins", None::<&()>).await
     }
 
+    /// Has a pins statement carried no more.
+    pub(crate) async fn end_pins(&self, sha256: Sha256) -> Result<(), Refused> {
+        self.send(Method::DELETE, &format!("/v1/pins/{sha256}"), None::<&()>).await?;
+        Ok(())
+    }
+
     /// Leaves a pins statement for every box.
     pub(crate) async fn add_pins(&self, request: &PinsRequest) -> Result<(), Refused> {
         self.send(Method::POST, "/v1/pins", Some(request)).await?;

@@ -174,19 +174,25 @@ fn the_program_that_asks_for_a_passphrase_is_reached() {
 
 /// What the operator types has to come from the box: this program does not show the code before.
 #[test]
-fn at_a_terminal_only_the_beginning_of_the_orders_own_code_signs() {
+fn at_a_terminal_only_two_groups_of_the_orders_own_code_sign() {
     let clock = Clock::start();
     let code = code(&clock.good());
-    let lower = code[..4].to_lowercase();
+    let (first, last) = (&code[..4], &code[15..]);
+    let other = if last == "0000" { "0001" } else { "0000" };
     for (typed, signs) in [
-        (&code[..4], true),
-        (&lower, true),
-        (&code, true),
-        (&code[..3], false),
-        ("", false),
-        ("y", false),
-        ("0000", code.starts_with("0000")),
-        (&code[5..9], code[5..9] == code[..4]),
+        (format!("{first} {last}"), true),
+        (format!("{first}-{last}").to_lowercase(), true),
+        (code.clone(), true),
+        (first.to_owned(), false),
+        (last.to_owned(), false),
+        (format!("{first} {}", &last[..3]), false),
+        (format!("{first} {other}"), false),
+        (format!("{other} {last}"), first == other),
+        (format!("{last} {first}"), first == last),
+        (code[..14].to_owned(), false),
+        (format!("{}-{other}", &code[..14]), false),
+        (String::new(), false),
+        ("y".to_owned(), false),
     ] {
         let desk = desk(&clock);
         let terminal = openpty(None, None).unwrap();

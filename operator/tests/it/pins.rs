@@ -11,7 +11,12 @@ use std::{
 
 use nix::pty::openpty;
 use serde_json::{Value, json};
-use tenwords_protocol::operators::{NAMESPACE, Pins, PinsStatement};
+use tenwords_protocol::{
+    bytes::Base64,
+    operators::{NAMESPACE, Pins, PinsStatement},
+    orders::pins_sha256,
+    v1::V1,
+};
 
 use crate::desk::{Desk, ran};
 
@@ -174,6 +179,25 @@ fn what_is_sent_is_the_signed_statement_whole() {
     assert_eq!(hub.asked()[0].body, Some(json!({"v": 1, "pins": signed})));
     let code = PinsStatement::parse(&signed.statement.0).unwrap().signers.code().to_string();
     assert_eq!(ran.json(), json!({"v": 1, "generation": 2, "code": code}));
+}
+
+#[test]
+fn the_statement_that_is_ended_is_the_one_whose_hash_was_typed() {
+    let desk = desk();
+    let junk = |text: &str| Pins { v: V1, statement: Base64(text.into()), signature: "x".to_owned() };
+    let (one, two) = (junk("one"), junk("two"));
+    let list = || (200, json!({"v": 1, "pins": [one, two]}).to_string());
+    let hub = desk.hub(vec![list(), list(), (204, String::new()), list()]);
+    let shown = desk.run_at(&hub, &["pins", "show", "--json"]).json();
+    let hash = shown["at_the_hub"][1]["sha256"].as_str().unwrap().to_owned();
+    assert_eq!(hash, pins_sha256(&two).unwrap().to_string());
+    let ended = desk.run_at(&hub, &["pins", "end", &hash, "--yes", "--json"]);
+    assert_eq!((ended.code, ended.json()["sha256"].as_str()), (0, Some(hash.as_str())), "{}", ended.stderr);
+    // Without a yes nothing is sent.
+    assert_eq!(desk.run_at(&hub, &["pins", "end", &hash]).code, 2);
+    let lines: Vec<String> = hub.asked().into_iter().map(|asked| asked.line).collect();
+    let get = "GET /v1/pins HTTP/1.1".to_owned();
+    assert_eq!(lines, [get.clone(), get.clone(), format!("DELETE /v1/pins/{hash} HTTP/1.1"), get]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// (file, what is typed). None of these reaches a hub.
-const CASES: [(&str, &[&str]); 38] = [
+const CASES: [(&str, &[&str]); 40] = [
     ("help", &["--help"]),
     ("help-box", &["box", "--help"]),
     ("help-box-add", &["box", "add", "--help"]),
@@ -46,6 +46,8 @@ const CASES: [(&str, &[&str]); 38] = [
     ("help-pins-sign", &["pins", "sign", "--help"]),
     ("help-pins-take", &["pins", "take", "--help"]),
     ("help-pins-send", &["pins", "send", "--help"]),
+    ("help-pins-end", &["pins", "end", "--help"]),
+    ("pins-end-bad-hash", &["pins", "end", "pins-2.json"]),
     ("order-yes-without-code", &["order", "sign", "lab-1.order", "--key", "boss", "--yes"]),
     ("order-bad-box", &["order", "show", "lab-1.order", "--box", "lab-1"]),
     ("auto-and-only", &["directive", "edit", "lab-1", "--auto", "--only", "ct/101"]),

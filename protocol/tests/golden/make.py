@@ -167,6 +167,7 @@ statement = line({"v": 1, "generation": 2, "replaces": sha(text.encode()), "sign
 put("pins-statement.json", statement)
 put("pins.json", line({"v": 1, "statement": b64(statement.encode()), "signature":
                        "-----BEGIN SSH SIGNATURE-----\nnot a real one\n-----END SSH SIGNATURE-----\n"}))
+put("pins.sha256", sha(FILES["pins.json"]) + "\n")
 
 # The audit: each hash is over the canonical text of the row without `hash`.
 rows, previous = [], "0" * 64

@@ -20,6 +20,7 @@ use tenwords_protocol::{
     order::{self, Op, Order, SignedOrder},
     orders::{
         AnswerList, AnswerRequest, AnswerStored, AskRequest, Asked, OrderList, OutcomeRequest, PinsList, PinsRequest,
+        pins_sha256,
     },
     problem::{Problem, ProblemCode},
     recovery::{CertificateList, ClaimReply, ClaimRequest, ProveReply},
@@ -255,6 +256,7 @@ fn the_operators_list_is_its_sorted_lines() -> TestResult {
     assert_eq!(roles, [Role::Operational, Role::Operational, Role::Operational, Role::Recovery, Role::Recovery]);
     let pins: Pins = file("pins.json")?;
     assert_eq!(golden("pins-statement.json"), pins.statement.0);
+    assert_eq!(pins_sha256(&pins)?.to_string(), golden_text("pins.sha256").trim_end());
     Ok(())
 }
 

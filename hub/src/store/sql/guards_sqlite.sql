@@ -69,8 +69,16 @@ BEGIN SELECT RAISE(ABORT, 'pins is append-only'); END;
 CREATE TRIGGER pins_no_delete BEFORE DELETE ON pins
 BEGIN SELECT RAISE(ABORT, 'pins is append-only'); END;
 CREATE TRIGGER pins_no_replace BEFORE INSERT ON pins
-WHEN EXISTS (SELECT 1 FROM pins WHERE number = NEW.number OR sha256 = NEW.sha256)
+WHEN EXISTS (SELECT 1 FROM pins WHERE number = NEW.number)
 BEGIN SELECT RAISE(ABORT, 'pins is append-only'); END;
+
+CREATE TRIGGER pins_ended_no_update BEFORE UPDATE ON pins_ended
+BEGIN SELECT RAISE(ABORT, 'pins_ended is append-only'); END;
+CREATE TRIGGER pins_ended_no_delete BEFORE DELETE ON pins_ended
+BEGIN SELECT RAISE(ABORT, 'pins_ended is append-only'); END;
+CREATE TRIGGER pins_ended_no_replace BEFORE INSERT ON pins_ended
+WHEN EXISTS (SELECT 1 FROM pins_ended WHERE number = NEW.number)
+BEGIN SELECT RAISE(ABORT, 'pins_ended is append-only'); END;
 
 CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit
 BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;

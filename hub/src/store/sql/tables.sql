@@ -168,7 +168,7 @@ CREATE TABLE orders (
     body blob NOT NULL,
     PRIMARY KEY (box_id, sha256)
 );
-CREATE INDEX orders_by_time ON orders (box_id, asked_at);
+CREATE INDEX orders_by_time ON orders (node_id, asked_at);
 CREATE INDEX orders_by_end ON orders (expires_at);
 
 -- Append-only, numbered by box. body is what an operator sent (UTF-8), good or not.
@@ -184,8 +184,8 @@ CREATE TABLE answers (
 );
 CREATE INDEX answers_by_order ON answers (box_id, sha256);
 
--- Append-only, numbered by order. said is in the box's words (UTF-8); answers is how many there were to
--- the order when it spoke.
+-- Append-only, numbered by order. said is in the box's words (UTF-8), or in the hub's where it ends what a
+-- machine asked that is the box no more; answers is how many there were to the order then.
 CREATE TABLE outcomes (
     box_id TEXT NOT NULL,
     sha256 TEXT NOT NULL,
@@ -198,13 +198,23 @@ CREATE TABLE outcomes (
     FOREIGN KEY (box_id, sha256) REFERENCES orders (box_id, sha256)
 );
 
--- Append-only, for every box. body is the signed statement as JSON, sha256 is over it.
+-- Append-only, for every box. body is the signed statement as JSON, sha256 is over it. One that was ended
+-- may come again, with another number.
 CREATE TABLE pins (
     number BIGINT NOT NULL PRIMARY KEY,
-    sha256 TEXT NOT NULL UNIQUE,
+    sha256 TEXT NOT NULL,
     added_at BIGINT NOT NULL,
     added_by TEXT NOT NULL,
     body TEXT NOT NULL
+);
+CREATE INDEX pins_by_sha256 ON pins (sha256);
+CREATE INDEX pins_by_time ON pins (added_at);
+
+-- Append-only: statements that are listed no more.
+CREATE TABLE pins_ended (
+    number BIGINT NOT NULL PRIMARY KEY REFERENCES pins (number),
+    ended_at BIGINT NOT NULL,
+    ended_by TEXT NOT NULL
 );
 
 -- Append-only, and a chain: hash is over the row's canonical text, previous included.

@@ -1,10 +1,11 @@
 //! `tenwords pins`: the list of keys that boxes believe, and the statements that change it.
 //!
 //! A change is written as a statement ([`propose`]), signed by a recovery key of the list that it
-//! replaces ([`sign`]) and left for every box ([`send`]). The operator's own list begins with the file
+//! replaces ([`sign`]) and left for every box ([`send`]), until somebody has the hub carry it no more ([`end`]). The operator's own list begins with the file
 //! that was put on the boxes ([`init`]) and follows only such statements ([`take`]).
 
 mod change;
+mod end;
 mod init;
 mod lists;
 mod propose;
@@ -21,8 +22,8 @@ use tenwords_protocol::{
 };
 
 pub(super) use self::{
-    init::run as init, propose::run as propose, send::run as send, show::run as show, sign::run as sign,
-    take::run as take,
+    end::run as end, init::run as init, propose::run as propose, send::run as send, show::run as show,
+    sign::run as sign, take::run as take,
 };
 use super::Desk;
 use crate::{failure::Failure, files, operators::Operators, show::clean, sshkeygen, sshsig::Armour};

@@ -6,6 +6,7 @@ use serde::Serialize;
 use tenwords_protocol::{
     hash::Sha256,
     operators::{Pins, PinsStatement, Role},
+    orders::pins_sha256,
     time::Timestamp,
     v1::V1,
 };
@@ -41,6 +42,8 @@ struct Key {
 /// A statement that the hub carries.
 #[derive(Serialize)]
 pub(super) struct Carried {
+    /// Its name at the hub.
+    sha256: Sha256,
     #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<NonZeroU64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,6 +52,12 @@ pub(super) struct Carried {
     made_at: Option<Timestamp>,
     /// What it is beside the own list.
     is: String,
+}
+
+impl Carried {
+    pub(super) fn is(&self) -> &str {
+        &self.is
+    }
 }
 
 impl<'a> Shown<'a> {
@@ -91,7 +100,7 @@ pub(in crate::command) async fn run(desk: &Desk, show: &ShowPins) -> Result<(), 
     desk.print(&text(&list))?;
     match carried {
         Some(carried) if carried.is_empty() => desk.print("\nThe hub carries no statement.\n")?,
-        Some(carried) => desk.print(&format!("\nThe hub carries:\n{}", table(&rows(&carried))))?,
+        Some(carried) => desk.print(&format!("\nThe hub carries:\n{}", listed(&carried)))?,
         None => {}
     }
     warnings.iter().for_each(|warning| desk.warn(warning));
@@ -109,12 +118,13 @@ pub(super) fn text(list: &Operators) -> String {
     )
 }
 
-fn carried(pins: &Pins, desk: &Desk, own: &Operators) -> Result<Carried, Failure> {
+pub(super) fn carried(pins: &Pins, desk: &Desk, own: &Operators) -> Result<Carried, Failure> {
+    let sha256 = pins_sha256(pins).map_err(|error| Failure::internal(error.to_string()))?;
     let statement = match PinsStatement::parse(&pins.statement.0) {
         Ok(statement) => statement,
         Err(why) => {
             let is = format!("not a statement: {}", clean(&why.to_string()));
-            return Ok(Carried { generation: None, code: None, made_at: None, is });
+            return Ok(Carried { sha256, generation: None, code: None, made_at: None, is });
         }
     };
     let hash = statement.signers.hash();
@@ -130,11 +140,18 @@ fn carried(pins: &Pins, desk: &Desk, own: &Operators) -> Result<Carried, Failure
         }
     };
     Ok(Carried {
+        sha256,
         generation: Some(statement.generation),
         code: Some(statement.signers.code().to_string()),
         made_at: Some(statement.made_at),
         is,
     })
+}
+
+/// A line each, and below it the hash by which it can be ended.
+pub(super) fn listed(carried: &[Carried]) -> String {
+    let lines = table(&rows(carried));
+    lines.lines().zip(carried).map(|(line, one)| format!("{line}\n      {}\n", one.sha256)).collect()
 }
 
 fn rows(carried: &[Carried]) -> Vec<Vec<String>> {

@@ -9,6 +9,7 @@ use serde_json::json;
 use tenwords_protocol::{
     bytes::Base64,
     operators::{NAMESPACE, Pins, PinsStatement},
+    orders::pins_sha256,
 };
 
 use super::{desk, pins};
@@ -23,9 +24,8 @@ pub(crate) fn transcripts() -> Vec<(&'static str, String)> {
     let promoted = desk.line("anna", "operational,recovery");
     let (boss_line, fired_line) = (desk.line("boss", "recovery"), desk.line("fired", "operational"));
     let mut done = Vec::new();
-    let keep = |text: String, made_at: &[String]| {
-        let mut others: Vec<(String, String)> =
-            made_at.iter().map(|at| (at.clone(), "2026-03-03T12:00:00Z".to_owned())).collect();
+    let keep = |text: String, more: &[(String, String)]| {
+        let mut others = more.to_vec();
         for (name, role) in [
             ("boss", "recovery"),
             ("fired", "operational,recovery"),
@@ -84,20 +84,28 @@ pub(crate) fn transcripts() -> Vec<(&'static str, String)> {
     let (after, forged) = (next("boss", "after"), next("heir", "forged"));
     let none = Pins { statement: Base64(b"{}".to_vec()), ..signed.clone() };
     let all = [&signed, &after, &forged, &none];
-    let made_at: Vec<String> =
-        all[..3].iter().map(|pins| PinsStatement::parse(&pins.statement.0).unwrap().made_at.to_string()).collect();
+    let made_at = |pins: &Pins| PinsStatement::parse(&pins.statement.0).unwrap().made_at.to_string();
+    let mut more: Vec<_> = all[..3].iter().map(|pins| (made_at(pins), "2026-03-03T12:00:00Z".to_owned())).collect();
+    for (pins, name) in all.iter().zip(["signed", "after", "forged", "none"]) {
+        more.push((pins_sha256(pins).unwrap().to_string(), format!("{name:e<64}")));
+    }
+    let of_forged = pins_sha256(&forged).unwrap().to_string();
+    let (end, other) = (vec!["pins", "end", &of_forged], "0".repeat(64));
     let list = json!({"v": 1, "pins": all}).to_string();
     fs::write(desk.path("pins-3.json"), serde_json::to_vec(&after).unwrap()).unwrap();
     fs::write(desk.path("forged.json"), serde_json::to_vec(&forged).unwrap()).unwrap();
     for (name, typed, answers) in [
-        ("pins-show-hub", &["pins", "show"][..], vec![(200, list)]),
+        ("pins-show-hub", &["pins", "show"][..], vec![(200, list.clone())]),
+        ("pins-end-no-terminal", &end, vec![(200, list.clone())]),
+        ("pins-end-no-such", &["pins", "end", &other, "--yes"], vec![(200, list.clone())]),
+        ("pins-end", &[end.as_slice(), &["--yes"]].concat(), vec![(200, list), (204, String::new())]),
         ("pins-show-hub-none", &["pins", "show"], vec![(200, json!({"v": 1, "pins": []}).to_string())]),
         ("pins-send", &["pins", "send", "pins-2.json"], vec![(200, json!({"v": 1}).to_string())]),
         ("pins-take-forged", &["pins", "take", "forged.json", "--yes"], vec![]),
         ("pins-take", &["pins", "take", "pins-3.json", "--yes"], vec![]),
     ] {
         let ran = if answers.is_empty() { desk.run(typed) } else { desk.run_at(&desk.hub(answers), typed) };
-        done.push((name, keep(transcript(typed, &ran), &made_at)));
+        done.push((name, keep(transcript(typed, &ran), &more)));
     }
     let new = Desk::new();
     let typed = ["pins", "show"];
