@@ -1,6 +1,76 @@
 //! A guest's configuration: lines of `key: value`, up to the first section of a snapshot.
 
-use std::{fs::File, io::Read as _};
+use std::{collections::BTreeMap, fs::File, io::Read as _};
+
+/// As PVE writes a configuration that it has read, whatever it looked like: in each section the description first, then
+/// its keys in their order; pending changes, then snapshots by name. Of two lines with one key the later counts, and
+/// what cannot be parsed is gone. PVE's lock is in it, or not.
+pub(crate) fn rewritten(text: &str, lock: Option<&str>) -> String {
+    let mut sections: BTreeMap<String, Section> = BTreeMap::from([(String::new(), Section::default())]);
+    let mut name = String::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        match line.trim_end().strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            Some(section) => name = section.to_owned(),
+            None => sections.entry(name.clone()).or_default().read(line),
+        }
+    }
+    let main = sections.remove("").unwrap_or_default().with_lock(lock);
+    let mut written = main.text();
+    let mut others: Vec<(String, Section)> = sections.into_iter().collect();
+    others.sort_by_key(|(name, _)| !name.to_lowercase().ends_with("pending"));
+    for (name, section) in others {
+        written.push_str(&format!("\n[{name}]\n{}", section.text()));
+    }
+    written
+}
+
+#[derive(Default)]
+struct Section {
+    description: Vec<String>,
+    keys: BTreeMap<String, String>,
+    raw: Vec<String>,
+}
+
+impl Section {
+    fn read(&mut self, line: &str) {
+        if let Some(comment) = line.strip_prefix('#') {
+            return self.description.push(comment.replace(':', "%3A"));
+        }
+        let Some((key, value)) = line.split_once(':') else { return };
+        let value = value.trim();
+        let name = key.trim_end_matches(|c: char| c.is_ascii_digit());
+        if key == "description" {
+            self.description.push(value.to_owned());
+        } else if key.starts_with("lxc.") {
+            self.raw.push(format!("{key}: {value}"));
+        } else if !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || matches!(b, b'_' | b'-')) {
+            let value = match value {
+                "on" | "yes" | "true" if BOOLEANS.contains(&key) => "1",
+                "off" | "no" | "false" if BOOLEANS.contains(&key) => "0",
+                value => value,
+            };
+            self.keys.insert(key.to_owned(), value.to_owned());
+        }
+    }
+
+    fn with_lock(mut self, lock: Option<&str>) -> Self {
+        self.keys.remove("lock");
+        self.keys.extend(lock.map(|lock| ("lock".to_owned(), lock.to_owned())));
+        self
+    }
+
+    fn text(&self) -> String {
+        let is_used = |value: &str| {
+            self.keys.iter().any(|(key, other)| !key.starts_with("unused") && volume(other) == volume(value))
+        };
+        let keys = self.keys.iter().filter(|(key, value)| !(key.starts_with("unused") && is_used(value)));
+        let description = self.description.iter().map(|line| format!("#{line}\n"));
+        let keys = keys.map(|(key, value)| format!("{key}: {value}\n"));
+        description.chain(keys).chain(self.raw.iter().map(|line| format!("{line}\n"))).collect()
+    }
+}
+
+const BOOLEANS: [&str; 5] = ["agent", "onboot", "protection", "template", "unprivileged"];
 
 /// The part before the first `[section]`.
 pub(crate) fn main_part(text: &str) -> &str {
@@ -101,6 +171,16 @@ mod tests {
         assert_eq!(value(TEXT, "memory"), Some("512"));
         assert_eq!(entries(TEXT).count(), 3);
         assert!(!main_part(TEXT).contains("[before]"));
+    }
+
+    #[test]
+    fn what_is_written_again_is_in_pves_order() {
+        let by_hand = "memory: 512\n\nlxc.idmap: u 0 1 2\n# what: it is\nhostname: a\nnonsense\nonboot: yes\nhostname: b\n\
+                       unused0: l:900/a\nrootfs: l:900/a,size=1G\n[snap]\nb: 1\na: 1\n[pve:pending]\nmemory: 1\n";
+        let sorted = "# what%3A it is\nhostname: b\nlock: create\nmemory: 512\nonboot: 1\nrootfs: l:900/a,size=1G\n\
+                      lxc.idmap: u 0 1 2\n\n[pve:pending]\nmemory: 1\n\n[snap]\na: 1\nb: 1\n";
+        assert_eq!(rewritten(by_hand, Some("create")), sorted);
+        assert_eq!(rewritten(sorted, None), sorted.replace("lock: create\n", ""));
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl Restore<'_> {
         if let Some(lock) = config::value(&old, "lock") {
             return Err(format!("CT is locked ({lock})"));
         }
-        self.root.write_config(Kind::Ct, self.vmid, &format!("lock: create\n{old}"))
+        self.root.write_config(Kind::Ct, self.vmid, &config::rewritten(&old, Some("create")))
     }
 
     fn work(&self, interrupt: &Interrupt) -> Result<(), Died> {
@@ -133,7 +133,7 @@ impl Restore<'_> {
             // Usually there is none.
             let _ = fs::remove_file(self.root.firewall_file(self.vmid));
         } else {
-            self.root.write_config(Kind::Ct, self.vmid, &old.replacen("lock: create\n", "", 1))?;
+            self.root.write_config(Kind::Ct, self.vmid, &config::rewritten(&old, None))?;
         }
         Err(format!("{} {why}", self.complaint()))
     }

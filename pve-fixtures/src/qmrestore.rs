@@ -73,7 +73,7 @@ impl Restore<'_> {
         if let Some(lock) = config::value(&old, "lock") {
             return Err(format!("VM is locked ({lock})"));
         }
-        self.root.write_config(Kind::Vm, self.vmid, &format!("lock: create\n{old}"))
+        self.root.write_config(Kind::Vm, self.vmid, &config::rewritten(&old, Some("create")))
     }
 
     fn work(&self, interrupt: &Interrupt) -> Result<(), Died> {
@@ -81,9 +81,7 @@ impl Restore<'_> {
             return pools::add(self.root, self.given.get("pool"), self.vmid);
         };
         if let Some(text) = self.root.read_config(Kind::Vm, self.vmid)? {
-            let unlocked: String =
-                text.lines().filter(|line| *line != "lock: create").map(|line| format!("{line}\n")).collect();
-            self.root.write_config(Kind::Vm, self.vmid, &unlocked)?;
+            self.root.write_config(Kind::Vm, self.vmid, &config::rewritten(&text, None))?;
         }
         Output::tell_error(&format!(
             "error before or during data restore, some or all disks were not completely restored. VM {} state is NOT cleaned up.\n",

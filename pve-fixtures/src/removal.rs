@@ -24,9 +24,7 @@ pub(crate) fn run(root: &Root, kind: Kind, command: &str, words: &[String]) -> R
         format!("Configuration file '{}' does not exist", file.display())
     })?;
     if command == "unlock" {
-        let open: String =
-            text.lines().filter(|line| !line.starts_with("lock:")).map(|line| format!("{line}\n")).collect();
-        return root.write_config(kind, vmid, &open);
+        return root.write_config(kind, vmid, &config::rewritten(&text, None));
     }
     if let Some(lock) = config::value(&text, "lock") {
         return Err(format!("{} is locked ({lock})", kind.word()));

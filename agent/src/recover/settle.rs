@@ -10,11 +10,12 @@ use pbs_driver::{
     Client,
     pve::{
         Node,
-        replaced::{self, Former, Replaces},
+        former::AsFound,
+        replaced::{self, Former},
         torn::{self, Volumes},
     },
 };
-use tenwords_protocol::{hash::Sha256, time::Timestamp};
+use tenwords_protocol::time::Timestamp;
 
 use super::{
     course::{Event, ItemId, Mark, Standing},
@@ -58,13 +59,26 @@ pub(crate) fn settle(log: &Log, node: Option<&Node>, client: &Client, item: Item
                 None => Settled::NotOurs(format!("{} is no name that this recovery gives", stage.display())),
             }
         }
-        Some(Mark::Guest { guest, vmid, volumes_before, storages_before, replaces }) => {
+        Some(Mark::Guest {
+            guest,
+            vmid,
+            volumes_before,
+            storages_before,
+            replaces,
+            replaced_meaning,
+            replaced_volumes,
+        }) => {
             let node = node.ok_or_else(|| {
                 Stop::new(Code::Preflight, format!("{guest} {vmid} was begun, and there is no Proxmox VE here now"))
                     .remedy("run the command on the node where it was begun")
             })?;
             let before = Volumes { volumes: volumes_before.clone(), storages: storages_before.clone() };
-            self::guest(log, node, client, (*guest, *vmid), &standing, (&before, *replaces))?
+            let former = replaces.map(|config_sha256| AsFound {
+                config_sha256,
+                meaning_sha256: *replaced_meaning,
+                volumes: replaced_volumes.clone(),
+            });
+            self::guest(log, node, client, (*guest, *vmid), &standing, (&before, former.as_ref()))?
         }
         None => return Ok(Settled::Cleared),
     };
@@ -134,7 +148,7 @@ fn guest(
     client: &Client,
     (guest, vmid): (GuestKind, u32),
     standing: &Standing,
-    (before, replaces): (&Volumes, Option<Sha256>),
+    (before, former): (&Volumes, Option<&AsFound>),
 ) -> Outcome<Settled> {
     let cannot = || format!("what an interrupted run has left of {guest} {vmid} cannot be settled");
     let stop =
@@ -150,18 +164,22 @@ fn guest(
         thread::sleep(BETWEEN);
         found = look()?;
     }
-    // What an order let replace may lie there still: then the restore had not taken anything away.
-    if let Some(config_sha256) = replaces
+    // What an order let replace may lie there still: then the restore had not taken anything away, and whatever the
+    // journal says of what was left, it is not taken away here either.
+    if let Some(former) = former
         && found != torn::Found::AtWork
     {
-        let replaces = Replaces { config_sha256 };
-        let former = replaced::look(node, client.private(), (guest.kind(), vmid), &pool, &replaces);
-        match former.or_stop(Code::Preflight, cannot)? {
-            Former::Whole => return Ok(Settled::Cleared),
+        let place = (guest.kind(), vmid);
+        let state = replaced::look(node, client.private(), place, &pool, former);
+        match state.or_stop(Code::Preflight, cannot)? {
+            Former::Whole => {
+                return Ok(Settled::NotOurs(format!("the {guest} {vmid} that was to be replaced is there still")));
+            }
             Former::Locked => {
-                replaced::give_back(node, client.private(), (guest.kind(), vmid), &replaces, before)
-                    .or_stop(Code::Preflight, cannot)?;
-                return Ok(Settled::Cleared);
+                replaced::give_back(node, client.private(), place, former, before).or_stop(Code::Preflight, cannot)?;
+                return Ok(Settled::NotOurs(format!(
+                    "the {guest} {vmid} that was to be replaced was there still, and Proxmox VE's lock is out of it"
+                )));
             }
             Former::Gone(now) => found = now,
         }

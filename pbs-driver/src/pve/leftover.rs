@@ -7,13 +7,8 @@
 
 use std::{ffi::OsString, ops::ControlFlow, path::PathBuf, time::Duration};
 
-use tenwords_protocol::hash::Sha256;
-
 use super::{
-    guest_config::Kind,
-    guests::config_file,
-    node::Node,
-    replaced::{Replaces, is_locked_former, own_volumes},
+    former::AsFound, guest_config::Kind, guests::config_file, node::Node, replaced::own_volumes, torn::Volumes,
 };
 use crate::{
     environment::Environment,
@@ -46,7 +41,7 @@ pub struct Leftover {
 /// What is left of a guest that was to be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remains {
-    /// Its configuration is as it was; it holds the number, and is no leftover.
+    /// It is there with its volumes, and holds the number: no leftover.
     Whole,
     /// The same, with PVE's lock in it.
     Locked,
@@ -65,14 +60,6 @@ pub(crate) enum End {
     Killed,
 }
 
-/// A guest that was to be replaced, as it was.
-#[derive(Debug)]
-pub(crate) struct Before {
-    pub(crate) replaces: Replaces,
-    /// Its volumes: they go with it.
-    pub(crate) volumes: Vec<String>,
-}
-
 impl Leftover {
     /// Whether the number and the storage are as they were, but for a guest that was replaced.
     #[must_use]
@@ -86,7 +73,8 @@ impl Leftover {
     /// Never `--destroy-unreferenced-disks 1`: that takes every volume of the number on every storage,
     /// and a lost box's disks may have survived it. Where there are such [`Self::others`], not even the
     /// plain removal is named (PVE's restore of a machine takes them into the configuration as
-    /// `unused0` and so on, and the removal frees what stands there), but what was made, one by one.
+    /// `unused0` and so on, and the removal frees what stands there), but what was made, one by one. Nor is it
+    /// ever named while a guest that was to be replaced is there with its volumes.
     #[must_use]
     pub fn remedy(&self, kind: Kind, vmid: u32) -> Vec<String> {
         if self.is_nothing() {
@@ -125,7 +113,8 @@ impl Leftover {
 
 /// Looks for it. `before` are the volumes of this number that were there already (`None` if nobody could
 /// tell: then only what the program said is called its own), `made` those that it said it had made. A guest
-/// that was to be replaced, and was not, is never taken for something that is left behind.
+/// that was to be replaced, and was not, is never taken for something that is left behind; where there is one, `now`
+/// are the volumes that are there, if PVE tells.
 pub(crate) fn find(
     node: &Node,
     environment: &Environment,
@@ -133,22 +122,34 @@ pub(crate) fn find(
     storage: &str,
     before: Option<&[String]>,
     made: &[String],
-    (end, replaced): (End, Option<&Before>),
+    (end, replaced, now): (End, Option<&AsFound>, Option<&Volumes>),
 ) -> Leftover {
     let (kind, vmid) = guest;
     let killed = end == End::Killed;
     let relative = node.name().map(|name| config_file(&name, kind, vmid)).ok();
     let mut text = relative.as_deref().and_then(|relative| node.read(relative).ok().flatten());
-    let remains = replaced.map(|former| remains(end, text.as_deref(), &former.replaces));
-    let theirs = match remains {
-        Some(Remains::Whole | Remains::Locked) => own_volumes(&text.take().unwrap_or_default(), vmid),
-        Some(Remains::Nothing) | None => Vec::new(),
+    let remains = replaced.map(|former| match text.as_deref() {
+        // A guest that was restored from its own backup may have the very same configuration.
+        Some(text) if end != End::Done => former.remains(text, now),
+        _ => Remains::Nothing,
+    });
+    let listed = list(node, environment, storage, vmid);
+    // The names of volumes that are gone are given out again: what has such a name is the restore's if it says so.
+    let is_still_theirs =
+        |volume: &String| !made.contains(volume) && listed.as_ref().is_none_or(|listed| listed.contains(volume));
+    let theirs: Vec<String> = match (remains, replaced) {
+        (Some(Remains::Whole | Remains::Locked), Some(former)) => {
+            let named = own_volumes(&text.take().unwrap_or_default(), vmid);
+            named.into_iter().chain(former.volumes.iter().cloned()).collect()
+        }
+        _ => Vec::new(),
     };
-    // The names of volumes that are gone are given out again.
-    let freed = replaced.filter(|_| remains == Some(Remains::Nothing)).map(|former| former.volumes.as_slice());
-    let is_freed = |volume: &String| freed.is_some_and(|freed| freed.contains(volume));
+    let is_gone = |volume: &&String| {
+        remains == Some(Remains::Nothing)
+            && replaced.is_some_and(|former| former.volumes.contains(*volume) && !is_still_theirs(volume))
+    };
     let before: Option<Vec<String>> =
-        before.map(|before| before.iter().filter(|volume| !is_freed(volume)).chain(&theirs).cloned().collect());
+        before.map(|before| before.iter().filter(|volume| !is_gone(volume)).chain(&theirs).cloned().collect());
     let before = before.as_deref();
     let config = relative.filter(|_| text.is_some()).map(|relative| node.file(&relative));
     let lock = text.as_deref().and_then(|text| {
@@ -157,7 +158,6 @@ pub(crate) fn find(
             text.lines().take_while(|line| !line.starts_with('[')).find_map(|line| line.strip_prefix("lock:"))?;
         Some(scrub(lock.as_bytes(), &[]))
     });
-    let listed = list(node, environment, storage, vmid);
     // What the program said counts on other storages, and on this one where PVE does not tell.
     let said = |volume: &&String| {
         (listed.is_none() || before.is_none() || !volume.starts_with(&format!("{storage}:"))) && is_of(volume, vmid)
@@ -180,16 +180,6 @@ pub(crate) fn find(
     others.truncate(MAX_VOLUMES);
     let loose = volumes.iter().filter(|volume| !named.contains(volume.as_str())).cloned().collect();
     Leftover { config, lock, volumes, loose, others, killed, replaced: remains }
-}
-
-fn remains(end: End, text: Option<&[u8]>, replaces: &Replaces) -> Remains {
-    match text {
-        // A guest that was restored from its own backup may have the very same configuration.
-        _ if end == End::Done => Remains::Nothing,
-        Some(text) if Sha256::of(text) == replaces.config_sha256 => Remains::Whole,
-        Some(text) if is_locked_former(text, replaces) => Remains::Locked,
-        _ => Remains::Nothing,
-    }
 }
 
 /// The volumes of one number on one storage, as PVE lists them; `None` if it does not.

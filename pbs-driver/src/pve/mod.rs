@@ -11,6 +11,7 @@
 //! | restore a guest by `pct restore` or `qmrestore` | [`restore`], [`progress`], [`guest_failure`], [`leftover`] |
 //! | know what a restore has left that nobody saw the end of, and take it away | [`torn`], [`pool`] |
 //! | know what lies at a number, and whether it is what may be replaced | [`replaced`] |
+//! | know a guest again that was to be replaced | [`former`] |
 //! | ask PVE itself which storages it sees, and how much room they have | [`pvesm`] |
 //! | see a guest's volumes with their sizes | [`disks`] |
 //! | keep a copy from being started with its node | [`boot`] |
@@ -32,6 +33,7 @@
 pub mod boot;
 pub mod disks;
 pub mod error;
+pub mod former;
 pub mod guest_config;
 pub mod guest_failure;
 pub mod guests;

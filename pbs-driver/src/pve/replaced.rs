@@ -4,8 +4,8 @@
 //! Whoever lets a guest be replaced names it by the hash of its configuration file; the same file is looked
 //! at again right before. From PVE's source: a forced restore first writes `lock: create` into the old
 //! configuration, then makes the new volumes, then removes the old ones (a machine's only where the backup
-//! has a disk for the same device). The names of removed volumes are given out again, so that no name tells
-//! an old volume from one that the restore made.
+//! has a disk for the same device, before it makes any). The names of removed volumes are given out again, so that no
+//! name tells an old volume from one that the restore made. By what the guest itself is told: [`super::former`].
 
 use std::collections::BTreeSet;
 
@@ -14,10 +14,11 @@ use tenwords_protocol::hash::Sha256;
 use super::{
     disks,
     error::PveError,
+    former::{AsFound, is_in_creation, meaning},
     guest_config::Kind,
     guest_failure::GuestFailure,
     guests::{Existing, config_file, of_number},
-    leftover::is_of,
+    leftover::{Remains, is_of},
     node::Node,
     pool::PoolId,
     pvesm,
@@ -66,7 +67,7 @@ pub struct OwnVolume {
 /// What became of a guest that a restore was to replace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Former {
-    /// It lies there as it was named.
+    /// It lies there, with all its volumes, if not byte for byte as it was named.
     Whole,
     /// It lies there with all its volumes and PVE's lock in its configuration: the restore was cut off before
     /// it took anything away. [`give_back`] opens it again.
@@ -102,13 +103,19 @@ pub fn there(node: &Node, private: &PrivateDir, vmid: u32) -> Result<Option<Ther
 }
 
 /// That what lies there is what may be replaced, right now: of this kind, on this node, not protected, not
-/// running, and with this configuration. The volumes that go with it.
-pub(crate) fn check(
+/// running, and with this configuration. The same is looked at by the restore itself right before; whoever has an
+/// order to use up for it asks first. `listed` are the volumes that are there.
+///
+/// # Errors
+/// [`GuestFailure::Gone`], [`GuestFailure::Another`], [`GuestFailure::Changed`], [`GuestFailure::Protected`],
+/// [`GuestFailure::Locked`], [`GuestFailure::Running`]; [`GuestFailure::Pve`] where that cannot be told.
+pub fn may_be_replaced(
     node: &Node,
     private: &PrivateDir,
     (kind, vmid): (Kind, u32),
     replaces: &Replaces,
-) -> Result<Vec<String>, GuestFailure> {
+    listed: &Volumes,
+) -> Result<AsFound, GuestFailure> {
     let gone = || GuestFailure::Gone { vmid };
     let there = of_number(node, vmid)?.ok_or_else(gone)?;
     let name = node.name()?;
@@ -121,14 +128,21 @@ pub(crate) fn check(
         let found = Sha256::of(&text);
         if found == replaces.config_sha256 { Ok(text) } else { Err(GuestFailure::Changed { vmid, found }) }
     };
-    if is_protected(&read()?) {
+    let text = read()?;
+    if is_protected(&text) {
         return Err(GuestFailure::Protected);
+    }
+    if let Some(lock) = main(&text, "lock") {
+        return Err(GuestFailure::Locked { said: scrub(lock.as_bytes(), &[]) });
     }
     if runs(node, private, kind, vmid)? {
         return Err(GuestFailure::Running { kind, vmid });
     }
     // Asking has taken its time.
-    Ok(own_volumes(&read()?, vmid))
+    let text = read()?;
+    let own = own_volumes(&text, vmid).into_iter();
+    let volumes = own.filter(|volume| listed.volumes.contains(volume)).collect();
+    Ok(AsFound { config_sha256: replaces.config_sha256, meaning_sha256: Some(meaning(&text)), volumes })
 }
 
 /// Looks at what became of it, after a restore that nobody saw the end of. Nothing is changed.
@@ -140,23 +154,30 @@ pub fn look(
     private: &PrivateDir,
     (kind, vmid): (Kind, u32),
     pool: &PoolId,
-    replaces: &Replaces,
+    former: &AsFound,
 ) -> Result<Former, PveError> {
     let found = torn::look(node, kind, vmid, pool)?;
-    match found {
-        Found::Other { config_sha256 } if config_sha256 == replaces.config_sha256 => Ok(Former::Whole),
-        Found::Unfinished { config_sha256 } => {
-            let text = node.read(&config_file(&node.name()?, kind, vmid))?.unwrap_or_default();
-            let is_it = Sha256::of(&text) == config_sha256 && is_locked_former(&text, replaces);
-            // Its volumes are removed one by one, before its configuration is.
-            Ok(if is_it && has_all_volumes(node, private, vmid, &text)? { Former::Locked } else { Former::Gone(found) })
-        }
-        _ => Ok(Former::Gone(found)),
+    let (Found::Other { config_sha256 } | Found::Unfinished { config_sha256 }) = found else {
+        return Ok(Former::Gone(found));
+    };
+    if config_sha256 == former.config_sha256 {
+        return Ok(Former::Whole);
     }
+    let now = torn::volumes(node, private, vmid)?;
+    let text = node.read(&config_file(&node.name()?, kind, vmid))?.unwrap_or_default();
+    if Sha256::of(&text) != config_sha256 {
+        return Ok(Former::Gone(found));
+    }
+    Ok(match former.remains(&text, Some(&now)) {
+        Remains::Whole => Former::Whole,
+        Remains::Locked => Former::Locked,
+        Remains::Nothing => Former::Gone(found),
+    })
 }
 
 /// Opens a guest again that is [`Former::Locked`], and removes what the restore had made beside it: volumes that
-/// were not there `before`, on storages that answered then, and that its configuration does not name.
+/// were not there `before`, on storages that answered then, that its configuration does not name, and that were not
+/// its own. Where its configuration says something else than it did, nothing is removed.
 ///
 /// # Errors
 /// As [`torn::clear`]; [`PveError::Refused`] for anything but such a guest.
@@ -164,41 +185,27 @@ pub fn give_back(
     node: &Node,
     private: &PrivateDir,
     (kind, vmid): (Kind, u32),
-    replaces: &Replaces,
+    former: &AsFound,
     before: &Volumes,
 ) -> Result<(), PveError> {
     node.writable()?;
     torn::unmount_of(kind, vmid)?;
-    let now = torn::volumes(node, private, vmid)?.volumes;
+    let now = torn::volumes(node, private, vmid)?;
     let text = node.read(&config_file(&node.name()?, kind, vmid))?.unwrap_or_default();
-    if !is_locked_former(&text, replaces) {
+    let is_it = is_in_creation(&text) && former.remains(&text, Some(&now)) != Remains::Nothing;
+    if !is_it {
         let said = "what lies there is not the guest that was to be replaced, as it was".to_owned();
         return Err(PveError::Refused { command: "unlock", said });
     }
     let own = own_volumes(&text, vmid);
-    let made = before.made_of(&now);
     torn::unlock(node, private, kind, vmid)?;
-    for volume in made.iter().filter(|volume| !own.contains(volume)) {
-        torn::free(node, private, volume)?;
+    if former.is_same(&text) {
+        let made = before.made_of(&now.volumes);
+        for volume in made.iter().filter(|volume| !own.contains(volume) && !former.volumes.contains(*volume)) {
+            torn::free(node, private, volume)?;
+        }
     }
     Ok(())
-}
-
-/// Whether this is the configuration that was to be replaced, with nothing more than PVE's lock in it.
-pub(crate) fn is_locked_former(text: &[u8], replaces: &Replaces) -> bool {
-    let Ok(text) = std::str::from_utf8(text) else { return false };
-    let mut is_main = true;
-    let mut locks = 0;
-    let open: String = text
-        .split_inclusive('\n')
-        .filter(|line| {
-            is_main &= !line.starts_with('[');
-            let is_lock = is_main && line.split_whitespace().eq(["lock:", "create"]);
-            locks += u32::from(is_lock);
-            !is_lock
-        })
-        .collect();
-    locks == 1 && Sha256::of(open.as_bytes()) == replaces.config_sha256
 }
 
 /// The volumes that a configuration names and whose names have this number.
@@ -219,12 +226,6 @@ pub(crate) fn own_volumes(text: &[u8], vmid: u32) -> Vec<String> {
     all.into_iter().take(MAX_VOLUMES).collect()
 }
 
-fn has_all_volumes(node: &Node, private: &PrivateDir, vmid: u32, text: &[u8]) -> Result<bool, PveError> {
-    let now = torn::volumes(node, private, vmid)?;
-    let answers = |volume: &str| volume.split(':').next().is_some_and(|storage| now.storages.contains(storage));
-    Ok(own_volumes(text, vmid).iter().all(|volume| !answers(volume) || now.volumes.contains(volume)))
-}
-
 /// Who says neither is taken to run.
 fn runs(node: &Node, private: &PrivateDir, kind: Kind, vmid: u32) -> Result<bool, PveError> {
     let (program, command) = match kind {
@@ -237,12 +238,14 @@ fn runs(node: &Node, private: &PrivateDir, kind: Kind, vmid: u32) -> Result<bool
 }
 
 fn is_protected(text: &[u8]) -> bool {
+    main(text, "protection").is_some_and(|value| ["1", "on", "yes", "true"].contains(&value.as_str()))
+}
+
+/// What the main part says of this.
+fn main(text: &[u8], key: &str) -> Option<String> {
     let text = String::from_utf8_lossy(text);
     let mut main = text.lines().take_while(|line| !line.starts_with('['));
-    main.any(|line| {
-        let value = line.strip_prefix("protection:").map(str::trim);
-        value.is_some_and(|value| ["1", "on", "yes", "true"].contains(&value))
-    })
+    main.find_map(|line| Some(line.strip_prefix(key)?.strip_prefix(':')?.trim().to_owned()))
 }
 
 /// For a person.
@@ -283,24 +286,6 @@ mod tests {
                 "zfs:vm-101-disk-10"
             ]
         );
-    }
-
-    #[test]
-    fn only_pves_own_lock_may_have_come_into_a_former_configuration() {
-        let old = "hostname: web\nmemory: 512\n[snap]\nlock: create\n";
-        let replaces = Replaces { config_sha256: Sha256::of(old.as_bytes()) };
-        for locked in [format!("lock: create\n{old}"), old.replacen("memory", "lock: create\nmemory", 1)] {
-            assert!(is_locked_former(locked.as_bytes(), &replaces), "{locked}");
-        }
-        for other in [
-            old.to_owned(),
-            format!("lock: backup\n{old}"),
-            format!("lock: create\nlock: create\n{old}"),
-            format!("lock: create\n{}", old.replace("512", "513")),
-            "lock: create\n".to_owned(),
-        ] {
-            assert!(!is_locked_former(other.as_bytes(), &replaces), "{other}");
-        }
     }
 
     #[test]

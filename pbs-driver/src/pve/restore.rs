@@ -22,16 +22,18 @@ use thiserror::Error;
 
 use super::{
     error::PveError,
+    former::AsFound,
     guest_config::Kind,
     guest_failure::{GuestFailure, name},
     guests::{FIRST, LAST, config_file, of_number},
-    leftover::{self, Before, End, Leftover},
+    leftover::{self, End, Leftover},
     node::Node,
     pool::PoolId,
     progress::{GuestProgress, Reader},
     replaced::{self, Replaces},
     secrets,
     storage::{StorageCfg, StorageId},
+    torn,
     worker::{self, Look},
 };
 use crate::{
@@ -178,7 +180,7 @@ struct Prepared<'a> {
     /// The storage's password: nothing that is shown may hold it.
     password: Option<zeroize::Zeroizing<String>>,
     /// The guest that is replaced.
-    replaced: Option<Before>,
+    replaced: Option<AsFound>,
 }
 
 fn prepare<'a>(request: &GuestRestore<'a>, kind: Option<Kind>) -> Result<Prepared<'a>, GuestFailure> {
@@ -210,9 +212,9 @@ fn prepare<'a>(request: &GuestRestore<'a>, kind: Option<Kind>) -> Result<Prepare
     let before = leftover::list(node, &environment, &target, request.vmid);
     let password = secrets::password(node, request.source)?;
     // The last thing before PVE is asked: everything above may have taken its time.
-    let check = |replaces| -> Result<Before, GuestFailure> {
-        let volumes = replaced::check(node, request.private, (kind, request.vmid), &replaces)?;
-        Ok(Before { replaces, volumes })
+    let check = |replaces| -> Result<AsFound, GuestFailure> {
+        let listed = torn::volumes(node, request.private, request.vmid)?;
+        replaced::may_be_replaced(node, request.private, (kind, request.vmid), &replaces, &listed)
     };
     let replaced = request.replaces.map(check).transpose()?;
     Ok(Prepared {
@@ -256,7 +258,7 @@ fn check_storages(request: &GuestRestore<'_>, kind: Kind) -> Result<bool, GuestF
 
 /// Never an option that could start or detach anything, nor one that overwrites but for a guest that was just
 /// found to be the one that may be replaced.
-fn arguments(request: &GuestRestore<'_>, kind: Kind, replaced: Option<&Before>) -> Vec<OsString> {
+fn arguments(request: &GuestRestore<'_>, kind: Kind, replaced: Option<&AsFound>) -> Vec<OsString> {
     let volume = format!("{}:backup/{}", request.source, request.snapshot);
     let number = request.vmid.to_string();
     let mut args: Vec<OsString> = match kind {
@@ -311,7 +313,9 @@ impl Prepared<'_> {
         let guest = (self.kind, request.vmid);
         let before = self.before.as_deref();
         let left = |end, made: &[String]| {
-            let how = (end, self.replaced.as_ref());
+            let replaced = self.replaced.as_ref();
+            let now = replaced.and_then(|_| torn::volumes(request.node, request.private, request.vmid).ok());
+            let how = (end, replaced, now.as_ref());
             leftover::find(request.node, &self.environment, guest, &self.target, before, made, how)
         };
         let failed = |killed| if killed { End::Killed } else { End::Failed };

@@ -24,12 +24,12 @@ use tenwords_protocol::hash::Sha256;
 use super::{
     disks,
     error::PveError,
+    former::{AsFound, is_in_creation as is_unfinished},
     guest_config::Kind,
     guests::{config_file, of_number},
     node::Node,
     pool::{PoolId, members},
     pvesm,
-    replaced::There,
     storage::{StorageCfg, StorageId},
 };
 use crate::private::PrivateDir;
@@ -109,17 +109,19 @@ impl Volumes {
     /// Without those of a guest that is to be replaced: they go with it, and their names are given out again.
     /// What then lies under such a name is the restore's, or the replaced guest's last.
     #[must_use]
-    pub fn without_those_of(mut self, there: &There) -> Self {
-        self.volumes.retain(|volume| !there.volumes.iter().any(|own| own.id == *volume));
+    pub fn without_those_of(mut self, former: &AsFound) -> Self {
+        self.volumes.retain(|volume| !former.volumes.contains(volume));
         self
+    }
+
+    /// Whether the storage of this volume answered.
+    pub(super) fn answers(&self, volume: &str) -> bool {
+        volume.split(':').next().is_some_and(|storage| self.storages.contains(storage))
     }
 
     /// Those of `now` that were not there, on storages that had answered.
     pub(super) fn made_of(&self, now: &BTreeSet<String>) -> BTreeSet<String> {
-        let is_made = |volume: &&String| {
-            let storage = volume.split(':').next().unwrap_or_default();
-            !self.volumes.contains(*volume) && self.storages.contains(storage)
-        };
+        let is_made = |volume: &&String| !self.volumes.contains(*volume) && self.answers(volume);
         now.iter().filter(is_made).cloned().collect()
     }
 }
@@ -212,13 +214,6 @@ fn program(node: &Node, kind: Kind) -> (&Path, &'static str) {
 fn short(program: &Path, private: &PrivateDir, args: &[&str], command: &'static str) -> Result<(), PveError> {
     let args = args.iter().map(OsString::from).collect();
     pvesm::run_within(program, private, args, command, REMOVAL).map(drop)
-}
-
-/// What PVE writes into the configuration of a guest that it is making.
-fn is_unfinished(config: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(config);
-    let mut lines = text.lines().take_while(|line| !line.starts_with('['));
-    lines.any(|line| line.split_whitespace().eq(["lock:", "create"]))
 }
 
 /// Whether one of PVE's programs holds the guest's lock. Asking takes it for a moment at most.

@@ -8,6 +8,7 @@ use nix::{
     unistd::Pid,
 };
 use pbs_driver::pve::{
+    former::AsFound,
     guest_config::Kind,
     guest_failure::GuestFailure,
     leftover::Remains,
@@ -49,8 +50,14 @@ fn pool() -> PoolId {
     PoolId::new("tenwords-none").unwrap()
 }
 
-fn look(world: &World, (kind, vmid): (Kind, u32), replaces: &Replaces) -> Former {
-    replaced::look(&world.node, world.private(), (kind, vmid), &pool(), replaces).unwrap()
+/// How it is found right before it is replaced.
+fn found(world: &World, (kind, vmid): (Kind, u32), conf: &str) -> AsFound {
+    let listed = torn::volumes(&world.node, world.private(), vmid).unwrap();
+    replaced::may_be_replaced(&world.node, world.private(), (kind, vmid), &as_it_lies(world, conf), &listed).unwrap()
+}
+
+fn look(world: &World, (kind, vmid): (Kind, u32), former: &AsFound) -> Former {
+    replaced::look(&world.node, world.private(), (kind, vmid), &pool(), former).unwrap()
 }
 
 /// Notes what PVE's programs are called with.
@@ -294,8 +301,8 @@ fn killed_in_the_middle_of_a_container_what_the_restore_made_is_cleared_and_some
     let world = world();
     let theirs = world.path("var/lib/vz/images/900/vm-900-disk-9.raw");
     fs::write(&theirs, "somebody's").unwrap();
-    let (replaces, old) = (as_it_lies(&world, CT_CONF), there(&world, 900));
-    assert_eq!(look(&world, CT, &replaces), Former::Whole);
+    let (replaces, old) = (as_it_lies(&world, CT_CONF), found(&world, CT, CT_CONF));
+    assert_eq!(look(&world, CT, &old), Former::Whole);
     let before = torn::volumes(&world.node, world.private(), 900).unwrap();
     assert_eq!(before.volumes.len(), 2);
     let before = before.without_those_of(&old);
@@ -308,13 +315,13 @@ fn killed_in_the_middle_of_a_container_what_the_restore_made_is_cleared_and_some
     assert_eq!(error.left.volumes, ["local:900/subvol-900-disk-1.subvol"]);
     assert_eq!(error.left.others, ["local:900/vm-900-disk-9.raw"]);
 
-    let Former::Gone(Found::Unfinished { config_sha256 }) = look(&world, CT, &replaces) else {
-        panic!("{:?}", look(&world, CT, &replaces))
+    let Former::Gone(Found::Unfinished { config_sha256 }) = look(&world, CT, &old) else {
+        panic!("{:?}", look(&world, CT, &old))
     };
     // Not a former guest that could be given back.
-    replaced::give_back(&world.node, world.private(), CT, &replaces, &before).unwrap_err();
+    replaced::give_back(&world.node, world.private(), CT, &old, &before).unwrap_err();
     torn::clear(&world.node, world.private(), CT, config_sha256, &before).unwrap();
-    assert_eq!(look(&world, CT, &replaces), Former::Gone(Found::Nothing));
+    assert_eq!(look(&world, CT, &old), Former::Gone(Found::Nothing));
     let left = torn::volumes(&world.node, world.private(), 900).unwrap().volumes;
     assert_eq!(left, before.volumes);
     assert_eq!(fs::read_to_string(theirs).unwrap(), "somebody's");
@@ -324,7 +331,7 @@ fn killed_in_the_middle_of_a_container_what_the_restore_made_is_cleared_and_some
 #[test]
 fn killed_in_the_middle_of_a_machine_the_disk_of_the_same_name_is_cleared_too() {
     let world = world();
-    let (replaces, old) = (as_it_lies(&world, VM_CONF), there(&world, 901));
+    let (replaces, old) = (as_it_lies(&world, VM_CONF), found(&world, VM, VM_CONF));
     let all = torn::volumes(&world.node, world.private(), 901).unwrap();
     let before = all.clone().without_those_of(&old);
     let pbs_restore = world.path("usr/bin/pbs-restore");
@@ -336,8 +343,8 @@ fn killed_in_the_middle_of_a_machine_the_disk_of_the_same_name_is_cleared_too() 
     // The old disk's name, given out again.
     assert_eq!(error.left.volumes, ["local:901/vm-901-disk-0.raw"]);
     assert!(error.left.others.is_empty(), "{:?}", error.left);
-    let Former::Gone(Found::Unfinished { config_sha256 }) = look(&world, VM, &replaces) else {
-        panic!("{:?}", look(&world, VM, &replaces))
+    let Former::Gone(Found::Unfinished { config_sha256 }) = look(&world, VM, &old) else {
+        panic!("{:?}", look(&world, VM, &old))
     };
     torn::clear(&world.node, world.private(), VM, config_sha256, &before).unwrap();
     let now = torn::volumes(&world.node, world.private(), 901).unwrap();
@@ -352,7 +359,8 @@ fn killed_before_anything_was_taken_away_the_old_guest_is_given_back() {
     let world = world();
     let old = world.config("lxc", 900);
     let (replaces, was) = (as_it_lies(&world, CT_CONF), there(&world, 900));
-    let before = torn::volumes(&world.node, world.private(), 900).unwrap().without_those_of(&was);
+    let former = found(&world, CT, CT_CONF);
+    let before = torn::volumes(&world.node, world.private(), 900).unwrap().without_those_of(&former);
     world.client_begins_with(&format!("case \"$*\" in *pct.conf*) {};; esac", hang(&world)));
     let pct = world.node.paths().pct.clone();
     let error = killed(&world, CONTAINER, 900, replaces, &pct);
@@ -363,12 +371,12 @@ fn killed_before_anything_was_taken_away_the_old_guest_is_given_back() {
 
     // PVE was a little further: a volume is made that nothing names.
     fs::create_dir(world.path("var/lib/vz/images/900/subvol-900-disk-1.subvol")).unwrap();
-    assert_eq!(look(&world, CT, &replaces), Former::Locked);
+    assert_eq!(look(&world, CT, &former), Former::Locked);
     // Of another guest than the one that was named nothing is opened.
-    let other = as_it_lies(&world, VM_CONF);
+    let other = found(&world, VM, VM_CONF);
     replaced::give_back(&world.node, world.private(), CT, &other, &before).unwrap_err();
-    replaced::give_back(&world.node, world.private(), CT, &replaces, &before).unwrap();
-    assert_eq!((look(&world, CT, &replaces), world.config("lxc", 900)), (Former::Whole, old));
+    replaced::give_back(&world.node, world.private(), CT, &former, &before).unwrap();
+    assert_eq!((look(&world, CT, &former), world.config("lxc", 900)), (Former::Whole, old));
     assert_eq!(there(&world, 900), was);
     assert_eq!(fs::read_dir(world.path("var/lib/vz/images/900")).unwrap().count(), 1);
     assert_eq!(fs::read_to_string(world.rootfs(900).join("since")).unwrap(), "the backup");
@@ -377,5 +385,79 @@ fn killed_before_anything_was_taken_away_the_old_guest_is_given_back() {
     let conf = world.path(CT_CONF);
     fs::write(&conf, format!("lock: create\n{}", fs::read_to_string(&conf).unwrap())).unwrap();
     fs::remove_dir_all(world.rootfs(900)).unwrap();
-    assert!(matches!(look(&world, CT, &replaces), Former::Gone(Found::Unfinished { .. })));
+    assert!(matches!(look(&world, CT, &former), Former::Gone(Found::Unfinished { .. })));
+}
+
+/// As somebody's editor leaves a configuration: what PVE writes of it is not what lies there.
+fn edited_by_hand(world: &World, conf: &str) -> AsFound {
+    let path = world.path(conf);
+    let text = fs::read_to_string(&path).unwrap();
+    let mut lines: Vec<&str> = text.lines().rev().collect();
+    lines.insert(1, "");
+    lines.insert(1, "# how: it was made");
+    lines.insert(1, "onboot: yes");
+    fs::write(&path, lines.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    if conf == CT_CONF { found(world, CT, conf) } else { found(world, VM, conf) }
+}
+
+#[test]
+fn a_guest_that_was_edited_by_hand_is_not_destroyed_when_its_replacement_fails() {
+    let world = world();
+    let volumes = portrait(&world.path("var/lib/vz"));
+    for (backup, guest, conf) in [(CONTAINER, CT, CT_CONF), (MACHINE, VM, VM_CONF)] {
+        let former = edited_by_hand(&world, conf);
+        let replaces = as_it_lies(&world, conf);
+        let error = world.replace(&backup.replace("00Z", "01Z"), guest.1, replaces, &mut go_on).unwrap_err();
+        assert!(matches!(*error.failure, GuestFailure::Client(_)), "{error:?}");
+        assert_ne!(as_it_lies(&world, conf), replaces, "PVE has not written it anew");
+        assert_eq!(error.left.replaced, Some(Remains::Whole), "{:?}", error.left);
+        assert!(error.left.is_nothing() && error.remedy().is_empty(), "{:?}: {:?}", error.left, error.remedy());
+        assert_eq!(look(&world, guest, &former), Former::Whole);
+    }
+    assert_eq!(portrait(&world.path("var/lib/vz")), volumes);
+}
+
+/// The configuration names a volume that was gone long before: that one is not missed.
+#[test]
+fn killed_with_a_volume_missing_from_before_the_old_guest_is_given_back() {
+    for (backup, guest, conf, file) in
+        [(CONTAINER, CT, CT_CONF, "pct.conf"), (MACHINE, VM, VM_CONF, "qemu-server.conf")]
+    {
+        let world = world();
+        let path = world.path(conf);
+        let dangling = format!("unused0: local:{0}/vm-{0}-disk-7.raw\n", guest.1);
+        fs::write(&path, format!("{dangling}{}", fs::read_to_string(&path).unwrap())).unwrap();
+        let volumes = portrait(&world.path("var/lib/vz"));
+        let former = edited_by_hand(&world, conf);
+        assert_eq!(former.volumes.len(), 1, "{former:?}");
+        let before = torn::volumes(&world.node, world.private(), guest.1).unwrap().without_those_of(&former);
+        world.client_begins_with(&format!("case \"$*\" in *{file}*) {};; esac", hang(&world)));
+        let program = match guest.0 {
+            Kind::Container => world.node.paths().pct.clone(),
+            Kind::Machine => world.node.paths().qmrestore.clone(),
+        };
+        let error = killed(&world, backup, guest.1, as_it_lies(&world, conf), &program);
+        assert_eq!(error.left.replaced, Some(Remains::Locked), "{:?}", error.left);
+        assert_eq!(error.remedy(), [format!("{} unlock {}", guest.0.program(), guest.1)]);
+        assert_eq!(look(&world, guest, &former), Former::Locked);
+        replaced::give_back(&world.node, world.private(), guest, &former, &before).unwrap();
+        assert_eq!(look(&world, guest, &former), Former::Whole);
+        assert!(fs::read_to_string(&path).unwrap().contains(&dangling));
+        assert_eq!(portrait(&world.path("var/lib/vz")), volumes);
+    }
+}
+
+/// The backup has other disks than the guest: PVE leaves those alone, and so does what a person is told.
+#[test]
+fn a_disk_that_was_not_taken_away_is_not_named_to_be_freed() {
+    let world = world();
+    let conf = world.path(VM_CONF);
+    let text = fs::read_to_string(&conf).unwrap();
+    fs::write(&conf, text.replace("scsi0:", "virtio3:")).unwrap();
+    world.instead_of(&world.path("usr/bin/pbs-restore"), "echo 'restore failed: it breaks' >&2; exit 255");
+    let error = world.replace(MACHINE, 901, as_it_lies(&world, VM_CONF), &mut go_on).unwrap_err();
+    assert_eq!(error.left.replaced, Some(Remains::Nothing));
+    assert_eq!(error.left.others, ["local:901/vm-901-disk-0.raw"]);
+    assert_eq!(error.remedy(), [format!("rm {}", conf.display())]);
+    assert!(world.path("var/lib/vz/images/901/vm-901-disk-0.raw").exists());
 }

@@ -110,7 +110,8 @@ pub(crate) enum Mark {
         replaces: Option<Sha256>,
     },
     /// A guest of this number, which was free, or is that of the guest that an order named; these volumes of
-    /// the number were there before, on these storages, and are not its own.
+    /// the number were there before, on these storages, and are not that guest's own. By what its configuration
+    /// means and its own volumes it is known again: Proxmox VE writes its configuration anew with each lock.
     Guest {
         guest: GuestKind,
         vmid: u32,
@@ -118,6 +119,10 @@ pub(crate) enum Mark {
         storages_before: BTreeSet<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         replaces: Option<Sha256>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaced_meaning: Option<Sha256>,
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        replaced_volumes: BTreeSet<String>,
     },
 }
 

@@ -96,6 +96,8 @@ fn mark(item: ItemId) -> Mark {
             volumes_before: BTreeSet::new(),
             storages_before: BTreeSet::new(),
             replaces: None,
+            replaced_meaning: None,
+            replaced_volumes: BTreeSet::new(),
         }
     } else {
         let stage = format!("/into/.tenwords-{item}").into();

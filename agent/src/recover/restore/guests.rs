@@ -15,6 +15,7 @@ use pbs_driver::{
         Node, boot,
         guest_config::Kind,
         guest_failure::GuestFailure,
+        leftover::{Leftover, Remains},
         progress::{GuestProgress, Step},
         replaced::{self, Replaces},
         restore::{GuestError, GuestLimits, GuestRestore, restore},
@@ -69,30 +70,35 @@ impl Workshop<'_> {
             result.map_err(|stop| Missing::of(what, stop))
         }
         let what = || format!("{} {} as {}", work.source.id, work.snapshot.snapshot(), work.target());
-        let (replaces, volumes) = match &work.over {
-            None => (None, volumes),
+        let former = match &work.over {
+            None => None,
             Some(permit) => {
-                let there = replaced::there(self.node, self.client.private(), work.vmid).map_err(|error| {
-                    missing(
-                        format!("what is to be replaced cannot be looked at: {}", chain(&error)),
-                        format!("{}; then {AGAIN}", error.next_step()),
-                    )
+                // What Proxmox VE or the restore would refuse uses up no order: that waits until it is mended.
+                let former = permit.found().map(|config_sha256| {
+                    let replaces = Replaces { config_sha256 };
+                    let guest = (work.kind, work.vmid);
+                    replaced::may_be_replaced(self.node, self.client.private(), guest, &replaces, &volumes)
+                });
+                let former = former.transpose().map_err(|failure| Missing {
+                    waits_for_order: !matches!(failure, GuestFailure::Pve(_)),
+                    ..missing(format!("its order is not used up: {}", chain(&failure)), refused(&failure))
                 })?;
                 // From here on the order is used up.
-                let found = of(what(), self.ledger.redeem(permit))?.found;
-                let volumes = match &there {
-                    Some(there) => volumes.without_those_of(there),
-                    None => volumes,
-                };
-                (found, volumes)
+                of(what(), self.ledger.redeem(permit))?;
+                former
             }
         };
-        of(what(), self.ledger.begins_guest(work.id, (kind, work.vmid), volumes, replaces))?;
+        let volumes = match &former {
+            Some(former) => volumes.without_those_of(former),
+            None => volumes,
+        };
+        let replaces = former.as_ref().map(|former| Replaces { config_sha256: former.config_sha256 });
+        of(what(), self.ledger.begins_guest(work.id, (kind, work.vmid), volumes, former))?;
         let request = GuestRestore {
             node: self.node,
             private: self.client.private(),
             vmid: work.vmid,
-            replaces: replaces.map(|config_sha256| Replaces { config_sha256 }),
+            replaces,
             source,
             snapshot: work.snapshot.snapshot(),
             target: work.storage.as_ref().map(|storage| storage.as_str()),
@@ -106,14 +112,14 @@ impl Workshop<'_> {
         let began = Instant::now();
         let output = restore(&request, &mut observe).map_err(|error| {
             let mut why = chain(&error);
-            self.left(work, error.left.is_nothing(), &why);
+            self.left(work, Some(&error.left), &why);
             error.said.iter().take(TOLD).for_each(|line| why.push_str(&format!("; {}", harmless(line, 200))));
             // A rehearsal's storage is gone when somebody reads this.
             let by_hand = || if work.is_copy { None } else { command::of_guest(self.node, work) };
             missing(why, after_failure(&error, by_hand))
         })?;
         if let Err(why) = self.keyring.unchanged(self.client, work.access, &work.snapshot) {
-            self.left(work, false, &why);
+            self.left(work, None, &why);
             return Err(missing(
                 format!(
                     "{} is there, and is NOT to be trusted: its backup could not be shown to be the same after the \
@@ -136,7 +142,7 @@ impl Workshop<'_> {
             && let Err(error) = boot::not_at_boot(self.node, self.client.private(), work.kind, work.vmid)
         {
             let why = format!("it would be started with this node, beside its original: {}", chain(&error));
-            self.left(work, false, &why);
+            self.left(work, None, &why);
             return Err(missing(why, format!("remove it (`{}`), then {AGAIN}", output.removal.join(" && "))));
         }
         let differences = after::differences(self.node, self.client, self.keyring, work, &output.config);
@@ -158,17 +164,16 @@ impl Workshop<'_> {
     }
 
     /// Notes that it did not come well, and how what is left is known again.
-    fn left(&self, work: &GuestWork<'_>, is_nothing: bool, why: &str) {
-        if is_nothing {
-            return self.ledger.failed(work.id, why);
+    fn left(&self, work: &GuestWork<'_>, left: Option<&Leftover>, why: &str) {
+        match left {
+            Some(left) if left.is_nothing() => return self.ledger.failed(work.id, why),
+            // What lies there is the one that was to be replaced. The next run gives it back, and takes away no more
+            // than what was made beside it.
+            Some(Leftover { replaced: Some(Remains::Whole | Remains::Locked), .. }) => return,
+            _ => {}
         }
-        let replaced = work.over.as_ref().and_then(|permit| permit.found());
         // What still carries PVE's own lock of a creation is known by that.
         if let Ok(Some(config_sha256)) = torn::config_sha256(self.node, work.kind, work.vmid) {
-            if replaced == Some(config_sha256) {
-                // It is the one that was to be replaced: nothing of it has been touched.
-                return self.ledger.failed(work.id, why);
-            }
             self.ledger.guest_left(work.id, config_sha256);
         }
     }
@@ -199,14 +204,33 @@ impl Counted {
 /// What to do now, what is left behind included.
 fn after_failure(error: &GuestError, by_hand: impl FnOnce() -> Option<String>) -> String {
     let left = error.remedy();
-    let remove =
-        if left.is_empty() { String::new() } else { format!("; remove what it has left (`{}`)", left.join(" && ")) };
+    let commands = left.join(" && ");
+    let remove = match error.left.replaced {
+        Some(Remains::Whole | Remains::Locked) if left.is_empty() => {
+            "; the guest that was to be replaced is there still".to_owned()
+        }
+        Some(Remains::Whole | Remains::Locked) => {
+            format!("; the guest that was to be replaced is there still, and is given back by `{commands}`")
+        }
+        _ if left.is_empty() => String::new(),
+        _ => format!("; remove what it has left (`{commands}`)"),
+    };
     let alone = match *error.failure {
         // It would be refused again, or be what was refused.
         GuestFailure::Exists { .. } | GuestFailure::NotUnderOurKey { .. } => None,
         _ => by_hand(),
     };
     format!("{}{remove}; then {AGAIN}{}", error.next_step(), command::alone(alone))
+}
+
+/// What to do before an order can be used.
+fn refused(failure: &GuestFailure) -> String {
+    match failure {
+        GuestFailure::Running { kind, vmid } => {
+            format!("shut it down (`{} shutdown {vmid}`), then {AGAIN}, with the same order", kind.program())
+        }
+        _ => format!("{}; then {AGAIN}", failure.next_step()),
+    }
 }
 
 fn step(step: &Step) -> String {

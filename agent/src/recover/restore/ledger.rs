@@ -3,7 +3,7 @@
 
 use std::{io, path::Path};
 
-use pbs_driver::pve::{pool::PoolId, torn::Volumes};
+use pbs_driver::pve::{former::AsFound, pool::PoolId, torn::Volumes};
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use tenwords_protocol::{hash::Sha256, id::RecoveryId, time::Timestamp};
 
@@ -66,10 +66,14 @@ impl<'l> Ledger<'l> {
         item: ItemId,
         (guest, vmid): (GuestKind, u32),
         before: Volumes,
-        replaces: Option<Sha256>,
+        former: Option<AsFound>,
     ) -> Outcome<()> {
-        let Volumes { volumes, storages } = before;
-        let mark = Mark::Guest { guest, vmid, volumes_before: volumes, storages_before: storages, replaces };
+        let Volumes { volumes: volumes_before, storages: storages_before } = before;
+        let replaces = former.as_ref().map(|former| former.config_sha256);
+        let (replaced_meaning, replaced_volumes) =
+            former.map(|former| (former.meaning_sha256, former.volumes)).unwrap_or_default();
+        let mark =
+            Mark::Guest { guest, vmid, volumes_before, storages_before, replaces, replaced_meaning, replaced_volumes };
         self.note(Event::Started { at: Timestamp::now(), item, mark })
     }
 
