@@ -15,9 +15,10 @@ Compare the code with the box's screen before you sign, by telephone if need be:
 order and could show you another one than the box asks for. It cannot make the codes agree.";
 
 const SIGN_AFTER: &str = "\
-Shows the order in words, asks for the first and the last group of the code as it stands on the box's
-screen, and has ssh-keygen sign the text: with a key file, an agent, or a token. On a machine without
-a network, bring the order as a file (`tenwords order show CODE --out FILE`) and say which box it is:
+Shows the order in words, asks for the first and the last group of the code under it on the box's
+screen, and has ssh-keygen sign the text: with a key file, an agent, or a token. On a machine that
+has no network, bring the order as a file (`tenwords order show CODE --out FILE`) and say which box
+it is:
 
   tenwords order sign FILE --key ~/.ssh/id_ed25519 --box lab-1=3f2b8a52-7c1d-4e7a-9b60-0d1f2a3b4c5d
   tenwords order sign 5KQ3-0F7X-9M2C-T4VA --key ~/.ssh/id_ed25519.pub --send
