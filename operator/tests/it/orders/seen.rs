@@ -11,6 +11,9 @@ use crate::{
     transcripts::transcript,
 };
 
+/// File, what is typed, what the hub answers, one after the other.
+type Case<'a> = (&'static str, Vec<&'a str>, Vec<(u16, String)>);
+
 pub(crate) fn transcripts() -> Vec<(&'static str, String)> {
     let clock = Clock::start();
     let desk = desk(&clock);
@@ -41,7 +44,7 @@ pub(crate) fn transcripts() -> Vec<(&'static str, String)> {
         |file: &'static str| vec!["order", "sign", file, "--key", "boss", "--code", good_code.as_str(), "--yes"];
     let wait = vec!["order", "send", "lab-1.signed", "--wait=1"];
     let outcome = |kind: &str, words: &str| vec![list(&[]), stored(), said(open(&good, ID), kind, words)];
-    let cases: Vec<(&str, Vec<&str>, Vec<(u16, String)>)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         ("order-list", vec!["order", "list"], vec![(200, all.to_string())]),
         ("order-list-none", vec!["order", "list"], vec![list(&[])]),
         (
