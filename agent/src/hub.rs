@@ -181,13 +181,6 @@ impl Hub {
             .map(|stored: Option<StoredHeader>| stored.filter(|stored| stored.number == number))
     }
 
-    /// The newest header, if there is any version.
-    pub(crate) fn newest(&self, box_id: BoxId) -> Result<Option<StoredHeader>, HubError> {
-        absent(self.call(Method::GET, &format!("/v1/boxes/{box_id}/versions/newest"), None, REPLY_LIMIT))?
-            .map(|reply| read(&reply))
-            .transpose()
-    }
-
     /// The parts of a version, none longer than its header says; their content is the caller's to judge.
     pub(crate) fn parts(&self, box_id: BoxId, version: &StoredHeader) -> Result<BTreeMap<PartName, Vec<u8>>, HubError> {
         version

@@ -29,6 +29,7 @@ use crate::{
     recover::{
         after,
         install::Installed,
+        orders::Permit,
         plan::{GuestWork, Keyring, chain},
         report::{GuestKind, Missing, RestoredGuest, milliseconds},
     },
@@ -155,7 +156,7 @@ impl Workshop<'_> {
             config: output.config,
             bytes: work.bytes(),
             milliseconds: milliseconds(began.elapsed()),
-            said: output.said,
+            said: work.over.iter().map(Permit::told).chain(output.said).collect(),
             differences,
             trial: None,
         };

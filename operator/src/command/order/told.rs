@@ -121,7 +121,7 @@ fn act_rows(order: &Order, row: &mut impl FnMut(&str, String)) {
         row("source", snapshot.source.as_str().to_owned());
         row("namespace", namespace(snapshot.namespace.as_ref()));
         row("snapshot", snapshot.snapshot.to_string());
-        let archive = snapshot.archive.as_ref().map_or("the whole guest", |archive| archive.as_str());
+        let archive = snapshot.archive.as_ref().map_or("all of them", |archive| archive.as_str());
         row("archive", archive.to_owned());
     };
     match &order.act {

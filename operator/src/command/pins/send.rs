@@ -31,9 +31,9 @@ pub(in crate::command) async fn run(desk: &Desk, send: &SendPins) -> Result<(), 
     desk.hub()?.add_pins(&PinsRequest { v: V1, pins }).await?;
     let (generation, code) = (statement.generation, statement.signers.code().to_string());
     desk.print(&format!(
-        "The hub carries generation {generation}, code {code}.\nEach box takes it by itself at its next contact with \
-         the hub, or at its recovery, and judges it alone. What a box\nthen shows as generation and code is this, or \
-         the box has another list.\n"
+        "The hub carries generation {generation}, code {code}.\nEach box takes it by itself at its next ceremony or at its \
+         recovery, or by `tenwords-agent pins take`, and\njudges it alone. What a box then shows as generation and code is \
+         this, or the box has another list.\n"
     ))?;
     desk.print_json(&Sent { v: V1, generation, code })
 }
