@@ -130,7 +130,7 @@ pub(crate) enum Pins {
     /// role `recovery`; who brings it makes no difference. Each ceremony takes what the hub has by itself, and so does a
     /// recovery.
     Take {
-        /// What `tenwords pins sign` has written, pins-<generation>.json; without a file, from the hub
+        /// What `tenwords pins sign` has written, pins-N.json; without a file, from the hub
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
     },

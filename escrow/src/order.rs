@@ -1,7 +1,7 @@
 //! Whether a signature lets what is asked for happen, once.
 //!
 //! A box judges it alone, by the operator keys that its root (and what operators signed since) has.
-//! The checks are made in the order of the design page: what [`signed`](crate::signed) checks, the
+//! The checks are made in the order of the design page: what [`crate::signed`] checks, the
 //! signature over the raw bytes, that these bytes are the text of an order that is open, the time,
 //! the role. An order that is not open any more, or was another box's, is refused although its
 //! signature is good: so nothing can be replayed, and a box that has forgotten its orders has none open.

@@ -1,8 +1,9 @@
 //! `tenwords pins`: the list of keys that boxes believe, and the statements that change it.
 //!
-//! A change is written as a statement ([`propose`]), signed by a recovery key of the list that it
-//! replaces ([`sign`]) and left for every box ([`send`]), until somebody has the hub carry it no more ([`end`]). The operator's own list begins with the file
-//! that was put on the boxes ([`init`]) and follows only such statements ([`take`]).
+//! A change is written as a statement ([`mod@propose`]), signed by a recovery key of the list that it
+//! replaces ([`mod@sign`]) and left for every box ([`mod@send`]), until somebody has the hub carry it no more
+//! ([`mod@end`]). The operator's own list begins with the file that was put on the boxes ([`mod@init`]) and
+//! follows only such statements ([`mod@take`]).
 
 mod change;
 mod end;
