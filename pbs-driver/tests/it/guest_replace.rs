@@ -209,6 +209,10 @@ fn whatever_is_not_as_it_was_named_is_refused_before_pve_is_asked() {
     let error = refused(CONTAINER, 900, as_it_lies(&world, CT_CONF));
     assert!(matches!(*error.failure, GuestFailure::Protected), "{error:?}");
     assert!(error.next_step().contains("--protection 0"), "{}", error.next_step());
+    // Somebody works on it.
+    fs::write(&conf, format!("lock: backup\n{text}")).unwrap();
+    let error = refused(CONTAINER, 900, as_it_lies(&world, CT_CONF));
+    assert!(matches!(&*error.failure, GuestFailure::Locked { said } if said == "backup"), "{error:?}");
     fs::write(&conf, &text).unwrap();
 
     // It moved to another node.

@@ -19,6 +19,7 @@ mod journal;
 mod manners;
 mod never_asked;
 mod orders;
+mod orders_former;
 mod orders_hub;
 mod orders_more;
 mod parallel;
