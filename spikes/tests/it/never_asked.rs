@@ -40,13 +40,18 @@ const FIELDS: [(&str, &str); 5] = [
 ];
 
 /// Options and arguments.
-const OPTIONS: [(&str, &str); 6] = [
+const OPTIONS: [(&str, &str); 11] = [
     ("tenwords-agent lost-words", "a command without arguments: what to do when they are lost"),
     ("tenwords-agent escrow create --keep-code", "a switch: the words are then asked for at the terminal"),
     ("tenwords-agent escrow create --new-code", "a switch"),
     ("tenwords-agent drill --words", "a switch: which drill"),
     ("tenwords-agent drill --code-fd", "as with recover"),
     ("tenwords-agent recover --code-fd", "takes a descriptor's number; a file on a disk is refused"),
+    ("tenwords order show FILE|CODE", "an order's public code: sixteen characters, and nothing else is taken"),
+    ("tenwords order sign FILE|CODE", "the same"),
+    ("tenwords order sign --code", "the same, as the box's screen shows it"),
+    ("tenwords order sign CODE", "the same"),
+    ("tenwords order send FILE|CODE", "the same"),
 ];
 
 /// Names in the hub's sources, by file.

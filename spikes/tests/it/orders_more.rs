@@ -19,6 +19,7 @@ use tenwords_spikes::{
 use crate::{
     guests::{Burnt, burnt},
     hostile::liar::{Answer, Asked, Liar},
+    journal::follow_with,
     support::{BOX, Scene, as_shown, by_pipe, client, container, edit_manifest, joined_with},
 };
 
@@ -440,5 +441,43 @@ fn a_list_that_changes_while_it_is_restored_is_not_the_one_that_was_ordered() ->
     fs::write(&index, &genuine)?;
     let shown = recover(&burnt, &machine, &ticket, Some(&signed), 13)?;
     ensure!(shown.contains("REFUSED") && !target.exists(), "{shown}");
+    Ok(())
+}
+
+/// Killed at each step on the way: the key that lies there is theirs or ours, theirs is kept before it goes, and
+/// one more order is all that it costs.
+#[test]
+fn s37_killed_while_a_key_file_is_replaced_it_is_asked_for_anew_or_done() -> Result<()> {
+    let (burnt, operators) = ordered()?;
+    let ours = KeyFile::parse(&burnt.key)?.open(None)?.fingerprint();
+    for step in ["lineage", "order-used", "journal-order-used"] {
+        let (machine, pve, theirs) = with_their_key(&burnt, &format!("killed-{step}"))?;
+        let enc = pve.etc("priv/storage/pbs.enc");
+        let ticket = burnt.hub.arm(BOX, &[])?;
+        recover(&burnt, &machine, &ticket, None, 13)?;
+        let signed = sign(&burnt, &operators, &only(&machine)?.0, &format!("{step}-1.sig"))?;
+        let more = ["--order", signed.to_str().context("a path")?];
+        let (steps, code) = follow_with(&burnt, &machine, &ticket, &more, |_, (name, done)| name == step && *done)?;
+        ensure!(code.is_none(), "it was not killed at {step}, but ended with {code:?} after {steps:?}");
+        ensure!(lineage(&machine)?.contains(&theirs), "killed at {step}, their key is not kept");
+        // What the killed one held of PVE's, pmxcfs lets go by itself after two minutes.
+        let lock = pve.etc("priv/lock/file-storage_cfg");
+        if lock.exists() {
+            fs::remove_dir(&lock)?;
+        }
+        let ended = by_pipe(&burnt.world, &machine, &ticket, &more, &burnt.words)?;
+        match ended.code {
+            Some(0) => {}
+            Some(13) => {
+                ensure!(fs::read(&enc)? == theirs, "killed at {step}:\n{}", told(&ended));
+                let signed = sign(&burnt, &operators, &only(&machine)?.0, &format!("{step}-2.sig"))?;
+                recover(&burnt, &machine, &ticket, Some(&signed), 0)?;
+            }
+            code => anyhow::bail!("killed at {step}, it ended with {code:?}:\n{}", told(&ended)),
+        }
+        ensure!(KeyFile::parse(&fs::read(&enc)?)?.open(None)?.fingerprint() == ours, "killed at {step}");
+        ensure!(lineage(&machine)?.contains(&theirs), "killed at {step}, their key is gone");
+        burnt.container_is_back(&pve, 101)?;
+    }
     Ok(())
 }
