@@ -294,7 +294,10 @@ impl Machine {
     /// # Errors
     /// As [`Self::recover`].
     pub fn recover_without_hub(&self, arguments: &[&str], typed: &[&str]) -> Result<Recovery> {
-        let all = [&["recover"], arguments].concat();
+        // Nobody signs an order in the midst of this, unless a test says so.
+        let patience: &[&str] =
+            if arguments.contains(&"--wait-for-orders") { &[] } else { &["--wait-for-orders", "0"] };
+        let all = [&["recover"], arguments, patience].concat();
         let mut terminal = self.at_terminal(&all)?;
         let mut left = typed.iter();
         let mut shown = Zeroizing::new(String::new());
