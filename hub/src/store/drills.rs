@@ -17,14 +17,15 @@ use tenwords_protocol::{
 };
 
 use super::{
-    Act, CertificateKind, Entry, Store, StoreError, Tx, Unproven, parsed,
+    Act, CertificateKind, Entry, Store, StoreError, Tx, Unproven,
+    day::Day,
+    parsed,
     proving::{is_of_now, signed_by_its_version},
     time, versions,
 };
 
 /// Drills that a box may have in one day (UTC).
 const PER_DAY: i64 = 48;
-const DAY_SECONDS: i64 = 86_400;
 
 /// Judges a drill's proof and writes the drill down.
 #[derive(Debug)]
@@ -116,18 +117,15 @@ impl Drill {
     }
 
     async fn day_is_full(&self, tx: &mut Tx<'_>) -> Result<Option<Duration>, StoreError> {
-        let now = self.now.unix();
-        let today = now - now % DAY_SECONDS;
+        let day = Day::of(self.now);
         let select = sqlx::query(
             "SELECT number FROM drills WHERE box_id = $1 AND recorded_at >= $2 AND recorded_at < $3 LIMIT 1 OFFSET $4",
         )
         .bind(self.box_id.to_string())
-        .bind(today)
-        .bind(today + DAY_SECONDS)
+        .bind(day.begins)
+        .bind(day.ends)
         .bind(PER_DAY - 1);
-        let full = tx.read(select).await?.is_some();
-        let left = u64::try_from(today + DAY_SECONDS - now).unwrap_or(1);
-        Ok(full.then(|| Duration::from_secs(left)))
+        Ok(tx.read(select).await?.map(|_| day.left))
     }
 
     async fn insert(&self, tx: &mut Tx<'_>, level: Level) -> Result<(), StoreError> {

@@ -12,6 +12,7 @@ mod answers;
 mod audit;
 mod boxes;
 mod certificates;
+mod day;
 mod directives;
 mod drill_nonces;
 mod drills;

@@ -17,12 +17,11 @@ use tenwords_protocol::{
     v1::V1,
 };
 
-use super::{Act, CertificateKind, Entry, Store, StoreError, Tx, outcomes, parsed, time};
+use super::{Act, CertificateKind, Entry, Store, StoreError, Tx, day::Day, outcomes, parsed, time};
 
 /// Orders that a machine may ask in one day (UTC). It is not counted by box: what a stolen machine has asked
 /// must not be in the way of the one that takes its place.
 const PER_DAY: i64 = 200;
-const DAY_SECONDS: i64 = 86_400;
 
 /// Keeps an order that a box asks.
 #[derive(Debug)]
@@ -126,18 +125,15 @@ impl Ask {
     }
 
     async fn too_many_today(&self, tx: &mut Tx<'_>) -> Result<Option<Duration>, StoreError> {
-        let now = self.now.unix();
-        let today = now - now % DAY_SECONDS;
+        let day = Day::of(self.now);
         let select = sqlx::query(
             "SELECT position FROM orders WHERE node_id = $1 AND asked_at >= $2 AND asked_at < $3 LIMIT 1 OFFSET $4",
         )
         .bind(self.node_id.to_string())
-        .bind(today)
-        .bind(today + DAY_SECONDS)
+        .bind(day.begins)
+        .bind(day.ends)
         .bind(PER_DAY - 1);
-        let full = tx.read(select).await?.is_some();
-        let left = u64::try_from(today + DAY_SECONDS - now).unwrap_or(1);
-        Ok(full.then(|| Duration::from_secs(left)))
+        Ok(tx.read(select).await?.map(|_| day.left))
     }
 
     async fn insert(&self, tx: &mut Tx<'_>, sha256: Sha256) -> Result<(), StoreError> {

@@ -15,13 +15,12 @@ use tenwords_protocol::{
     time::Timestamp,
 };
 
-use super::{Act, Entry, Store, StoreError, Tx, orders::number};
+use super::{Act, Entry, Store, StoreError, Tx, day::Day, orders::number};
 
 /// Statements that are taken in one day (UTC). Ended ones count: they were taken.
 const PER_DAY: i64 = 16;
 /// Statements that were ever taken, at most: a gigabyte, were each of the largest.
 const EVER: i64 = 16_384;
-const DAY_SECONDS: i64 = 86_400;
 
 /// Keeps a statement for every box.
 #[derive(Debug)]
@@ -123,15 +122,12 @@ impl Act for AddPins {
 
 impl AddPins {
     async fn too_many_today(&self, tx: &mut Tx<'_>) -> Result<Option<Duration>, StoreError> {
-        let now = self.now.unix();
-        let today = now - now % DAY_SECONDS;
+        let day = Day::of(self.now);
         let select = sqlx::query("SELECT number FROM pins WHERE added_at >= $1 AND added_at < $2 LIMIT 1 OFFSET $3")
-            .bind(today)
-            .bind(today + DAY_SECONDS)
+            .bind(day.begins)
+            .bind(day.ends)
             .bind(PER_DAY - 1);
-        let full = tx.read(select).await?.is_some();
-        let left = u64::try_from(today + DAY_SECONDS - now).unwrap_or(1);
-        Ok(full.then(|| Duration::from_secs(left)))
+        Ok(tx.read(select).await?.map(|_| day.left))
     }
 }
 

@@ -13,13 +13,12 @@ use tenwords_protocol::{
     version::{Bundle, Header, Kind, StoredHeader},
 };
 
-use super::{Act, CertificateKind, Entry, Store, StoreError, Tx, time};
+use super::{Act, CertificateKind, Entry, Store, StoreError, Tx, day::DAY_SECONDS, time};
 
 /// Headers in one answer.
 const PAGE: i64 = 64;
 /// Versions of one kind that a box may push in 24 hours.
 pub(super) const PER_DAY: i64 = 24;
-const DAY_SECONDS: i64 = 86_400;
 /// The body is what the box sent.
 const UNSEALED: i64 = 0;
 
