@@ -14,6 +14,7 @@ mod hub;
 mod map;
 mod name;
 mod operators;
+mod own;
 mod settings;
 mod show;
 mod sshkeygen;

@@ -6,23 +6,16 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    fs::File,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
-use nix::{
-    fcntl::{Flock, FlockArg},
-    unistd::geteuid,
-};
+use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
-use tenwords_protocol::{id::BoxId, json, time::Timestamp, v1::V1};
+use tenwords_protocol::{id::BoxId, time::Timestamp, v1::V1};
 
-use crate::{
-    failure::{Failure, Kind},
-    name::Name,
-};
+use crate::{failure::Failure, name::Name, own::Record};
 
 /// One box that was added from here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +50,15 @@ struct Written {
 }
 
 const FILE: &str = "boxes.json";
-const LARGEST: u64 = 16 << 20;
+const MAP: Record = Record {
+    name: "your own map of box names",
+    codes: ["map", "map_mode"],
+    remedies: [
+        "nothing was changed; put a copy back, or move it away and give boxes by their id",
+        "check each box id in it, then chmod 600 it",
+    ],
+    largest: 16 << 20,
+};
 
 // === impl Map ===
 
@@ -65,24 +66,11 @@ impl Map {
     /// The map in this folder; an empty one if none was written yet.
     pub(crate) fn read(folder: &Path) -> Result<Self, Failure> {
         let path = folder.join(FILE);
-        let facts = match fs::metadata(&path) {
-            Ok(facts) => facts,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(unusable(&path, &error.kind().to_string())),
-        };
-        if facts.mode() & 0o022 != 0 || (facts.uid() != geteuid().as_raw() && facts.uid() != 0) {
-            let what = format!("your map {} can be written by others", path.display());
-            return Err(Failure::new(Kind::Usage, "map_mode", what, "check each box id in it, then chmod 600 it"));
-        }
-        if facts.len() > LARGEST {
-            return Err(unusable(&path, "it is larger than 16 MiB"));
-        }
-        let text = fs::read(&path).map_err(|error| unusable(&path, &error.kind().to_string()))?;
-        let written: Written = json::from_slice(&text).map_err(|error| unusable(&path, &error.to_string()))?;
+        let Some(written) = MAP.read::<Written>(&path)? else { return Ok(Self::default()) };
         let names: BTreeSet<&Name> = written.boxes.iter().map(|entry| &entry.name).collect();
         let ids: BTreeSet<BoxId> = written.boxes.iter().map(|entry| entry.box_id).collect();
         if names.len() != written.boxes.len() || ids.len() != written.boxes.len() {
-            return Err(unusable(&path, "a name or an id stands in it twice"));
+            return Err(MAP.unusable(&path, "a name or an id stands in it twice"));
         }
         Ok(Self { boxes: written.boxes })
     }
@@ -138,12 +126,12 @@ impl Map {
 impl HeldMap {
     /// Waits for others that change the map, then reads it.
     pub(crate) fn hold(folder: &Path) -> Result<Self, Failure> {
-        let unusable = |error: &io::Error| unusable(folder, &error.kind().to_string());
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| unusable(&e))?;
+        MAP.folder(folder)?;
         let mut options = File::options();
-        let file =
-            options.create(true).append(true).mode(0o600).open(folder.join("boxes.lock")).map_err(|e| unusable(&e))?;
-        let lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| unusable(&errno.into()))?;
+        let file = options.create(true).append(true).mode(0o600).open(folder.join("boxes.lock"));
+        let file = file.map_err(|error| MAP.failed(folder, &error))?;
+        let lock = Flock::lock(file, FlockArg::LockExclusive);
+        let lock = lock.map_err(|(_, errno)| MAP.failed(folder, &errno.into()))?;
         Ok(Self { map: Map::read(folder)?, folder: folder.to_owned(), _lock: lock })
     }
 
@@ -172,31 +160,21 @@ impl HeldMap {
         self.write()
     }
 
-    /// The whole file beside the old one, then in its place: a reader sees the one or the other.
     fn write(&self) -> Result<(), Failure> {
-        let failed = |error: io::Error| unusable(&self.folder.join(FILE), &error.kind().to_string());
         let written = Written { v: V1, boxes: self.map.boxes.clone() };
-        let mut text = serde_json::to_vec_pretty(&written).map_err(|error| Failure::internal(error.to_string()))?;
-        text.push(b'\n');
-        let mut file = tempfile::Builder::new().prefix(".boxes").tempfile_in(&self.folder).map_err(failed)?;
-        file.write_all(&text).map_err(failed)?;
-        file.as_file().sync_all().map_err(failed)?;
-        file.persist(self.folder.join(FILE)).map_err(|error| failed(error.error))?;
-        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(failed)
+        MAP.write(&self.folder, &self.folder.join(FILE), &written)
     }
-}
-
-fn unusable(path: &Path, why: &str) -> Failure {
-    let what = format!("your own map of box names, {}, cannot be used: {why}", path.display());
-    let remedy = "nothing was changed; put a copy back, or move it away and give boxes by their id";
-    Failure::usage("map", what, remedy)
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use std::{os::unix::fs::PermissionsExt as _, thread};
+    use std::{
+        fs,
+        os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+        thread,
+    };
 
     use rand::{rand_core::UnwrapErr, rngs::SysRng};
 

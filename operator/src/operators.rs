@@ -5,23 +5,18 @@
 //! never changes it.
 
 use std::{
-    fs::{self, File, Permissions},
-    io::{self, Write as _},
     num::NonZeroU64,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
-use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 use tenwords_protocol::{
     hash::Sha256,
-    json,
     operators::{OperatorList, Role, Signer},
     v1::V1,
 };
 
-use crate::failure::Failure;
+use crate::{failure::Failure, own::Record};
 
 /// A list and which it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +35,15 @@ pub(crate) struct Written {
 }
 
 const FILE: &str = "operators.json";
-const LARGEST: u64 = 1 << 20;
+const OPERATORS: Record = Record {
+    name: "your own list of operator keys",
+    codes: ["operators", "operators_mode"],
+    remedies: [
+        "nothing was changed; put a copy back, or move it away: tenwords pins init FILE",
+        "check each key in it, then chmod 600 it",
+    ],
+    largest: 1 << 20,
+};
 
 impl Operators {
     /// The own list; none if none was begun.
@@ -59,26 +62,16 @@ impl Operators {
 
     /// Puts this list in the own one's place, once it is on disk; the former is kept beside it.
     pub(crate) fn keep(&self, folder: &Path) -> Result<(), Failure> {
-        let failed = |error: io::Error| unusable(&folder.join(FILE), &error.kind().to_string());
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        OPERATORS.folder(folder)?;
         if let Some(own) = Self::read(folder)?.filter(|own| own != self) {
             own.write(folder, &former(folder, own.generation))?;
         }
         self.write(folder, &folder.join(FILE))
     }
 
-    /// The whole file beside the old one, then in its place: a reader sees the one or the other.
     fn write(&self, folder: &Path, path: &Path) -> Result<(), Failure> {
-        let failed = |error: io::Error| unusable(path, &error.kind().to_string());
         let written = Written { v: V1, generation: self.generation, signers: self.list.clone() };
-        let mut text = serde_json::to_vec_pretty(&written).map_err(|error| Failure::internal(error.to_string()))?;
-        text.push(b'\n');
-        let mut builder = tempfile::Builder::new();
-        let builder = builder.prefix(".operators").permissions(Permissions::from_mode(0o600));
-        let mut file = builder.tempfile_in(folder).map_err(failed)?;
-        file.write_all(&text).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-        file.persist(path).map_err(|error| failed(error.error))?;
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+        OPERATORS.write(folder, path, &written)
     }
 
     /// The signer with this key.
@@ -97,31 +90,18 @@ fn former(folder: &Path, generation: NonZeroU64) -> PathBuf {
 }
 
 fn read(path: &Path) -> Result<Option<Operators>, Failure> {
-    let facts = match fs::metadata(path) {
-        Ok(facts) => facts,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unusable(path, &error.kind().to_string())),
-    };
-    if facts.mode() & 0o022 != 0 || (facts.uid() != geteuid().as_raw() && facts.uid() != 0) {
-        let what = format!("your list of operator keys {} can be written by others", path.display());
-        return Err(Failure::usage("operators_mode", what, "check each key in it, then chmod 600 it"));
-    }
-    if facts.len() > LARGEST {
-        return Err(unusable(path, "it is larger than 1 MiB"));
-    }
-    let text = fs::read(path).map_err(|error| unusable(path, &error.kind().to_string()))?;
-    let written: Written = json::from_slice(&text).map_err(|error| unusable(path, &error.to_string()))?;
-    Ok(Some(Operators { generation: written.generation, list: written.signers }))
-}
-
-fn unusable(path: &Path, why: &str) -> Failure {
-    let what = format!("your own list of operator keys, {}, cannot be used: {why}", path.display());
-    Failure::usage("operators", what, "nothing was changed; put a copy back, or move it away: tenwords pins init FILE")
+    let written = OPERATORS.read::<Written>(path)?;
+    Ok(written.map(|written| Operators { generation: written.generation, list: written.signers }))
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::{
+        fs::{self, Permissions},
+        os::unix::fs::PermissionsExt as _,
+    };
 
     use super::*;
 

@@ -4,7 +4,7 @@
 use tenwords_protocol::{
     bytes::{Base64, Base64Array},
     hash::Sha256,
-    order::MAX_SIGNATURE_BYTES,
+    order::{MAX_SIGNATURE_BYTES, SIGNATURE_BEGIN, SIGNATURE_END},
 };
 
 use crate::failure::Failure;
@@ -16,9 +16,6 @@ pub(crate) struct Armour {
     key: Vec<u8>,
 }
 
-const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----";
-const END: &str = "-----END SSH SIGNATURE-----";
-
 impl Armour {
     pub(crate) fn parse(text: &[u8], namespace: &str) -> Result<Self, Failure> {
         let refused = |why: &str| {
@@ -27,7 +24,7 @@ impl Armour {
         };
         let text = str::from_utf8(text).ok().filter(|text| text.len() <= MAX_SIGNATURE_BYTES);
         let text = text.ok_or_else(|| refused("it is not a text of at most 8 KiB"))?;
-        let body = text.trim_end().strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(END));
+        let body = text.trim_end().strip_prefix(SIGNATURE_BEGIN).and_then(|rest| rest.strip_suffix(SIGNATURE_END));
         let body: String =
             body.ok_or_else(|| refused("it has not the first and last line of one"))?.split('\n').collect();
         let Base64(blob) = serde_json::from_value(serde_json::Value::String(body))
@@ -104,7 +101,7 @@ mod tests {
 
     fn armour(blob: Vec<u8>) -> String {
         let body = serde_json::to_value(Base64(blob)).unwrap();
-        format!("{BEGIN}\n{}\n{END}\n", body.as_str().unwrap())
+        format!("{SIGNATURE_BEGIN}\n{}\n{SIGNATURE_END}\n", body.as_str().unwrap())
     }
 
     #[test]
