@@ -71,6 +71,10 @@ impl Planner<'_> {
                 )
             })),
         }
+        let unasked = |plan: &mut Plan<'_>, info: &SnapshotInfo, error: &DriverError| {
+            let why = format!("{}: {}", info.snapshot.time(), chain(error));
+            plan.not(what.clone(), why, silent(source, error), false);
+        };
         let (mut refused, mut lacks_key, mut newest) = (Vec::new(), false, None::<(&SnapshotInfo, bool)>);
         for info in candidates.iter().take(TRIES) {
             match self.keyring.prove(self.client, &source.access, info) {
@@ -87,12 +91,7 @@ impl Planner<'_> {
                 // A server that does not answer says nothing about a snapshot: an older one is not
                 // taken in its place.
                 Err(Unproven::Driver(error)) => {
-                    plan.not(
-                        what,
-                        format!("{}: {}", info.snapshot.time(), chain(&error)),
-                        silent(source, &error),
-                        false,
-                    );
+                    unasked(plan, info, &error);
                     return None;
                 }
                 Err(why) => {
@@ -116,12 +115,7 @@ impl Planner<'_> {
                     return Some(Chosen::Unvouched(Unvouched { snapshot, named: info.fingerprint, why }));
                 }
                 Err(Unproven::Driver(error)) => {
-                    plan.not(
-                        what,
-                        format!("{}: {}", info.snapshot.time(), chain(&error)),
-                        silent(source, &error),
-                        false,
-                    );
+                    unasked(plan, info, &error);
                     return None;
                 }
                 Err(error) => {

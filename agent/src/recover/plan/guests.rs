@@ -8,12 +8,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use pbs_driver::{
     Access, Client,
-    pve::{
-        Node, StorageCfg,
-        guest_config::{Disk, GuestConfig, Kind},
-        replaced,
-    },
-    restore,
+    pve::{Node, StorageCfg, guest_config::Kind, replaced},
 };
 use pbs_format::datastore::BackupType;
 use tenwords_escrow::{
@@ -30,9 +25,9 @@ use super::{
     ASK_OPERATOR, Keyring, Plan, Planner, Row,
     again::Thing,
     archives::{entries, own_namespace, pieces},
-    chain,
     choose::Chosen,
     newest,
+    storages::config,
     unproven::Unvouched,
 };
 use crate::{
@@ -411,92 +406,6 @@ impl Planner<'_> {
                 && plan.guests.iter().all(|other| other.vmid != *number && other.in_earnest != *number)
         })
     }
-
-    /// Where the volumes go: to the storage that was named, else to where they were. PVE takes one
-    /// storage for all of a container's volumes, and `local` if it is told none; a virtual machine's go
-    /// each to its own.
-    fn storage(
-        &self,
-        source: &Connected<'_>,
-        snapshot: &GatedSnapshot,
-        kind: Kind,
-        named: Option<Name>,
-    ) -> Result<(Option<Name>, BTreeMap<String, String>), String> {
-        if let Some(named) = named {
-            return self.no_storage(named.as_str(), kind).map_or(Ok((Some(named), BTreeMap::new())), Err);
-        }
-        let unreadable = |why: String| format!("its configuration cannot be read: {why}");
-        let text = config(self.client, self.keyring, &source.access, snapshot, kind).map_err(unreadable)?;
-        let config = match kind {
-            Kind::Container => GuestConfig::of_container(&text),
-            Kind::Machine => GuestConfig::of_machine(&text),
-        };
-        let of_disk = |disk: &Disk| disk.volume.split_once(':').map(|(storage, _)| storage.to_owned());
-        let (root, others): (Vec<&Disk>, Vec<&Disk>) = config.disks.iter().partition(|disk| disk.key == "rootfs");
-        match kind {
-            Kind::Container => {
-                let storage = root.first().and_then(|disk| of_disk(disk));
-                let storage = storage.ok_or_else(|| unreadable("it does not say where its root was".to_owned()))?;
-                if let Some(why) = self.no_storage(&storage, kind) {
-                    return Err(why);
-                }
-                let named = storage.parse().map(|storage| (Some(storage), BTreeMap::new()));
-                named.map_err(|_| format!("the storage {storage} cannot be named"))
-            }
-            Kind::Machine => {
-                let here = others.into_iter().filter(|disk| disk.left_out.is_none());
-                let disks: BTreeMap<String, String> =
-                    here.filter_map(|disk| Some((disk.key.clone(), of_disk(disk)?))).collect();
-                disks.values().find_map(|storage| self.no_storage(storage, kind)).map_or(Ok((None, disks)), Err)
-            }
-        }
-    }
-
-    /// Why a guest's volumes cannot go to this storage.
-    fn no_storage(&self, storage: &str, kind: Kind) -> Option<String> {
-        let known = self.ground.storages.as_ref().and_then(|storages| storages.sections().find(storage));
-        let Some(section) = known else {
-            return Some(format!("there is no storage {storage} on this machine"));
-        };
-        if section.kind().eq_ignore_ascii_case("pbs") {
-            return Some(format!("the storage {storage} holds backups only"));
-        }
-        // A word alone is "yes"; of the written ones PVE takes the number.
-        if section.get("disable").is_some_and(|value| value.is_none_or(|value| value == "1")) {
-            return Some(format!("the storage {storage} is switched off"));
-        }
-        let wanted = match kind {
-            Kind::Container => "rootdir",
-            Kind::Machine => "images",
-        };
-        // One without the property has its kind's default, which only PVE knows.
-        if section.get("content").flatten().is_some_and(|it| !it.split([',', ' ']).any(|word| word == wanted)) {
-            return Some(format!("the storage {storage} does not take {wanted}"));
-        }
-        let nodes = section.get("nodes").flatten();
-        let is_here = nodes.is_none_or(|nodes| nodes.split(',').any(|node| node.trim() == self.ground.name));
-        (!is_here).then(|| format!("the storage {storage} is not for this node"))
-    }
-}
-
-/// A guest's configuration, as it is in its backup.
-fn config(
-    client: &Client,
-    keyring: &Keyring<'_>,
-    access: &Access,
-    snapshot: &GatedSnapshot,
-    kind: Kind,
-) -> Result<Vec<u8>, String> {
-    let file = match kind {
-        Kind::Container => "pct.conf",
-        Kind::Machine => "qemu-server.conf",
-    };
-    let entry = snapshot.archive(file).ok_or_else(|| format!("the backup has no {file}"))?;
-    let key = snapshot.key().fingerprint();
-    let key_file = keyring.key_file(key).ok_or("its key is gone")?;
-    let protection = restore::Protection::Under { key_file, key };
-    let request = restore::Request { access, snapshot: snapshot.snapshot(), signed: entry.entry(), protection };
-    restore::bytes(client, &request, MAX_CONFIG).map_err(|error| format!("{file}: {}", chain(&error)))
 }
 
 /// `ct/101` and `vm/102` are guests; anything else is none.
@@ -514,8 +423,6 @@ fn number(group: &str) -> Option<Number> {
 /// Where the numbers of rehearsed guests begin: far above those that people give.
 pub(crate) const FIRST_SCRATCH: u32 = 900_000;
 const LAST_SCRATCH: u32 = 999_999;
-/// As large as pmxcfs lets a file be.
-const MAX_CONFIG: usize = 1 << 20;
 const OTHER_NUMBER: &str =
     "ask the operator for a directive that gives another number; then run the same command again";
 const TO_FOLDERS: &str =

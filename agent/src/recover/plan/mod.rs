@@ -2,7 +2,7 @@
 //!
 //! What the server lists only chooses. A snapshot enters the plan through the gate ([`proof`]): its
 //! manifest is fetched through the client and proves itself under one of the escrow's keys. What of
-//! it goes where is said by [`archives`] and [`guests`].
+//! it goes where is said by [`archives`] and [`guests`] (on which storage: [`storages`]).
 
 mod again;
 mod archives;
@@ -12,6 +12,7 @@ mod document;
 mod guests;
 mod passed;
 mod proof;
+mod storages;
 mod unproven;
 
 use std::{collections::BTreeSet, path::Path};
