@@ -76,47 +76,39 @@ fn one(path: &Path, found: &Metadata) -> There {
 }
 
 fn tree(path: &Path, top: &Metadata) -> io::Result<There> {
-    let (mut entries, mut bytes, mut sum) = (0_u64, 0_u64, [0_u64; 4]);
+    let (mut entries, mut bytes, mut all) = (0_u64, 0_u64, Sha256::of(b""));
     let here = mount(path, AtFlags::SYMLINK_NOFOLLOW)?;
     let mut folders = vec![path.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder)? {
-            let entry = entry?;
+        // In an order of ours: a folder lists them in one of its own.
+        let names = fs::read_dir(&folder)?.take(MOST as usize + 1).map(|entry| Ok(entry?.file_name()));
+        let mut names: Vec<_> = names.collect::<io::Result<_>>()?;
+        names.sort_unstable();
+        for at in names.iter().map(|name| folder.join(name)) {
             // Not of where a link leads to.
-            let found = fs::symlink_metadata(entry.path())?;
-            if mount(&entry.path(), AtFlags::SYMLINK_NOFOLLOW)? != here {
-                let at = harmless(&entry.path().display().to_string(), 200);
+            let found = fs::symlink_metadata(&at)?;
+            if mount(&at, AtFlags::SYMLINK_NOFOLLOW)? != here {
+                let at = harmless(&at.display().to_string(), 200);
                 return Ok(There::Never(format!("another file system is mounted in it, at {at}")));
             }
             entries += 1;
             if entries > MOST {
                 return Ok(There::Never(format!("{} holds more than {MOST} entries", path.display())));
             }
-            // By its place in the tree, which stays the same wherever the tree is moved to; whatever the order in
-            // which a folder lists it.
-            let place = entry.path();
-            let place = place.strip_prefix(path).unwrap_or(&place).as_os_str().as_encoded_bytes().to_vec();
+            // By its place in the tree, which stays the same wherever the tree is moved to.
+            let place = at.strip_prefix(path).unwrap_or(&at).as_os_str().as_encoded_bytes();
             let facts = format!("\n{} {}.{}", of(&found), found.ctime(), found.ctime_nsec());
-            add(&mut sum, Sha256::of(&[&place[..], facts.as_bytes()].concat()));
+            all = Sha256::of(&[&all.as_bytes()[..], place, facts.as_bytes()].concat());
             if found.is_dir() {
-                folders.push(entry.path());
+                folders.push(at);
             } else if found.is_file() {
                 bytes = bytes.saturating_add(found.len());
             }
         }
     }
-    let facts = format!("tree\n{}\n{entries} {bytes} {sum:?}", of(top));
+    let facts = format!("tree\n{}\n{entries} {bytes} {all}", of(top));
     let told = format!("{}: a folder with {entries} entries, {} in files", path.display(), size(bytes));
     Ok(There::Thing { told, found: Sha256::of(facts.as_bytes()) })
-}
-
-/// Adds a digest to a sum of many.
-fn add(sum: &mut [u64; 4], digest: Sha256) {
-    let text = digest.to_string();
-    for (part, digits) in sum.iter_mut().zip(text.as_bytes().chunks(16)) {
-        let digits = std::str::from_utf8(digits).ok().and_then(|digits| u64::from_str_radix(digits, 16).ok());
-        *part = part.wrapping_add(digits.unwrap_or_default());
-    }
 }
 
 /// Which mounted file system it lies in: of one device there may be several, and one within another.
