@@ -68,8 +68,8 @@ impl Seat for Timed<'_> {
         self.asking(|seat| seat.ask(prompt))
     }
 
-    fn ask_piece(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
-        self.asking(|seat| seat.ask_piece(prompt))
+    fn ask_signature(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
+        self.asking(|seat| seat.ask_signature(prompt))
     }
 
     fn ask_hidden(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {

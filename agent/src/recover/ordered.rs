@@ -19,7 +19,7 @@ use super::{
     work::{Manner, Outcomes, Work},
 };
 use crate::{
-    exit::{Outcome, Stop},
+    exit::{Code, Outcome, Stop},
     interrupt,
     seat::Seat,
 };
@@ -101,11 +101,8 @@ impl<'w> Work<'w> {
                 ));
                 told = true;
             }
-            match (desk.hub, asks) {
-                (Some(_), _) => drop(desk.wait(inbox, until, seat)?),
-                (None, true) if desk.pasted(seat)? => {}
-                // Nobody brings one now.
-                (None, _) => break,
+            if !desk.wait_where_one_comes(inbox, (until, asks), seat)? {
+                break;
             }
             self.perform_ordered(desk, outcomes, seat)?;
         }
@@ -124,7 +121,7 @@ impl<'w> Work<'w> {
             waiting.ordered(permit, (self.client, self.keyring), &mut plan);
         }
         outcomes.missing.append(&mut plan.missing);
-        let document = self.document()?.ok_or_else(|| Stop::new(crate::exit::Code::Internal, "the plan is gone"))?;
+        let document = self.document()?.ok_or_else(|| Stop::new(Code::Internal, "the plan is gone"))?;
         self.log.tell(|course| Earlier::of(Some(document.clone()), course)).number(&mut plan);
         let document = document.with(&plan, &whats);
         let (lacking, of_room) =
@@ -183,8 +180,7 @@ impl<'w> Work<'w> {
         let guests = plan.guests.iter().filter_map(|work| Some((work.id, work.over.as_ref()?)));
         let pieces = plan.work.iter().flat_map(|work| &work.archives);
         for (item, permit) in guests.chain(pieces.filter_map(|piece| Some((piece.id, piece.over.as_ref()?)))) {
-            let is_back = is_back(item);
-            let (outcome, said) = match is_back {
+            let (outcome, said) = match is_back(item) {
                 true => (OutcomeKind::Done, "it was restored in the place of what the order named"),
                 false => (OutcomeKind::Failed, "it did not come back; the box's report says why"),
             };

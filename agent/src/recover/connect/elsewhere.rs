@@ -116,25 +116,13 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use tenwords_escrow::root::{Certificate, KeptIn};
-
-    use super::*;
+    use super::{super::made, *};
 
     type Tested = Result<(), Box<dyn std::error::Error>>;
 
     #[test]
     fn what_is_left_out_is_as_the_escrow_says() -> Tested {
-        let source = Source {
-            id: "pbs".parse()?,
-            server: "old.example".parse()?,
-            port: 8007.try_into()?,
-            datastore: "store".parse()?,
-            namespace: Some("tenants/a".parse()?),
-            certificate: Certificate::Pinned(Fingerprint::from_bytes([7; 32])),
-            auth_id: "backup@pbs!box1".parse()?,
-            key_fingerprint: Fingerprint::from_bytes([8; 32]),
-            kept_in: KeptIn::Settings,
-        };
+        let source = made::source("old.example")?;
         for (text, told) in [
             ("pbs=new.example", "new.example 8007 store tenants/a"),
             ("pbs=new.example:443", "new.example 443 store tenants/a"),

@@ -8,6 +8,8 @@
 
 mod answers;
 mod elsewhere;
+#[cfg(test)]
+mod made;
 mod moved;
 mod old_place;
 mod repoint;

@@ -5,15 +5,12 @@
 //! one that an operator has signed, by the certificate that he has signed. Whether it is the hub, the directive,
 //! a switch or the network that names another place: none of them does more than have an order asked for.
 
-use std::{
-    fs, thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use pbs_driver::certificate::{PATIENCE, presented};
 use tenwords_escrow::root::{Root, Source};
 use tenwords_protocol::{
-    order::{self, Act, Op, OrderedPlace},
+    order::{Act, Op, OrderedPlace},
     orders::OutcomeKind,
     time::Timestamp,
 };
@@ -22,14 +19,9 @@ use super::{Answers, Asked, Asking, Connecting, Elsewhere, Kind, Roots, Tokens, 
 use crate::{
     exit::{Code, Outcome, Stop},
     interrupt,
-    recover::orders::{self, Desk, Inbox, Permit, Wish},
+    recover::orders::{Desk, Inbox, Permit, Wish},
     seat::Seat,
 };
-
-/// How long one request to the hub waits for an answer; so long, at most, a signal is not heard.
-const AT_ONCE: Duration = Duration::from_secs(5);
-/// A hub that does not answer, or at once, is not asked without a pause.
-const PAUSE: Duration = Duration::from_secs(1);
 
 impl Asking<'_, '_> {
     /// What is wrong with a source of which a person says that it is elsewhere. Nothing if the root says so too.
@@ -112,10 +104,9 @@ impl<'a> Connecting<'_, 'a> {
         for source in asked.iter_mut() {
             self.ask_for_order(source, desk, seat)?;
         }
-        let (until, mut at, mut wait, mut is_told) = (Instant::now() + self.patience, roots, Duration::ZERO, false);
+        let (until, mut at, mut is_told) = (Instant::now() + self.patience, roots, false);
         while asked.iter().any(|asked| asked.order.is_some()) {
-            let began = Instant::now();
-            desk.look(inbox, wait, seat)?;
+            desk.look(inbox, Duration::ZERO, seat)?;
             let mut is_moved = false;
             for source in asked.iter_mut() {
                 if let Some(permit) = source.order.and_then(|challenge| desk.permit(challenge)) {
@@ -126,7 +117,6 @@ impl<'a> Connecting<'_, 'a> {
                     is_moved = true;
                 }
             }
-            wait = Duration::ZERO;
             if is_moved {
                 continue;
             }
@@ -141,16 +131,8 @@ impl<'a> Connecting<'_, 'a> {
                      the same command goes on later.",
                 );
             }
-            match (desk.hub, self.asks) {
-                (Some(_), _) => {
-                    while began.elapsed() < PAUSE && !interrupt::is_ending() {
-                        thread::sleep(Duration::from_millis(100));
-                    }
-                    wait = AT_ONCE.min(until.saturating_duration_since(Instant::now()));
-                }
-                (None, true) if desk.pasted(seat)? => {}
-                // Nobody brings one now.
-                (None, _) => break,
+            if !desk.wait_where_one_comes(inbox, (until, self.asks), seat)? {
+                break;
             }
         }
         self.withdraw_the_others(desk)?;
@@ -237,13 +219,7 @@ impl<'a> Connecting<'_, 'a> {
         }
         let root = roots::with(at.root(), source, place)?;
         permit.redeem(self.log)?;
-        // A text that nobody is to sign any more.
-        if let Ok(text) = permit.order().to_text() {
-            let file = orders::folder(self.configuration).join(format!("{}.order", order::code(&text)));
-            if let Err(error) = fs::remove_file(&file) {
-                tracing::debug!(%error, "an order's text");
-            }
-        }
+        desk.take_texts_away();
         seat.say(&format!("  source {source}, as ordered: {}", repoint::ordered(place)));
         desk.tell(permit.text_sha256(), OutcomeKind::Done, "the source is where the order says, from now on");
         Ok(at.followed_by(root))

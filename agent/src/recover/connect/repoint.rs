@@ -4,7 +4,7 @@
 //! Where data comes from is sealed under the words. Only an operator's order `repoint` or a ceremony
 //! changes it, never a yes.
 
-use std::net::IpAddr;
+use std::{fmt::Display, net::IpAddr};
 
 use pbs_driver::{Failure, failure::Thing};
 use tenwords_escrow::root::Source;
@@ -70,49 +70,37 @@ fn of(source: &Source, certificate: Fingerprint) -> Option<OrderedPlace> {
 
 /// What the root believes of a source, as the order names it; with the certificate that was seen, if one was.
 fn believed(source: &Source, shown: Option<Fingerprint>) -> String {
-    let Source { id, server, port, datastore, namespace, .. } = source;
     let certificate = shown.map_or_else(|| sources::written_certificate(source), |shown| shown.to_string());
-    let namespace = namespace.as_ref().map(|namespace| format!(", namespace {namespace}")).unwrap_or_default();
-    format!("source {id} is at server {server}:{port}, datastore {datastore}{namespace}, certificate {certificate}")
+    format!("source {} is at {}, certificate {certificate}", source.id, at(source))
+}
+
+fn at(source: &Source) -> String {
+    let Source { server, port, datastore, namespace, .. } = source;
+    format!("server {server}:{port}, datastore {datastore}{}", within(namespace.as_ref()))
+}
+
+fn within(namespace: Option<&impl Display>) -> String {
+    namespace.map(|namespace| format!(", namespace {namespace}")).unwrap_or_default()
 }
 
 /// The same in an order's lines. The certificate stands first, since a long line is cut.
 pub(super) fn in_short(source: &Source) -> String {
-    let Source { server, port, datastore, namespace, .. } = source;
-    let namespace = namespace.as_ref().map(|namespace| format!(", namespace {namespace}")).unwrap_or_default();
-    let certificate = sources::written_certificate(source);
-    format!("certificate {certificate}, at server {server}:{port}, datastore {datastore}{namespace}")
+    format!("certificate {}, at {}", sources::written_certificate(source), at(source))
 }
 
 /// Of what is believed from an order on, the same.
 pub(super) fn ordered(place: &OrderedPlace) -> String {
     let OrderedPlace { server, port, datastore, namespace, certificate } = place;
-    let namespace = namespace.as_ref().map(|namespace| format!(", namespace {namespace}")).unwrap_or_default();
+    let namespace = within(namespace.as_ref());
     format!("certificate {certificate}, at server {server}:{port}, datastore {datastore}{namespace}")
 }
 
 #[cfg(test)]
 mod tests {
+    use super::{super::made::source, *};
     use pbs_driver::failure::Silence;
-    use tenwords_escrow::root::{Certificate, KeptIn};
-
-    use super::*;
 
     type Tested = Result<(), Box<dyn std::error::Error>>;
-
-    fn source(server: &str) -> Result<Source, Box<dyn std::error::Error>> {
-        Ok(Source {
-            id: "pbs".parse()?,
-            server: server.parse()?,
-            port: 8007.try_into()?,
-            datastore: "store".parse()?,
-            namespace: Some("tenants/a".parse()?),
-            certificate: Certificate::Pinned(Fingerprint::from_bytes([7; 32])),
-            auth_id: "backup@pbs!box1".parse()?,
-            key_fingerprint: Fingerprint::from_bytes([8; 32]),
-            kept_in: KeptIn::Settings,
-        })
-    }
 
     #[test]
     fn s56_the_order_names_all_that_a_source_is_and_the_fingerprint_that_was_seen() -> Tested {

@@ -222,25 +222,12 @@ fn anew(source: &Source) -> String {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use tenwords_escrow::root::KeptIn;
-    use tenwords_protocol::fingerprint::Fingerprint;
-
-    use super::*;
+    use super::{super::made, *};
 
     type Tested = Result<(), Box<dyn std::error::Error>>;
 
     fn source(id: &str) -> Result<Source, Box<dyn std::error::Error>> {
-        Ok(Source {
-            id: id.parse()?,
-            server: "pbs.example".parse()?,
-            port: 8007.try_into()?,
-            datastore: "store".parse()?,
-            namespace: None,
-            certificate: Certificate::Pinned(Fingerprint::from_bytes([7; 32])),
-            auth_id: "backup@pbs!box1".parse()?,
-            key_fingerprint: Fingerprint::from_bytes([8; 32]),
-            kept_in: KeptIn::Settings,
-        })
+        Ok(Source { id: id.parse()?, namespace: None, ..made::source("pbs.example")? })
     }
 
     #[test]

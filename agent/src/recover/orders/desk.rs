@@ -30,6 +30,7 @@ use crate::{
     interrupt,
     recover::{
         course::{Begun, Event, Open},
+        journal::Journal,
         log::Log,
         operators::Pinned,
         plan::chain,
@@ -97,7 +98,7 @@ impl<'d> Desk<'d> {
 
     /// Asks for it, if it is not asked for already: drawn, kept, written, shown and posted.
     pub(crate) fn ask(&self, wish: &Wish, seat: &mut dyn Seat) -> Outcome<Asked> {
-        let (now, operators) = (Timestamp::now(), self.operators());
+        let (now, operators) = (Timestamp::now(), self.pinned.seen());
         let open = self.open().into_iter().find(|open| {
             wish.is_asked_by(open, self.node_id, operators, now)
                 && !permit::is_used(self.configuration, open.order.challenge)
@@ -108,9 +109,9 @@ impl<'d> Desk<'d> {
             None => self.draw(wish, operators, now)?,
         };
         let (challenge, code) = (open.order.challenge, code(&open.text));
-        let file = self.folder().join(format!("{code}.order"));
+        let file = folder(self.configuration).join(format!("{code}.order"));
         let cannot = || format!("the order's text cannot be written to {}", file.display());
-        durable::folder(&self.folder(), 0o700).or_stop(Code::Preflight, cannot)?;
+        durable::folder(&folder(self.configuration), 0o700).or_stop(Code::Preflight, cannot)?;
         durable::replace("order-text", &file, 0o644, &open.text).or_stop(Code::Preflight, cannot)?;
         // A hub that has not taken one is not asked again for each of the others.
         let posted = match self.unposted.borrow().is_empty() {
@@ -141,8 +142,8 @@ impl<'d> Desk<'d> {
     }
 
     /// Looks for answers, and judges each. Good ones are kept for [`Self::permit`]; the others are told, and
-    /// written down. Says whether there is any good one.
-    pub(crate) fn look(&self, inbox: &mut Inbox, wait: Duration, seat: &mut dyn Seat) -> Outcome<bool> {
+    /// written down. If the hub has none, it is waited for so long.
+    pub(crate) fn look(&self, inbox: &mut Inbox, wait: Duration, seat: &mut dyn Seat) -> Outcome<()> {
         let mut answers = inbox.of_given();
         let open = self.open();
         if let (Some(hub), false) = (self.hub, open.is_empty()) {
@@ -163,29 +164,44 @@ impl<'d> Desk<'d> {
                 break;
             }
         }
-        Ok(!self.good.borrow().is_empty())
+        Ok(())
     }
 
-    /// The same until there is one more that is good, or the time is over.
-    pub(crate) fn wait(&self, inbox: &mut Inbox, until: Instant, seat: &mut dyn Seat) -> Outcome<bool> {
+    /// Waits for an answer where one can come from: at the hub, or at the terminal if somebody `asks` there. Says
+    /// whether there is any sense in going on.
+    pub(crate) fn wait_where_one_comes(
+        &self,
+        inbox: &mut Inbox,
+        (until, asks): (Instant, bool),
+        seat: &mut dyn Seat,
+    ) -> Outcome<bool> {
+        match self.hub {
+            Some(_) => self.wait(inbox, until, seat).map(|()| true),
+            None if asks => self.pasted(seat),
+            None => Ok(false),
+        }
+    }
+
+    /// Looks until there is one more that is good, or the time is over.
+    fn wait(&self, inbox: &mut Inbox, until: Instant, seat: &mut dyn Seat) -> Outcome<()> {
         let before = self.good.borrow().len();
         while Instant::now() < until && !interrupt::is_ending() {
             let began = Instant::now();
             self.post_again();
             self.look(inbox, AT_ONCE.min(until.saturating_duration_since(began)), seat)?;
             if self.good.borrow().len() > before {
-                return Ok(true);
+                break;
             }
             // A hub that does not answer, or at once, is not asked without a pause.
             while began.elapsed() < AT_ONCE / 5 && !interrupt::is_ending() {
                 thread::sleep(Duration::from_millis(100));
             }
         }
-        Ok(false)
+        Ok(())
     }
 
-    /// Asks for a signature to be pasted, where no hub carries it; says whether anything was.
-    pub(crate) fn pasted(&self, seat: &mut dyn Seat) -> Outcome<bool> {
+    /// Asks for a signature to be pasted; says whether anything was.
+    fn pasted(&self, seat: &mut dyn Seat) -> Outcome<bool> {
         let Some(answer) = Inbox::pasted(seat)? else { return Ok(false) };
         self.judge(answer, seat)?;
         Ok(true)
@@ -209,10 +225,10 @@ impl<'d> Desk<'d> {
         told.is_ok()
     }
 
-    /// Texts that nobody is to sign any more: of orders that are used, or not asked for.
-    fn take_texts_away(&self) {
+    /// Takes away the texts that nobody is to sign any more: of orders that are used, or not asked for.
+    pub(crate) fn take_texts_away(&self) {
         let open: BTreeSet<String> = self.open().iter().map(|open| format!("{}.order", code(&open.text))).collect();
-        let texts = std::fs::read_dir(self.folder()).into_iter().flatten().flatten();
+        let texts = std::fs::read_dir(folder(self.configuration)).into_iter().flatten().flatten();
         for text in texts {
             let name = text.file_name();
             let is_text = Path::new(&name).extension().is_some_and(|extension| extension == "order");
@@ -291,17 +307,9 @@ impl<'d> Desk<'d> {
     fn open(&self) -> Vec<Open> {
         self.log.tell(|course| course.orders().all_open().cloned().collect())
     }
-
-    fn operators(&self) -> OperatorsSeen {
-        self.pinned.seen()
-    }
-
-    fn folder(&self) -> PathBuf {
-        folder(self.configuration)
-    }
 }
 
 /// Where the texts of a recovery's orders lie.
 pub(crate) fn folder(configuration: &Configuration) -> PathBuf {
-    Path::new(&crate::recover::journal::Journal::folder(configuration)).join("orders")
+    Journal::folder(configuration).join("orders")
 }
