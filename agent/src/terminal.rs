@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     editor::{
+        armour::{After, Armour},
         keys::Keys,
         line,
         page::{CLEAR, Page, Painter, Size, Typewriter},
@@ -66,8 +67,6 @@ pub(crate) struct Screen<'a> {
 struct Raw {
     terminal: File,
     before: Termios,
-    /// It was left already.
-    is_left: bool,
 }
 
 /// What is to be done with the terminal if the program ends at once.
@@ -148,36 +147,55 @@ impl Terminal {
     /// Asks for a line that is shown as it is typed.
     pub(crate) fn ask(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
         let mut shown = self.output.try_clone().or_stop(Code::Internal, || "cannot set up the terminal".into())?;
-        self.asked(prompt, &mut shown, Ahead::Forgotten)
+        self.asked(prompt, &mut shown)
     }
 
-    /// Asks for one line of a text that is pasted as a whole: what comes after it is the next one. Nothing that is
-    /// secret is asked for so.
-    pub(crate) fn ask_piece(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
+    /// Asks for an SSH signature, which may be pasted as a whole; or for nothing, by an empty line. What is no
+    /// signature may be anything, the ten words too: it comes back with its first line at most, is not left on
+    /// the screen, and what was typed behind it is forgotten.
+    pub(crate) fn ask_signature(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
         let mut shown = self.output.try_clone().or_stop(Code::Internal, || "cannot set up the terminal".into())?;
-        self.asked(prompt, &mut shown, Ahead::Kept)
+        // Over all of its lines: what is typed ahead is the next one, and never a shell's.
+        let _raw = self.raw()?;
+        let (mut armour, mut prompt) = (Armour::empty(), prompt);
+        loop {
+            let line = self.line(prompt, &mut shown)?;
+            let after = armour.take(&line);
+            if after == After::NoSignature {
+                self.say_in_place("")?;
+            }
+            self.write(b"\n")?;
+            if after != After::More {
+                return Ok(armour.into_text());
+            }
+            prompt = "> ";
+        }
     }
 
     /// Asks for a line of which nothing is shown.
     pub(crate) fn ask_hidden(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
-        self.asked(prompt, &mut io::sink(), Ahead::Forgotten)
+        self.asked(prompt, &mut io::sink())
     }
 
-    fn asked(&self, prompt: &str, shown: &mut impl io::Write, ahead: Ahead) -> Outcome<Zeroizing<String>> {
+    fn asked(&self, prompt: &str, shown: &mut impl io::Write) -> Outcome<Zeroizing<String>> {
+        let raw = self.raw()?;
+        let line = self.line(prompt, shown)?;
+        drop(raw);
+        self.write(b"\n")?;
+        Ok(line)
+    }
+
+    /// Entered before a question is written: whoever answers at once is not shown by the terminal itself.
+    fn raw(&self) -> Outcome<Raw> {
+        Raw::enter(&self.input).or_stop(Code::Internal, || "cannot set up the terminal".into())
+    }
+
+    fn line(&self, prompt: &str, shown: &mut impl io::Write) -> Outcome<Zeroizing<String>> {
         let usable = self.size().usable();
         let fitted = question(&self.manner.charset.fit(prompt), usable);
         let room = usable.saturating_sub(fitted.rsplit('\n').next().map_or(0, columns));
-        // Before the question: whoever answers at once is not shown by the terminal itself.
-        let raw = Raw::enter(&self.input).or_stop(Code::Internal, || "cannot set up the terminal".into())?;
         self.write(fitted.as_bytes())?;
-        let line = line::edit(&mut Typed(&self.input), shown, room, self.manner.charset);
-        match ahead {
-            Ahead::Kept if line.is_ok() => raw.leave_what_was_typed(),
-            _ => drop(raw),
-        }
-        let line = line?;
-        self.write(b"\n")?;
-        Ok(line)
+        line::edit(&mut Typed(&self.input), shown, room, self.manner.charset)
     }
 
     /// A screen of its own.
@@ -410,20 +428,10 @@ impl Raw {
         raw.control_chars[SpecialCharacterIndices::VMIN as usize] = 1;
         raw.control_chars[SpecialCharacterIndices::VTIME as usize] = 0;
         termios::tcsetattr(terminal.as_fd(), SetArg::TCSADRAIN, &raw)?;
-        Ok(Self { terminal, before, is_left: false })
-    }
-
-    /// Leaves the terminal without forgetting what was typed ahead.
-    fn leave_what_was_typed(mut self) {
-        // The terminal may be gone; there is nobody left to tell.
-        let _ = termios::tcsetattr(self.terminal.as_fd(), SetArg::TCSADRAIN, &self.before);
-        self.is_left = true;
+        Ok(Self { terminal, before })
     }
 
     fn leave(&self) {
-        if self.is_left {
-            return;
-        }
         // What was typed ahead goes: the rest of a pasted sheet must not end up in a shell's history.
         // The terminal may be gone; there is nobody left to tell.
         let _ = termios::tcsetattr(self.terminal.as_fd(), SetArg::TCSAFLUSH, &self.before);
@@ -434,13 +442,6 @@ impl Drop for Raw {
     fn drop(&mut self) {
         self.leave();
     }
-}
-
-/// What was typed beyond the line that was asked for.
-#[derive(Clone, Copy)]
-enum Ahead {
-    Forgotten,
-    Kept,
 }
 
 /// A terminal's keys; a wait for one ends when the command is to end.
@@ -550,6 +551,30 @@ mod tests {
         let Ok(mut screen) = terminal.screen() else { return Err("no screen".into()) };
         drop(master);
         assert!(screen.run(&mut Secret).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_pasted_in_place_of_a_signature_is_neither_taken_nor_left_behind() -> Tested {
+        let signature = "-----BEGIN SSH SIGNATURE-----\r\nU1NIU0lH\r\n-----END SSH SIGNATURE-----\r\n";
+        let whole = signature.replace('\r', "");
+        let words = "1. abacus\n2. abdomen\n3. abdominal\n";
+        for (pasted, taken) in [
+            (words.to_owned(), "1. abacus\n"),
+            (signature.to_owned(), whole.as_str()),
+            (format!("{signature}{words}"), whole.as_str()),
+            (format!("\n{words}"), ""),
+        ] {
+            let (mut terminal, mut master) = terminal(false)?;
+            // Shown by the asking alone, as to somebody who pastes once he was asked.
+            let _silent = Raw::enter(&terminal.input)?;
+            master.write_all(pasted.as_bytes())?;
+            let text = terminal.ask_signature("The signature: ").map_err(|stop| stop.what)?;
+            assert_eq!(*text, taken, "{pasted:?}");
+            assert_eq!(rustix::io::ioctl_fionread(&terminal.input)?, 0, "{pasted:?}: a shell would get the rest");
+            let shown = sent(&terminal, &master)?.screen().contents();
+            assert!(!shown.contains("abacus") && !shown.contains("abdomen"), "{pasted:?}:\n{shown}");
+        }
         Ok(())
     }
 

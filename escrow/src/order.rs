@@ -13,7 +13,7 @@ use tenwords_protocol::{
     code16::Code16,
     json,
     operators::{OperatorList, Role},
-    order::{self, MAX_ORDER_BYTES, MAX_SIGNATURE_BYTES, NAMESPACE, Order, OrderError, SignedOrder},
+    order::{self, MAX_ORDER_BYTES, MAX_SIGNATURE_BYTES, NAMESPACE, Order, OrderError, SIGNATURE_BEGIN, SignedOrder},
     time::Timestamp,
 };
 use thiserror::Error;
@@ -22,7 +22,6 @@ use crate::signed::{self, Judged, SignatureRefusal};
 
 /// Bytes of a file that is offered, at most: base64 of a text, a signature, and what JSON adds.
 const MAX_OFFERED: usize = 2 * (MAX_ORDER_BYTES + MAX_SIGNATURE_BYTES);
-const BEGIN: &[u8] = b"-----BEGIN SSH SIGNATURE-----";
 
 /// What somebody gave as an answer to an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,7 +114,7 @@ impl Offered {
         let begins = bytes.trim_ascii_start();
         let offered = if begins.is_empty() {
             return Err(OrderRefusal::Form("nothing stands there".to_owned()));
-        } else if begins.starts_with(BEGIN) {
+        } else if begins.starts_with(SIGNATURE_BEGIN.as_bytes()) {
             let text = str::from_utf8(bytes).map_err(|_| SignatureRefusal::Armour)?;
             Self::Armour(text.to_owned())
         } else if begins.starts_with(b"{") {

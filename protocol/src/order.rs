@@ -36,6 +36,10 @@ pub const MAX_ORDER_BYTES: usize = 16 << 10;
 /// Bytes of a signature's armour, at most. The largest that we verify, of an RSA key of 4096 bits,
 /// has less than 2 KiB; one of a certificate has more.
 pub const MAX_SIGNATURE_BYTES: usize = 8 << 10;
+/// The first line of a signature's armour.
+pub const SIGNATURE_BEGIN: &str = "-----BEGIN SSH SIGNATURE-----";
+/// Its last line.
+pub const SIGNATURE_END: &str = "-----END SSH SIGNATURE-----";
 /// Lines that say what is destroyed, at most.
 pub const MAX_LINES: usize = 64;
 

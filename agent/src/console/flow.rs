@@ -148,7 +148,7 @@ impl<'a> Flow<'a> {
             Kind::Say => return self.said(message),
             Kind::Progress => return self.progress(message),
             Kind::ProgressEnds => return self.line_is_free().map(Ok),
-            Kind::Ask | Kind::AskHidden | Kind::AskPiece | Kind::Words | Kind::WordsAgain | Kind::HandOver => {
+            Kind::Ask | Kind::AskHidden | Kind::AskSignature | Kind::Words | Kind::WordsAgain | Kind::HandOver => {
                 self.line_is_free()?;
                 self.hushed = None;
                 self.asked(message)?
@@ -196,7 +196,7 @@ impl<'a> Flow<'a> {
                 }
                 let line = match kind {
                     Kind::AskHidden => self.terminal.ask_hidden(prompt),
-                    Kind::AskPiece => self.terminal.ask_piece(prompt),
+                    Kind::AskSignature => self.terminal.ask_signature(prompt),
                     _ => self.terminal.ask(prompt),
                 };
                 line.map(|line| Ok(Reply::Line(line)))

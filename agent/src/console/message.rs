@@ -6,8 +6,8 @@
 //! kind (1)  text (4)  secret (4)  blob (4)  blob (4) │ text  secret  blob  blob
 //! ```
 //!
-//! The text is JSON without a secret (64 KiB at most), the secret is ten words or a typed line (1 KiB),
-//! a blob is a sealed root (1 MiB); what is not there has the length 0. Lengths are looked at before
+//! The text is JSON without a secret (64 KiB at most), the secret is ten words or what was typed or pasted
+//! (8 KiB), a blob is a sealed root (1 MiB); what is not there has the length 0. Lengths are looked at before
 //! anything is allocated. Neither side believes the other: each reads a frame as what is due, or not at
 //! all. A secret is read into a buffer that is wiped and does not grow, and written from where it lies.
 
@@ -16,6 +16,7 @@ use std::io::{self, Read, Write};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tenwords_protocol::{
     json::{self, JsonError},
+    order::MAX_SIGNATURE_BYTES,
     v1::V1,
 };
 use thiserror::Error;
@@ -25,7 +26,7 @@ use crate::{language::Language, seat::Overview};
 
 const HEAD: usize = 17;
 const MAX_TEXT: usize = 64 << 10;
-const MAX_SECRET: usize = 1 << 10;
+const MAX_SECRET: usize = MAX_SIGNATURE_BYTES;
 const MAX_BLOB: usize = 1 << 20;
 /// Things that are named in one line of progress.
 const RUNNING: usize = 4;
@@ -59,8 +60,8 @@ pub(crate) enum Kind {
     Ended,
     /// [`Text`]; a line is asked for, of which nothing is shown.
     AskHidden,
-    /// [`Text`]; one line is asked for of what may be pasted as a whole.
-    AskPiece,
+    /// [`Text`]; an SSH signature is asked for.
+    AskSignature,
 }
 
 const KINDS: [Kind; 12] = [
@@ -75,7 +76,7 @@ const KINDS: [Kind; 12] = [
     Kind::ProgressEnds,
     Kind::Ended,
     Kind::AskHidden,
-    Kind::AskPiece,
+    Kind::AskSignature,
 ];
 
 /// What the console wants of the agent.
@@ -297,7 +298,7 @@ impl Message {
         json::from_slice(&self.text).map_err(MessageError::Text)
     }
 
-    /// The ten words, or a typed line.
+    /// The ten words, or what was typed or pasted.
     pub(crate) fn expose_secret(&self) -> &[u8] {
         &self.secret
     }

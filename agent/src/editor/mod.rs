@@ -2,11 +2,13 @@
 //!
 //! [`keys`] turns bytes into keys, [`slots`] is the ten words being typed (no I/O: keys in, state
 //! out), [`page`] and [`view`] turn the state into what a screen of any size shows, [`sheet`] shows
-//! a drawn code, [`hunt`] the search after a refusal. The terminal itself is `terminal.rs`.
+//! a drawn code, [`hunt`] the search after a refusal, [`armour`] takes a signature. The terminal itself
+//! is `terminal.rs`.
 //!
 //! Every buffer here that holds letters of a word is wiped when dropped, and has its full size from
 //! the beginning: a buffer that grows leaves a copy behind. Nothing here is `Debug` or `Clone`.
 
+pub(crate) mod armour;
 pub(crate) mod hunt;
 pub(crate) mod keys;
 pub(crate) mod line;

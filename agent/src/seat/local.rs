@@ -71,8 +71,8 @@ impl Seat for Local {
         self.terminal()?.ask(prompt)
     }
 
-    fn ask_piece(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
-        self.terminal()?.ask_piece(prompt)
+    fn ask_signature(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
+        self.terminal()?.ask_signature(prompt)
     }
 
     fn ask_hidden(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {

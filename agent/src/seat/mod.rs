@@ -47,8 +47,8 @@ pub(crate) trait Seat {
     /// Asks for a line, which is shown as it is typed.
     fn ask(&mut self, prompt: &str) -> Outcome<Zeroizing<String>>;
 
-    /// Asks for one line of a text that may be pasted as a whole.
-    fn ask_piece(&mut self, prompt: &str) -> Outcome<Zeroizing<String>>;
+    /// Asks for an SSH signature, which may be pasted as a whole; or for nothing, by an empty line.
+    fn ask_signature(&mut self, prompt: &str) -> Outcome<Zeroizing<String>>;
 
     /// Asks for a line, of which nothing is shown.
     fn ask_hidden(&mut self, prompt: &str) -> Outcome<Zeroizing<String>>;

@@ -149,8 +149,8 @@ impl Seat for Remote {
         self.asked_line(Kind::Ask, prompt)
     }
 
-    fn ask_piece(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
-        self.asked_line(Kind::AskPiece, prompt)
+    fn ask_signature(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {
+        self.asked_line(Kind::AskSignature, prompt)
     }
 
     fn ask_hidden(&mut self, prompt: &str) -> Outcome<Zeroizing<String>> {

@@ -6,10 +6,8 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ssh_key::{Algorithm, HashAlg, PublicKey, Signature, SshSig};
-use tenwords_protocol::order::MAX_SIGNATURE_BYTES;
+use tenwords_protocol::order::{MAX_SIGNATURE_BYTES, SIGNATURE_BEGIN, SIGNATURE_END};
 
-const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----\n";
-const END: &str = "\n-----END SSH SIGNATURE-----\n";
 /// Characters of a line between them.
 const WIDTH: usize = 70;
 /// What a FIDO2 signature has behind it: a byte of flags and a counter.
@@ -43,7 +41,8 @@ impl Wire {
         if text.len() > MAX_SIGNATURE_BYTES {
             return None;
         }
-        let lines = text.strip_prefix(BEGIN)?.strip_suffix(END)?;
+        let lines = text.strip_prefix(SIGNATURE_BEGIN)?.strip_prefix('\n')?;
+        let lines = lines.strip_suffix('\n')?.strip_suffix(SIGNATURE_END)?.strip_suffix('\n')?;
         let blob = STANDARD.decode(lines.replace('\n', "")).ok().filter(|blob| armour(blob) == text)?;
         let mut fields = Fields(blob.strip_prefix(b"SSHSIG")?.strip_prefix(&1_u32.to_be_bytes())?);
         let key = fields.string()?.to_vec();
@@ -105,5 +104,5 @@ impl<'b> Fields<'b> {
 fn armour(blob: &[u8]) -> String {
     let text = STANDARD.encode(blob);
     let lines: Vec<&str> = text.as_bytes().chunks(WIDTH).filter_map(|line| str::from_utf8(line).ok()).collect();
-    format!("{BEGIN}{}{END}", lines.join("\n"))
+    format!("{SIGNATURE_BEGIN}\n{}\n{SIGNATURE_END}\n", lines.join("\n"))
 }

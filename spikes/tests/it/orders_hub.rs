@@ -128,6 +128,11 @@ fn pasted(burnt: &Burnt, operators: &Operators, kit: &Path) -> Result<()> {
     terminal.type_line(&burnt.words)?;
     terminal.expect("or press Enter to end: ", LONG)?;
     untouched(&pve, "asked")?;
+    // The wrong thing is pasted: it is refused by its first line, and asked for once more.
+    terminal.await_silence(LONG)?;
+    terminal.type_line(&burnt.words)?;
+    terminal.expect("REFUSED: the order from what was pasted", LONG)?;
+    terminal.expect("or press Enter to end: ", LONG)?;
     terminal.await_silence(LONG)?;
     let signature = operators.signs("jonas", ORDER, &only(&machine)?)?;
     terminal.type_line(fs::read_to_string(signature)?.trim_end())?;

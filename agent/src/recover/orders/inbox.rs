@@ -19,7 +19,7 @@ use tenwords_protocol::{
 
 use crate::{
     durable,
-    exit::{Code, OrStop as _, Outcome, Stop},
+    exit::{Code, OrStop as _, Outcome},
     hub::{Hub, HubError},
     recover::course::Open,
     seat::Seat,
@@ -27,9 +27,6 @@ use crate::{
 
 /// A file with a signed order in it has at most so many bytes: both in base64, and what stands around.
 const LIMIT: u64 = ((MAX_ORDER_BYTES + MAX_SIGNATURE_BYTES) * 2) as u64;
-/// Lines of a pasted signature, at most; the longest that we verify has some hundred.
-const MOST_LINES: usize = 200;
-const LAST_LINE: &str = "-----END SSH SIGNATURE-----";
 
 /// One answer, and where it came from.
 pub(super) struct Answer {
@@ -117,20 +114,8 @@ impl Inbox {
 
     /// What somebody pastes. Nothing if he does not.
     pub(super) fn pasted(seat: &mut dyn Seat) -> Outcome<Option<Answer>> {
-        let first = seat.ask_piece("Paste the operator's signature (from BEGIN to END), or press Enter to end: ")?;
-        if first.trim().is_empty() {
-            return Ok(None);
-        }
-        let mut text = format!("{}\n", first.trim());
-        for _ in 0..MOST_LINES {
-            if text.trim_end().ends_with(LAST_LINE) || text.starts_with('{') {
-                let offered = Offered::parse(text.as_bytes());
-                return Ok(Some(Answer { place: "what was pasted".to_owned(), to: None, offered }));
-            }
-            text.push_str(seat.ask_piece("> ")?.trim());
-            text.push('\n');
-        }
-        Err(Stop::new(Code::Usage, "what was pasted has no end")
-            .remedy(format!("a signature ends with the line {LAST_LINE}")))
+        let text = seat.ask_signature("Paste the operator's signature (from BEGIN to END), or press Enter to end: ")?;
+        let offered = (!text.is_empty()).then(|| Offered::parse(text.as_bytes()));
+        Ok(offered.map(|offered| Answer { place: "what was pasted".to_owned(), to: None, offered }))
     }
 }
