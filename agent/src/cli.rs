@@ -104,12 +104,29 @@ pub(crate) enum Command {
     /// Whose orders count for this box: the operators' public keys, and a changed list of them
     #[command(subcommand)]
     Pins(Pins),
+    /// Watch this box, as a service: keep its escrow from going stale
+    ///
+    /// Looks at key files, storages and jobs every twenty seconds, and at the client when it was upgraded; what
+    /// is to be done about a change is done by a child of this same program, one at a time. Needs no words and
+    /// asks nobody anything. SIGHUP reads the configuration anew, SIGTERM ends it in order. See docs/daemon.md.
+    Run,
+    /// One pass of the daemon, which starts it itself
+    #[command(hide = true)]
+    Pass(Pass),
     /// Attend the customer's console, as a service
     ///
     /// Listens at the console's socket, lets root and the console's user in and nobody else, and has a
     /// process of its own do what a console asks for: say how the box stands, hold a ceremony, try the
     /// ten words, recover. Ends in order at SIGTERM.
-    Run,
+    Attend,
+    /// Wrap and open a throwaway key, both ways: whether this client can hold a ceremony and a recovery
+    ///
+    /// Draws a key and ten words that nobody sees, has proxmox-backup-client wrap the one under the other,
+    /// and opens the result by the client and without it. Touches no key of this box. The daemon does the same
+    /// whenever the client is another; `status` shows the last.
+    ///
+    /// Exit code 0 if both agree, 12 if they do not, 10 if there is no client that can be driven.
+    SelfTest,
     /// The customer's console: a menu, without root
     ///
     /// How the box stands, in plain words; ceremony; trying the words; recovery. English or German.
@@ -387,6 +404,16 @@ mod parallel {
     }
 }
 
+/// `pass`. The daemon's settings come at standard input, whatever stands in the file by now.
+#[derive(Debug, Args)]
+pub(crate) struct Pass {
+    /// Which
+    pub(crate) kind: String,
+    /// Without a word to the hub
+    #[arg(long)]
+    pub(crate) local: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Console {
     /// Where the agent is [default: /run/tenwords/console.sock]
@@ -419,6 +446,11 @@ Configuration (every line has a default):
   qmrestore = \"/usr/sbin/qmrestore\"
   pvesh = \"/usr/bin/pvesh\"
   pvesm = \"/usr/sbin/pvesm\"
+  tasks = \"/var/log/pve/tasks/index\"         # which backups have ended
+  [notify]                                    # who is told of an alarm (run)
+  command = \"/usr/sbin/sendmail\"            # gets -i -t and the message
+  to = \"root\"                               # PVE forwards mail to root to its notification targets
+  off = false
   locks = \"/run/lock\"                        # where PVE's programs lock a guest
   [[source]]                                  # a key outside storage.cfg
   id = \"pbs\"                                  # not the name of a storage

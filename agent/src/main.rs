@@ -5,6 +5,7 @@ mod ceremony;
 mod cli;
 mod closure;
 mod console;
+mod daemon;
 mod drill;
 mod durable;
 mod editor;
@@ -14,12 +15,15 @@ mod hub;
 mod identity;
 mod interrupt;
 mod inventory;
+mod itself;
 mod keys;
 mod kit;
 mod kits;
 mod language;
 mod lock;
+mod log;
 mod lost_words;
+mod notify;
 mod openers;
 mod opening;
 mod pins;
@@ -27,6 +31,7 @@ mod record;
 mod recover;
 mod seat;
 mod second_holder;
+mod self_test;
 mod settings;
 mod sheet;
 mod shelf;
@@ -44,7 +49,6 @@ use clap::Parser as _;
 use nix::sys::resource::{Resource, setrlimit};
 use serde_json::json;
 use tenwords_protocol::ticket::Ticket;
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -59,13 +63,13 @@ use crate::{
 fn main() -> ExitCode {
     let protected = protect();
     let cli = Cli::parse();
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter.with_env_var("TENWORDS_LOG").from_env_lossy())
-        .with_writer(std::io::stderr)
-        .init();
+    log::begin(matches!(cli.command, Command::Run | Command::Pass(_)));
     if cli.seat {
         return attend::seated::run(&cli, protected);
+    }
+    if let (Command::Pass(args), true) = (&cli.command, protected.is_ok()) {
+        rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+        return daemon::passes::run(&cli, args);
     }
     match protected.and_then(|()| run(&cli)) {
         Ok(code) => code,
@@ -96,8 +100,13 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
     }
     let configuration = Configuration::read(&cli.config)?;
     match &cli.command {
-        Command::Run => attend::run(&configuration).map(|()| ExitCode::SUCCESS),
-        Command::Console(_) => Ok(ExitCode::SUCCESS),
+        Command::Run => daemon::run(configuration).map(|()| ExitCode::SUCCESS),
+        Command::Attend => attend::run(&configuration).map(|()| ExitCode::SUCCESS),
+        Command::Console(_) | Command::Pass(_) => Ok(ExitCode::SUCCESS),
+        Command::SelfTest => {
+            let tested = self_test::run(&configuration)?.judged()?;
+            result(cli.json, &tested, || tested.lines())
+        }
         Command::Enroll(args) => {
             let _lock = StateLock::take(&configuration)?;
             let ticket = ticket(&args.ticket, &mut Local::of_command(true))?;

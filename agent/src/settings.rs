@@ -50,6 +50,9 @@ pub(crate) struct Settings {
     /// What opens a way to a backup server.
     #[serde(default)]
     pub(crate) connect: ConnectSettings,
+    /// Who is told of an alarm.
+    #[serde(default)]
+    pub(crate) notify: NotifySettings,
     /// Where Proxmox VE is on this node.
     #[serde(default)]
     pve: PveSettings,
@@ -71,6 +74,8 @@ struct PveSettings {
     pvesm: PathBuf,
     /// Where PVE's programs lock a guest.
     locks: PathBuf,
+    /// The index of tasks that have ended.
+    tasks: PathBuf,
 }
 
 /// `[connect]`: programs that open a way to a backup server.
@@ -78,6 +83,17 @@ struct PveSettings {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ConnectSettings {
     pub(crate) wg_quick: PathBuf,
+}
+
+/// `[notify]`: the machine's own mailer, and whom its messages are for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct NotifySettings {
+    /// Takes a message at standard input, with `-i -t`.
+    pub(crate) command: PathBuf,
+    pub(crate) to: String,
+    /// Nobody is told.
+    pub(crate) off: bool,
 }
 
 /// `[console]`: the socket at which the console is attended, and whose console it is.
@@ -128,13 +144,19 @@ pub(crate) struct Configuration {
 impl Default for PveSettings {
     fn default() -> Self {
         let pve::Paths { etc_pve: etc, pct, qm, qmrestore, pvesh, pvesm, locks } = pve::Paths::default();
-        Self { etc, pct, qm, qmrestore, pvesh, pvesm, locks }
+        Self { etc, pct, qm, qmrestore, pvesh, pvesm, locks, tasks: pve::tasks::INDEX.into() }
     }
 }
 
 impl Default for ConnectSettings {
     fn default() -> Self {
         Self { wg_quick: "/usr/bin/wg-quick".into() }
+    }
+}
+
+impl Default for NotifySettings {
+    fn default() -> Self {
+        Self { command: "/usr/sbin/sendmail".into(), to: "root".to_owned(), off: false }
     }
 }
 
@@ -147,8 +169,13 @@ impl Default for ConsoleSettings {
 impl Settings {
     /// Where Proxmox VE's folder and programs are.
     pub(crate) fn pve_paths(&self) -> pve::Paths {
-        let PveSettings { etc, pct, qm, qmrestore, pvesh, pvesm, locks } = self.pve.clone();
+        let PveSettings { etc, pct, qm, qmrestore, pvesh, pvesm, locks, tasks: _ } = self.pve.clone();
         pve::Paths { etc_pve: etc, pct, qm, qmrestore, pvesh, pvesm, locks }
+    }
+
+    /// Where PVE writes down which tasks have ended.
+    pub(crate) fn pve_tasks(&self) -> &Path {
+        &self.pve.tasks
     }
 
     /// The small files to escrow, by the configuration or by default.
@@ -176,7 +203,12 @@ impl Configuration {
                 );
             }
         };
-        let settings: Settings = toml::from_str(&text).map_err(|error| {
+        Self::of_text(path, &text)
+    }
+
+    /// The configuration that a file of this name has, or had.
+    pub(crate) fn of_text(path: &Path, text: &str) -> Outcome<Self> {
+        let settings: Settings = toml::from_str(text).map_err(|error| {
             Stop::new(Code::Usage, format!("the configuration {} is not understood", path.display()))
                 .remedy("mend the line that is named below; `tenwords-agent --help` shows an example")
                 .because(error)
@@ -184,6 +216,11 @@ impl Configuration {
         let configuration = Self { path: path.to_owned(), settings };
         configuration.check()?;
         Ok(configuration)
+    }
+
+    /// The same for [`Self::of_text`].
+    pub(crate) fn to_text(&self) -> Outcome<String> {
+        toml::to_string(&self.settings).or_stop(Code::Internal, || "the configuration cannot be handed on".to_owned())
     }
 
     /// The folder in which the configuration lies.
@@ -198,7 +235,7 @@ impl Configuration {
 
     fn check(&self) -> Outcome<()> {
         let settings = &self.settings;
-        let PveSettings { etc, pct, qm, qmrestore, pvesh, pvesm, locks } = &settings.pve;
+        let PveSettings { etc, pct, qm, qmrestore, pvesh, pvesm, locks, tasks } = &settings.pve;
         let absolute = [
             ("state", &settings.state),
             ("runtime", &settings.runtime),
@@ -214,8 +251,10 @@ impl Configuration {
             ("pvesh", pvesh),
             ("pvesm", pvesm),
             ("locks", locks),
+            ("tasks", tasks),
         ])
         .chain([("socket", &settings.console.socket), ("wg_quick", &settings.connect.wg_quick)])
+        .chain([("command", &settings.notify.command)])
         .chain(settings.sources.iter().flat_map(|s| [("key_file", &s.key_file), ("token_file", &s.token_file)]))
         .find(|(_, path)| !path.is_absolute());
         if let Some((name, path)) = absolute {
@@ -262,9 +301,12 @@ mod tests {
             ("[pve]\netc = \"etc/pve\"", "is not an absolute path"),
             ("[pve]\npvesm = \"pvesm\"", "is not an absolute path"),
             ("[pve]\nqm = \"qm\"", "is not an absolute path"),
+            ("[pve]\ntasks = \"index\"", "is not an absolute path"),
             ("[console]\nsocket = \"console.sock\"", "is not an absolute path"),
             ("[console]\nuser = true", "did not match"),
             ("[connect]\nwg_quick = \"wg-quick\"", "is not an absolute path"),
+            ("[notify]\ncommand = \"sendmail\"", "is not an absolute path"),
+            ("[notify]\nmail = \"x\"", "unknown field"),
             ("[connect]\nopenvpn = \"/x\"", "unknown field"),
             ("[console]\ngroup = \"tenwords\"", "unknown field"),
         ] {

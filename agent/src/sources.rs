@@ -38,12 +38,7 @@ pub(crate) fn client(settings: &Settings) -> Outcome<Client> {
 
 /// The same with another program in its place.
 pub(crate) fn client_at(settings: &Settings, program: PathBuf) -> Outcome<Client> {
-    let private = PrivateDir::open_or_create(&settings.runtime).map_err(|error| {
-        let remedy = error.remedy();
-        Stop::new(Code::Preflight, format!("the private folder {} cannot be used", settings.runtime.display()))
-            .remedy(remedy)
-            .because(error)
-    })?;
+    let private = private(settings)?;
     if !program.is_file() {
         return Err(Stop::new(Code::Preflight, format!("there is no {}", program.display())).remedy(
             "install the package proxmox-backup-client, or name the program in the configuration (client = \"…\")",
@@ -51,6 +46,16 @@ pub(crate) fn client_at(settings: &Settings, program: PathBuf) -> Outcome<Client
     }
     Client::new(program.clone(), private)
         .or_stop(Code::Usage, || format!("the client {} cannot be used", program.display()))
+}
+
+/// The private folder, in which children work.
+pub(crate) fn private(settings: &Settings) -> Outcome<PrivateDir> {
+    PrivateDir::open_or_create(&settings.runtime).map_err(|error| {
+        let remedy = error.remedy();
+        Stop::new(Code::Preflight, format!("the private folder {} cannot be used", settings.runtime.display()))
+            .remedy(remedy)
+            .because(error)
+    })
 }
 
 /// The facts that the root keeps of a configured source.

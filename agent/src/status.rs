@@ -20,6 +20,7 @@ use crate::{
     kits::Kits,
     record::Record,
     second_holder,
+    self_test::{SelfTest, Verdict},
     settings::Configuration,
     show::harmless,
     sources::{self, State},
@@ -40,6 +41,9 @@ pub(crate) struct Status {
     pub(crate) escrow: Option<Escrow>,
     /// The last that ended well, by this box's own record.
     drills: Drills,
+    /// Whether the client wraps and opens a throwaway key; absent if it was never tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    self_test: Option<SelfTest>,
     problems: Vec<Problem>,
     /// The hub does not take this machine as the box any more.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -155,6 +159,10 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
             ),
         },
     }
+    let self_test = SelfTest::last(configuration);
+    if let Some(failed) = self_test.as_ref().filter(|tested| tested.verdict != Verdict::Works) {
+        problem(failed.lines().concat(), failed.verdict.remedy().to_owned());
+    }
     // What cannot be read is not known to be closed.
     let closure = match closure::standing(configuration, of.id) {
         Ok(closure) => closure.filter(|closure| !closure.closed),
@@ -179,6 +187,7 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
             keys: record.keys,
         }),
         drills: Drills { words, archive },
+        self_test,
         problems,
         revoked,
         closure,
@@ -296,6 +305,7 @@ impl Status {
         let code = self.escrow.as_ref().map(|escrow| escrow.code_number);
         lines.push(format!("  words drill: {}", drilled(self.drills.words.as_ref(), code)));
         lines.push(format!("  archive drill: {}", drilled(self.drills.archive.as_ref(), code)));
+        lines.extend(self.self_test.iter().flat_map(SelfTest::lines).map(|line| format!("  {line}")));
         for Problem { what, remedy } in &self.problems {
             lines.push(format!("  - {}\n    what to do: {}", harmless(what, 400), harmless(remedy, 400)));
         }

@@ -207,6 +207,7 @@ impl Client {
             program: &self.program,
             args: &self.led(work.args),
             environment: &environment,
+            input: None,
             spawn: self.limits.spawn,
             whole: work.whole,
             stall: work.stall,

@@ -50,6 +50,7 @@ pub mod error;
 pub mod failure;
 mod group;
 pub mod key;
+pub mod mail;
 pub mod private;
 mod process;
 mod pty;

@@ -12,7 +12,7 @@
 
 use std::{
     ffi::OsString,
-    fs,
+    fs::{self, File},
     io::{self, Read},
     ops::ControlFlow,
     os::{
@@ -42,6 +42,8 @@ pub(crate) struct Job<'a> {
     pub(crate) program: &'a Path,
     pub(crate) args: &'a [OsString],
     pub(crate) environment: &'a Environment,
+    /// What it reads; nothing if there is none.
+    pub(crate) input: Option<&'a File>,
     pub(crate) spawn: Duration,
     /// For the whole.
     pub(crate) whole: Duration,
@@ -311,13 +313,17 @@ pub(crate) type Started = (Group, Option<ChildStdout>, Option<ChildStderr>);
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that starts a child by pipes")]
 pub(crate) fn spawn(job: &Job<'_>, stdout: Stdio) -> Result<Started, RunError> {
+    let input = match job.input {
+        Some(input) => input.try_clone().map_err(RunError::Spawn)?.into(),
+        None => Stdio::null(),
+    };
     let mut command = Command::new(job.program);
     command
         .args(job.args)
         .env_clear()
         .envs(job.environment.iter())
         .current_dir(job.environment.home())
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(stdout)
         .stderr(Stdio::piped())
         .process_group(0);

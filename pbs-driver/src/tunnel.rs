@@ -52,7 +52,8 @@ pub fn wg_quick(
     let args: [OsString; 2] = [turn.word().into(), file.into()];
     let folder = private.folder()?;
     let environment = Environment::offline(&folder)?;
-    let job = Job { program, args: &args, environment: &environment, spawn: SPAWN, whole: WHOLE, stall: None };
+    let job =
+        Job { program, args: &args, environment: &environment, input: None, spawn: SPAWN, whole: WHOLE, stall: None };
     let mut watch = |_| if is_ending() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
     let finished = run(&job, Stdout::Keep(MAX_SAID), &mut watch).map_err(|error| not_run(program, error))?;
     if finished.exit == Exit::Code(0) {

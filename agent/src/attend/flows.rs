@@ -2,11 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    env,
     io::{self, Read},
-    os::unix::{net::UnixStream, process::CommandExt as _},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -22,7 +21,7 @@ use nix::{
 
 use crate::{
     console::message::{self, Kind, MessageError, Op, Request},
-    interrupt,
+    interrupt, itself,
     language::Language,
 };
 
@@ -30,7 +29,6 @@ use crate::{
 const MOST: usize = 4;
 /// In this time a console has said what it wants.
 const PATIENCE: Duration = Duration::from_secs(10);
-const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 pub(super) struct Flows {
     config: PathBuf,
@@ -101,17 +99,11 @@ impl Flows {
     }
 
     /// This same program, with the console as its standard input; none if the service is ending.
-    #[expect(clippy::disallowed_methods, reason = "each flow is a process of this program: its own lock, its own end")]
     fn child(&self, stream: UnixStream, request: &Request) -> io::Result<Option<Child>> {
-        // What runs now, also when the program was replaced on the disk.
-        let mut command = Command::new("/proc/self/exe");
-        command.arg0("tenwords-agent").arg("--config").arg(&self.config).arg("--seat").args(arguments(request.op));
-        command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_else(|| USUAL_PATH.into()));
+        let mut command = itself::command(&self.config);
+        command.arg("--seat").args(arguments(request.op));
         command.env("TENWORDS_LANGUAGE", Language::code(request.language));
-        command.envs(env::var_os("TENWORDS_LOG").map(|log| ("TENWORDS_LOG", log)));
         command.stdin(Stdio::from(std::os::fd::OwnedFd::from(stream))).stdout(Stdio::null());
-        // What a terminal sends to us is not for it: it is told to end by us.
-        command.process_group(0);
         let mut state = self.lock();
         if state.is_ending {
             return Ok(None);

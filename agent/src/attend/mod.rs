@@ -1,4 +1,4 @@
-//! `run`: the agent as a service, which attends the customer's console.
+//! `attend`: the service behind the customer's console.
 //!
 //! It lets root and one user in, by the kernel's word for who they are, reads what they want, and has a
 //! child of this same program do it with the console as its seat. So each flow has a process of its own,

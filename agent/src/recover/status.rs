@@ -73,6 +73,11 @@ struct Item {
     state: &'static str,
 }
 
+/// Whether a recovery goes on on this machine; one whose journal cannot be read may.
+pub(crate) fn is_going_on(configuration: &Configuration) -> bool {
+    Log::look(configuration).map_or(true, |course| course.begun().is_some() && !course.is_ended())
+}
+
 /// Of a recovery that had come to its end when the run was killed, before it could say so: its claim is still
 /// kept. Nothing is left to do then but to forget that.
 pub(crate) fn done(configuration: &Configuration) -> Outcome<Option<Status>> {

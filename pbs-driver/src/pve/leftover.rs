@@ -186,7 +186,7 @@ pub(crate) fn find(
 pub(crate) fn list(node: &Node, environment: &Environment, storage: &str, vmid: u32) -> Option<Vec<String>> {
     let args: Vec<OsString> = ["list", storage, "--vmid", &vmid.to_string()].map(OsString::from).into();
     let program = &node.paths().pvesm;
-    let job = Job { program, args: &args, environment, spawn: SPAWN, whole: WHOLE, stall: None };
+    let job = Job { program, args: &args, environment, input: None, spawn: SPAWN, whole: WHOLE, stall: None };
     let finished = run(&job, Stdout::Keep(MAX_ANSWER), &mut |_| ControlFlow::Continue(())).ok()?;
     if finished.exit != Exit::Code(0) {
         return None;

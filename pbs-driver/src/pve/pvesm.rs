@@ -88,7 +88,7 @@ pub(super) fn run_within(
     }
     let folder = private.folder()?;
     let environment = Environment::offline(&folder)?;
-    let job = Job { program, args: &args, environment: &environment, spawn: SPAWN, whole, stall: None };
+    let job = Job { program, args: &args, environment: &environment, input: None, spawn: SPAWN, whole, stall: None };
     let finished = run(&job, Stdout::Keep(MAX_ANSWER), &mut |_| ControlFlow::Continue(()));
     let finished = finished.map_err(|error| not_driven(program, command, error))?;
     if finished.exit != Exit::Code(0) {

@@ -288,6 +288,7 @@ impl Prepared<'_> {
             program: self.program,
             args: &self.args,
             environment: &self.environment,
+            input: None,
             spawn: limits.spawn,
             whole: limits.whole,
             stall: Some(limits.stall),

@@ -354,7 +354,7 @@ fn check(secret: &str) -> Result<(), PveError> {
 }
 
 /// Below `/etc/pve`.
-pub(crate) const FOLDER: &str = "priv/storage";
+pub const FOLDER: &str = "priv/storage";
 const PASSWORD: &str = "pw";
 const MASTER: &str = "master.pem";
 /// What pmxcfs shows for everything below `priv`.

@@ -242,8 +242,15 @@ impl<'a> Hand<'a> {
         let args: Vec<OsString> = args.iter().map(OsString::from).collect();
         let folder = self.request.private.folder().map_err(|error| error.to_string())?;
         let environment = Environment::of_pve(&folder, false).map_err(|error| error.to_string())?;
-        let job =
-            Job { program: self.program, args: &args, environment: &environment, spawn: SPAWN, whole, stall: None };
+        let job = Job {
+            program: self.program,
+            args: &args,
+            environment: &environment,
+            input: None,
+            spawn: SPAWN,
+            whole,
+            stall: None,
+        };
         let ran = worker::run(&job, CLEANUP, &mut |_| {}, &mut |_| ControlFlow::Continue(()));
         let ran = match ran {
             Ok(ran) => ran,

@@ -52,6 +52,7 @@ impl Machine {
             ("pvesh", "usr/bin/pvesh"),
             ("pvesm", "usr/sbin/pvesm"),
             ("locks", "run/lock"),
+            ("tasks", "var/log/pve/tasks/index"),
         ];
         let programs = programs.map(|(name, path)| format!("{name} = {}\n", quoted(&folder.join(path))));
         let text = format!(

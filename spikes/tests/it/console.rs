@@ -115,7 +115,7 @@ fn console(place: &Path, user: u32) -> String {
 
 fn service(place: &Path, config: &Path, environment: &[(String, String)], user: u32) -> Result<Child> {
     let mut command = Command::new(place.join("tenwords-agent"));
-    command.arg("--config").arg(config).arg("run").uid(user).gid(user);
+    command.arg("--config").arg(config).arg("attend").uid(user).gid(user);
     command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(place.join("log"))?);
     let service = command.spawn()?;

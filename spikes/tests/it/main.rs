@@ -9,6 +9,7 @@ mod codes;
 mod connect;
 mod console;
 mod consumption;
+mod daemon;
 mod directive;
 mod drill;
 mod guests;

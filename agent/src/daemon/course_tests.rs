@@ -1,0 +1,352 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DONE: End = End::Done { retry_after: None, changed: false };
+
+/// Even bits from a seed (splitmix64).
+fn even(mut seed: u64) -> impl FnMut() -> u64 {
+    move || {
+        seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+/// One box: its course, its clock, and how its passes end.
+struct Box1<C> {
+    course: Course,
+    now: Moment,
+    chance: C,
+    /// What is at work, and until when.
+    at_work: Vec<(Kind, Moment)>,
+    /// Every start, and every end.
+    started: Vec<(Moment, Start)>,
+    ended: Vec<(Moment, Kind)>,
+}
+
+impl<C: FnMut() -> u64> Box1<C> {
+    fn new(known: &[Kind], mut chance: C) -> Self {
+        let now = Moment(HOUR);
+        let course = Course::new(known, now, &mut chance);
+        Self { course, now, chance, at_work: Vec::new(), started: Vec::new(), ended: Vec::new() }
+    }
+
+    fn happens(&mut self, event: Event) {
+        self.course.happened(event, self.now, &mut self.chance);
+    }
+
+    /// Goes on until `end`, waking when the course says so and when a pass ends; each takes `takes` and ends
+    /// as `ends` says.
+    fn until(&mut self, end: Moment, takes: Duration, mut ends: impl FnMut(Kind, Moment) -> End) {
+        loop {
+            while let Some(place) = self.at_work.iter().position(|(_, until)| *until <= self.now) {
+                let (kind, _) = self.at_work.remove(place);
+                self.ended.push((self.now, kind));
+                let how = ends(kind, self.now);
+                self.happens(Event::Ended(kind, how));
+            }
+            let next = self.course.next(self.now);
+            if let Some(kind) = next.cut_short
+                && let Some(place) = self.at_work.iter().position(|(at_work, _)| *at_work == kind)
+            {
+                self.at_work.remove(place);
+                self.ended.push((self.now, kind));
+                self.happens(Event::Ended(kind, End::CutShort));
+                continue;
+            }
+            for start in next.starts {
+                self.started.push((self.now, start));
+                self.at_work.push((start.kind, self.now.plus(takes)));
+            }
+            let until = self.at_work.iter().map(|(_, until)| *until).chain([next.wake]).min().unwrap_or(next.wake);
+            assert!(until > self.now, "it wakes without anything to do");
+            if until > end {
+                self.now = end;
+                return;
+            }
+            self.now = until;
+        }
+    }
+
+    fn starts_of(&self, kind: Kind) -> Vec<Moment> {
+        self.started.iter().filter(|(_, start)| start.kind == kind).map(|(at, _)| *at).collect()
+    }
+}
+
+#[test]
+fn an_idle_box_does_each_thing_as_often_as_is_written() {
+    let mut idle = Box1::new(&Kind::ALL, even(1));
+    let begun = idle.now;
+    idle.until(begun.plus(48 * HOUR), SECOND, |_, _| DONE);
+    for (kind, least, most) in [
+        (Kind::Keep, 43, 55),
+        (Kind::Servers, 86, 110),
+        (Kind::Report, 170, 216),
+        (Kind::Renew, 2, 3),
+        (Kind::SelfTest, 1, 1),
+    ] {
+        let count = idle.starts_of(kind).len();
+        assert!((least..=most).contains(&count), "{} {count} times", kind.name());
+    }
+}
+
+#[test]
+fn a_changed_key_is_kept_at_once_and_reported_soon() {
+    let mut changed = Box1::new(&Kind::ALL, even(2));
+    changed.until(changed.now.plus(HOUR), SECOND, |_, _| DONE);
+    let at = changed.now;
+    changed.happens(Event::KeysChanged);
+    changed.until(at.plus(2 * MINUTE), SECOND, |_, _| DONE);
+    let first = |kind| changed.starts_of(kind).into_iter().find(|start| *start >= at);
+    assert!(first(Kind::Keep).is_some_and(|keep| keep.since(at) < 15 * SECOND));
+    let reported = first(Kind::Report);
+    assert!(reported.is_some_and(|report| report.since(at) >= SECOND && report.since(at) < 2 * MINUTE));
+}
+
+#[test]
+fn a_changed_key_does_not_wait_for_a_server_that_hangs() {
+    let mut hanging = Box1::new(&[Kind::Keep, Kind::Servers], even(3));
+    // The first of both.
+    hanging.until(hanging.now.plus(5 * MINUTE), SECOND, |_, _| DONE);
+    hanging.until(hanging.now.plus(40 * MINUTE), 8 * HOUR, |_, _| DONE);
+    while hanging.course.running() != Some(Kind::Servers) {
+        hanging.until(hanging.now.plus(MINUTE), 8 * HOUR, |_, _| DONE);
+    }
+    let at = hanging.now;
+    hanging.happens(Event::KeysChanged);
+    hanging.until(at.plus(MINUTE), SECOND, |_, _| DONE);
+    let kept = hanging.starts_of(Kind::Keep).into_iter().find(|start| *start >= at);
+    assert!(kept.is_some_and(|kept| kept.since(at) <= BRIEFLY + SECOND), "it waited for the server");
+    // And the server is not put off for ever by keys that go on changing.
+    hanging.until(hanging.now.plus(10 * MINUTE), 30 * SECOND, |_, _| DONE);
+    let again = hanging.starts_of(Kind::Servers).into_iter().find(|start| *start > at);
+    assert!(again.is_some(), "what was cut short is not begun again");
+}
+
+#[test]
+fn what_the_hub_asks_for_is_waited_for_and_the_box_goes_on_by_itself() {
+    let mut limited = Box1::new(&[Kind::Keep], even(4));
+    let told = End::Done { retry_after: Some(3 * HOUR), changed: false };
+    limited.until(limited.now.plus(MINUTE), SECOND, |_, _| told);
+    let first = limited.starts_of(Kind::Keep)[0];
+    for _ in 0..20 {
+        limited.happens(Event::KeysChanged);
+        limited.until(limited.now.plus(5 * MINUTE), SECOND, |_, _| DONE);
+    }
+    let (local, whole): (Vec<_>, Vec<_>) = limited.started.iter().skip(1).copied().partition(|(_, start)| start.local);
+    assert_eq!(local.len(), 20, "each change is kept at home");
+    assert!(whole.is_empty(), "the hub was asked before the time it gave");
+    limited.until(limited.now.plus(4 * HOUR), SECOND, |_, _| DONE);
+    let next = limited.started.iter().skip(1).find(|(_, start)| !start.local).map(|(at, _)| at.since(first));
+    assert!(next.is_some_and(|next| next >= 3 * HOUR && next <= 4 * HOUR), "{next:?}");
+}
+
+#[test]
+fn an_answer_of_any_length_keeps_nobody_waiting_for_longer_than_a_day() {
+    let mut lied_to = Box1::new(&[Kind::Report], even(5));
+    let told = End::Unreachable { retry_after: Some(Duration::MAX) };
+    lied_to.until(lied_to.now.plus(HOUR), SECOND, |_, _| told);
+    let before = lied_to.started.len();
+    assert_eq!(before, 1);
+    lied_to.until(lied_to.now.plus(31 * HOUR), SECOND, |_, _| DONE);
+    assert!(lied_to.started.len() > before);
+}
+
+#[test]
+fn a_recovery_stops_everything_but_the_looks_and_its_end_begins_it_again() {
+    let mut held = Box1::new(&Kind::ALL, even(6));
+    held.until(held.now.plus(HOUR), SECOND, |_, _| DONE);
+    held.happens(Event::Held(true));
+    let before = held.started.len();
+    held.happens(Event::KeysChanged);
+    held.happens(Event::Called);
+    held.until(held.now.plus(10 * HOUR), SECOND, |_, _| DONE);
+    assert_eq!(held.started.len(), before, "something began while a recovery is open");
+    held.happens(Event::Held(false));
+    held.until(held.now.plus(MINUTE), SECOND, |_, _| DONE);
+    assert!(held.starts_of(Kind::Keep).last() >= Some(&Moment(Duration::from_secs(11 * 3600))));
+}
+
+#[test]
+fn a_command_at_work_is_waited_for_and_counts_as_no_failure() {
+    let mut busy = Box1::new(&[Kind::Keep], even(7));
+    busy.until(busy.now.plus(10 * MINUTE), SECOND, |_, _| End::Busy);
+    let tries = busy.started.len();
+    assert!((20..=60).contains(&tries), "{tries} tries in ten minutes");
+    let at = busy.now;
+    busy.until(at.plus(MINUTE), SECOND, |_, _| DONE);
+    assert!(busy.started.last().is_some_and(|(last, _)| last.since(at) <= 30 * SECOND));
+}
+
+#[test]
+fn another_client_is_tried_although_the_last_one_failed_long() {
+    let mut broken = Box1::new(&[Kind::SelfTest], even(8));
+    broken.until(broken.now.plus(100 * HOUR), SECOND, |_, _| End::Failed);
+    let at = broken.now;
+    broken.happens(Event::ClientChanged);
+    broken.until(at.plus(11 * MINUTE), SECOND, |_, _| DONE);
+    assert!(broken.started.last().is_some_and(|(last, _)| *last >= at), "the upgrade was not tried");
+}
+
+/// What S17 asks of the agent: the machine sees the wall clock only as an event, so nothing of it can move a timer.
+#[test]
+fn s17_a_clock_that_jumps_by_years_moves_no_timer_and_is_reported() {
+    let run = |jumps: bool| {
+        let mut jumped = Box1::new(&[Kind::Keep, Kind::Servers], even(9));
+        for _ in 0..50 {
+            if jumps {
+                jumped.happens(Event::ClockJumped);
+            }
+            jumped.until(jumped.now.plus(10 * MINUTE), SECOND, |_, _| DONE);
+        }
+        (jumped.starts_of(Kind::Keep).len(), jumped.starts_of(Kind::Servers).len())
+    };
+    let (quiet, jumping) = (run(false), run(true));
+    assert!(quiet.0.abs_diff(jumping.0) <= 1 && quiet.1.abs_diff(jumping.1) <= 2, "{quiet:?} {jumping:?}");
+    let mut reporting = Box1::new(&[Kind::Report, Kind::Renew], even(10));
+    reporting.until(reporting.now.plus(2 * HOUR), SECOND, |_, _| DONE);
+    let at = reporting.now;
+    reporting.happens(Event::ClockJumped);
+    reporting.until(at.plus(2 * MINUTE), SECOND, |_, _| DONE);
+    assert!(reporting.starts_of(Kind::Report).last() >= Some(&at), "nobody is told of the jump");
+    assert!(reporting.starts_of(Kind::Renew).last() >= Some(&at), "the certificate was not looked at");
+}
+
+/// Of what happens in each second, how much the worst ten seconds have.
+fn worst_ten_seconds(moments: &[Moment], begin: Moment) -> usize {
+    let mut seconds: Vec<usize> = Vec::new();
+    for moment in moments.iter().filter(|moment| **moment >= begin) {
+        let second = usize::try_from(moment.since(begin).as_secs()).unwrap_or(usize::MAX);
+        if seconds.len() <= second {
+            seconds.resize(second + 1, 0);
+        }
+        seconds[second] += 1;
+    }
+    seconds.windows(10).map(|window| window.iter().sum()).max().unwrap_or_else(|| seconds.iter().sum())
+}
+
+#[test]
+fn s48_ten_thousand_boxes_that_come_back_at_once_do_not_come_together() {
+    const BOXES: u64 = 10_000;
+    let (mut reports, mut calls) = (Vec::new(), Vec::new());
+    let begun = Moment(HOUR);
+    let back = begun.plus(6 * HOUR);
+    for seed in 0..BOXES {
+        let mut one = Box1::new(&[Kind::Keep, Kind::Report, Kind::Listen], even(seed));
+        let hub = |_, now: Moment| if now < back { End::Unreachable { retry_after: None } } else { DONE };
+        one.until(back, SECOND, hub);
+        // A key has changed while nobody could be told: that is not lost, and goes at the first try.
+        one.until(back.plus(HOUR), 50 * SECOND, hub);
+        let first = |kind| one.starts_of(kind).into_iter().find(|at| *at >= back);
+        let kept = first(Kind::Keep).map(|at| at.since(back));
+        assert!(kept.is_some_and(|kept| kept <= 20 * MINUTE), "box {seed} does not come back: {kept:?}");
+        assert!(first(Kind::Report).is_some_and(|at| at.since(back) <= 40 * MINUTE), "box {seed} does not report");
+        reports.extend(first(Kind::Keep).into_iter().chain(first(Kind::Report)));
+        calls.extend(first(Kind::Listen));
+    }
+    // Spread over a quarter of an hour and half an hour: some 170 of both in ten seconds.
+    assert!(worst_ten_seconds(&reports, back) < 350, "{}", worst_ten_seconds(&reports, back));
+    assert!(worst_ten_seconds(&calls, back) < 250, "{}", worst_ten_seconds(&calls, back));
+}
+
+#[test]
+fn s48_those_that_were_all_told_the_same_time_do_not_keep_it_to_the_second() {
+    let mut second = Vec::new();
+    for seed in 0..10_000 {
+        let mut one = Box1::new(&[Kind::Report], even(seed));
+        let told = End::Unreachable { retry_after: Some(10 * MINUTE) };
+        // All at one moment: as if the hub had turned them away together.
+        one.course = Course::new(&[], one.now, &mut even(seed));
+        one.course.timers[Kind::Report.index()].is_known = true;
+        one.course.timers[Kind::Report.index()].due = Some(one.now);
+        let begun = one.now;
+        one.until(begun.plus(HOUR), SECOND, |_, now| if now.since(begun) < MINUTE { told } else { DONE });
+        second.extend(one.starts_of(Kind::Report).get(1).copied());
+    }
+    let begin = second.iter().min().copied().unwrap_or(Moment(Duration::ZERO));
+    assert_eq!(second.len(), 10_000);
+    assert!(worst_ten_seconds(&second, begin) < 1200, "{}", worst_ten_seconds(&second, begin));
+}
+
+fn events() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        Just(Event::KeysChanged),
+        Just(Event::JobsChanged),
+        Just(Event::RecordChanged),
+        Just(Event::ClientChanged),
+        Just(Event::TaskEnded),
+        Just(Event::Called),
+        Just(Event::Reloaded),
+        Just(Event::ClockJumped),
+    ]
+}
+
+fn ends() -> impl Strategy<Value = End> {
+    let retry = prop_oneof![Just(None), (0_u64..100_000).prop_map(|seconds| Some(Duration::from_secs(seconds)))];
+    prop_oneof![
+        4 => (retry.clone(), any::<bool>()).prop_map(|(retry_after, changed)| End::Done { retry_after, changed }),
+        1 => retry.prop_map(|retry_after| End::Unreachable { retry_after }),
+        1 => Just(End::Busy),
+        1 => Just(End::Failed),
+        1 => Just(End::Refused),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_happens_nothing_runs_twice_or_too_often_and_nobody_starves(
+        seed in any::<u64>(),
+        happenings in prop::collection::vec((events(), 0_u64..600, 1_u64..400), 1..150),
+        how in prop::collection::vec(ends(), 1..40),
+    ) {
+        let mut any = Box1::new(&Kind::ALL, even(seed));
+        let mut how = how.into_iter().cycle();
+        for (event, after, takes) in happenings {
+            any.happens(event);
+            let until = any.now.plus(Duration::from_secs(after));
+            any.until(until, Duration::from_secs(takes), |_, _| how.next().unwrap_or(DONE));
+        }
+        for kind in Kind::ALL {
+            let starts = any.starts_of(kind);
+            let ended: Vec<Moment> = any.ended.iter().filter(|(_, ended)| *ended == kind).map(|(at, _)| *at).collect();
+            for (end, next) in ended.iter().zip(starts.iter().skip(1)) {
+                prop_assert!(next.since(*end) >= kind.pace().least, "{} too often", kind.name());
+            }
+            prop_assert!(starts.len() <= ended.len() + 1, "{} twice at once", kind.name());
+        }
+        let work: Vec<_> = any.started.iter().filter(|(_, start)| start.kind != Kind::Listen).collect();
+        let ends = any.ended.iter().filter(|(_, kind)| *kind != Kind::Listen).count();
+        prop_assert!(work.len() <= ends + 1, "two at once");
+        // Once all goes well again, each kind that time asks for comes within its time.
+        let calm = any.now;
+        any.until(calm.plus(60 * HOUR), SECOND, |_, _| DONE);
+        for kind in [Kind::Keep, Kind::Renew, Kind::Servers, Kind::Report, Kind::Listen] {
+            prop_assert!(any.starts_of(kind).last() >= Some(&calm), "{} starves", kind.name());
+        }
+    }
+
+    /// Keys that change all the time and passes that take long: everybody has a turn all the same.
+    #[test]
+    fn a_storm_of_changes_starves_nobody(seed in any::<u64>(), takes in 1_u64..120) {
+        let mut storm = Box1::new(&Kind::ALL, even(seed));
+        let begun = storm.now;
+        while storm.now < begun.plus(12 * HOUR) {
+            for event in [Event::KeysChanged, Event::Called, Event::TaskEnded, Event::ClientChanged] {
+                storm.happens(event);
+            }
+            storm.until(storm.now.plus(20 * SECOND), Duration::from_secs(takes), |_, _| DONE);
+        }
+        for kind in Kind::ALL {
+            let starts = storm.starts_of(kind);
+            let turns = if kind == Kind::Renew { 1 } else { 12 };
+            prop_assert!(starts.len() >= turns, "{} {} times", kind.name(), starts.len());
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The daemon's work, each kind as a child of this same program: it has its own memory, which goes with it,
+//! its own hold on the state, and an end that the daemon sees whatever becomes of it.
+//!
+//! What a child says stands on standard output, a line of JSON for each thing. A new kind of work is one
+//! entry of [`TABLE`].
+
+use std::{
+    io::{Read as _, Write as _},
+    process::ExitCode,
+    time::Duration,
+};
+
+use nix::sys::{prctl, signal::Signal};
+use serde::{Deserialize, Serialize};
+use tenwords_protocol::{json, v1::V1};
+
+use super::course::{End, Kind};
+use crate::{
+    cli,
+    exit::{Code, OrStop as _, Outcome, Stop},
+    interrupt,
+    lock::StateLock,
+    notify::{self, Alarm, Found},
+    self_test,
+    settings::Configuration,
+    show::harmless,
+};
+
+/// A kind of work that this program does.
+pub(super) struct Pass {
+    pub(super) kind: Kind,
+    /// So long it may take; then it is ended. Listening has no end of its own.
+    pub(super) most: Option<Duration>,
+    /// Whether it changes what commands change, so that none may be at work.
+    locks: bool,
+    work: fn(&Configuration, Asked<'_>) -> Outcome<Done>,
+}
+
+/// What the daemon asks of a pass.
+pub(crate) struct Asked<'a> {
+    /// Without a word to the hub.
+    #[expect(dead_code, reason = "read by the pass `keep`")]
+    pub(crate) local: bool,
+    /// Tells the daemon that the hub has called, before the pass has ended.
+    #[expect(dead_code, reason = "called by the pass `listen`")]
+    pub(crate) called: &'a mut dyn FnMut(),
+}
+
+/// A pass that has done what it could.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Done {
+    /// Something is left, which may go on after this time: the hub said so.
+    pub(crate) retry_after: Option<Duration>,
+    /// The next report would be another.
+    pub(crate) changed: bool,
+    /// All alarms of this kind of work that stand, if it has looked.
+    pub(crate) alarms: Option<Vec<Alarm>>,
+}
+
+/// Every kind that there is. Whoever adds one adds a line.
+pub(super) const TABLE: &[Pass] = &[Pass {
+    kind: Kind::SelfTest,
+    most: Some(Duration::from_secs(10 * 60)),
+    locks: false,
+    work: |configuration, _| self_test::if_due(configuration).map(|changed| Done { changed, ..Done::default() }),
+}];
+
+/// A line of a child.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "is")]
+pub(super) enum Line {
+    /// The hub has called for a report.
+    Called { v: V1 },
+    /// It has done what it could; the last line.
+    Done {
+        v: V1,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_after: Option<u64>,
+        changed: bool,
+    },
+    /// A command is at work on this box.
+    Busy { v: V1 },
+    /// It was stopped, and why.
+    Stopped {
+        v: V1,
+        code: u8,
+        what: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remedy: Option<String>,
+    },
+}
+
+/// The kinds of this program.
+pub(super) fn known() -> Vec<Kind> {
+    TABLE.iter().map(|pass| pass.kind).collect()
+}
+
+pub(super) fn of(kind: Kind) -> Option<&'static Pass> {
+    TABLE.iter().find(|pass| pass.kind == kind)
+}
+
+/// `pass`: in the child.
+pub(crate) fn run(cli: &cli::Cli, args: &cli::Pass) -> ExitCode {
+    // Nobody would read what it says, and nobody would end it.
+    let is_told = prctl::set_pdeathsig(Signal::SIGTERM).is_ok();
+    let result = configuration(cli).and_then(|configuration| {
+        let pass = TABLE.iter().find(|pass| pass.kind.name() == args.kind);
+        let pass = pass.ok_or_else(|| Stop::new(Code::Usage, format!("there is no pass {}", args.kind)))?;
+        if !is_told {
+            tracing::debug!("the end of the daemon will not be heard");
+        }
+        let _lock = match pass.locks {
+            true => match StateLock::take_for_pass(&configuration)? {
+                None => return Ok(Line::Busy { v: V1 }),
+                lock => lock,
+            },
+            false => None,
+        };
+        let mut called = || say(&Line::Called { v: V1 });
+        let result = (pass.work)(&configuration, Asked { local: args.local, called: &mut called });
+        let found = match &result {
+            Ok(Done { alarms: Some(alarms), .. }) => Found::All(alarms),
+            Ok(_) => Found::Nothing,
+            Err(stop) => Found::Stopped(stop),
+        };
+        // A pass that was told to end says nothing of how things stand.
+        if interrupt::check().is_ok() {
+            notify::settle(&configuration, &args.kind, &found);
+        }
+        let done = result?;
+        Ok(Line::Done { v: V1, retry_after: done.retry_after.map(|after| after.as_secs()), changed: done.changed })
+    });
+    let line = result.unwrap_or_else(|stop| Line::Stopped {
+        v: V1,
+        code: stop.code as u8,
+        what: harmless(&stop.in_one_line(), 400),
+        remedy: stop.remedy.as_deref().map(|remedy| harmless(remedy, 400)),
+    });
+    say(&line);
+    match line {
+        Line::Stopped { code, .. } => code.into(),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// The daemon's own, which came with the start: the file may be another by now, and broken.
+fn configuration(cli: &cli::Cli) -> Outcome<Configuration> {
+    let mut text = String::new();
+    let cannot = || "the daemon's settings cannot be read".to_owned();
+    std::io::stdin().take(SETTINGS).read_to_string(&mut text).or_stop(Code::Usage, cannot)?;
+    Configuration::of_text(&cli.config, &text)
+}
+
+fn say(line: &Line) {
+    let Ok(mut text) = json::to_vec(line) else { return };
+    text.push(b'\n');
+    // The daemon that reads it may be gone; then nobody needs it.
+    let mut out = std::io::stdout().lock();
+    let _nobody = out.write_all(&text).and_then(|()| out.flush());
+}
+
+impl Line {
+    /// How a pass ended that said this at last.
+    pub(super) fn end(&self) -> Option<End> {
+        match self {
+            Self::Called { .. } => None,
+            Self::Done { retry_after, changed, .. } => {
+                Some(End::Done { retry_after: retry_after.map(Duration::from_secs), changed: *changed })
+            }
+            Self::Busy { .. } => Some(End::Busy),
+            Self::Stopped { code, .. } if *code == Code::Unreachable as u8 => {
+                Some(End::Unreachable { retry_after: None })
+            }
+            Self::Stopped { code, .. } if *code == Code::NotAuthorised as u8 => Some(End::Refused),
+            Self::Stopped { .. } => Some(End::Failed),
+        }
+    }
+}
+
+const SETTINGS: u64 = 1 << 20;

@@ -1,0 +1,412 @@
+//! The box's own alarms: told to this machine's administrator on the way that PVE's own take, because a hub
+//! that lies will not report itself.
+//!
+//! Each alarm is told once, again each day while it stands, and once when it has ended. A pass hands over all of its
+//! kind that stand; what it could not look at is as it was. What was told is kept in the state folder; if that
+//! cannot be read, everything that stands is told again.
+
+use std::{collections::BTreeMap, io};
+
+use serde::{Deserialize, Serialize};
+use tenwords_protocol::{json, time::Timestamp, v1::V1};
+
+use crate::{
+    durable,
+    exit::{Code, OrStop as _, Outcome, Stop},
+    interrupt,
+    settings::Configuration,
+    show::harmless,
+    sources,
+    standing::Standing,
+};
+
+const FILE: &str = "alarms.json";
+const LIMIT: u64 = 1 << 20;
+/// So many alarms of one pass are kept apart; more of them are counted.
+const MOST: usize = 64;
+const DAY: u64 = 24 * 60 * 60;
+/// A mailer that refused is tried again after this time.
+const AGAIN: u64 = 10 * 60;
+
+/// Something that a person is to know today. Two with one code and subject are the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Alarm {
+    /// What kind: `key-lost`, `plaintext-snapshot`, …
+    pub(crate) code: &'static str,
+    /// Of what: a storage, a guest, a key's short fingerprint.
+    pub(crate) subject: String,
+    /// In a sentence.
+    pub(crate) what: String,
+    /// What to do.
+    pub(crate) remedy: String,
+}
+
+/// How a pass has ended, as far as alarms go.
+pub(crate) enum Found<'a> {
+    /// It has looked, and all of its kind that stand are these.
+    All(&'a [Alarm]),
+    /// It has done its work and looked at nothing that could be one.
+    Nothing,
+    Stopped(&'a Stop),
+}
+
+/// What is kept between passes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    v: V1,
+    /// By pass, code and subject.
+    alarms: BTreeMap<String, Raised>,
+    /// Since when each pass has not come to its end.
+    failing: BTreeMap<String, Timestamp>,
+    /// When the mailer was last tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tried: Option<Timestamp>,
+}
+
+/// One alarm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raised {
+    what: String,
+    remedy: String,
+    since: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    told: Option<Timestamp>,
+    /// It stands no more, and nobody has been told so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    ended: bool,
+}
+
+/// Takes in what a pass has found, and tells what is to be told. That nobody could be told is logged, and stops
+/// nothing else.
+pub(crate) fn settle(configuration: &Configuration, pass: &str, found: &Found<'_>) {
+    let now = Timestamp::now();
+    let before = Kept::load(configuration);
+    let mut kept = before.clone();
+    kept.take_in(pass, found, now);
+    if kept.is_due(now) {
+        let box_name = Standing::required(configuration)
+            .map_or_else(|_| "a box".to_owned(), |standing| harmless(&standing.facts().name, 64));
+        kept.tried = Some(now);
+        match send(configuration, &kept.message(&configuration.settings.notify.to, &box_name, now)) {
+            Ok(()) => kept.is_told(now),
+            Err(stop) => tracing::error!("nobody could be told of an alarm: {}", stop.in_one_line()),
+        }
+    }
+    if kept != before
+        && let Err(stop) = kept.keep(configuration)
+    {
+        tracing::error!("what was told cannot be kept, and will be told again: {}", stop.in_one_line());
+    }
+}
+
+fn send(configuration: &Configuration, message: &str) -> Outcome<()> {
+    let settings = &configuration.settings;
+    if settings.notify.off {
+        return Ok(());
+    }
+    let program = &settings.notify.command;
+    let cannot = || format!("{} did not take the message", program.display());
+    let private = sources::private(settings)?;
+    pbs_driver::mail::send(program, &private, message, &interrupt::is_ending).or_stop(Code::Preflight, cannot)
+}
+
+// === impl Kept ===
+
+impl Kept {
+    fn none() -> Self {
+        Self { v: V1, alarms: BTreeMap::new(), failing: BTreeMap::new(), tried: None }
+    }
+
+    fn load(configuration: &Configuration) -> Self {
+        let path = configuration.state(FILE);
+        let read = match durable::read_limited(&path, LIMIT) {
+            Ok(text) => json::from_slice(&text).map_err(|error| error.to_string()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::none()),
+            Err(error) => Err(error.to_string()),
+        };
+        read.unwrap_or_else(|error| {
+            tracing::warn!(path = %path.display(), error, "what was told cannot be read, and is told again");
+            Self::none()
+        })
+    }
+
+    fn keep(&self, configuration: &Configuration) -> Outcome<()> {
+        let path = configuration.state(FILE);
+        let cannot = || format!("{} cannot be written", path.display());
+        let text = json::to_vec(self).or_stop(Code::Internal, cannot)?;
+        durable::folder(&configuration.settings.state, 0o700)
+            .and_then(|()| durable::replace("alarms", &path, 0o600, &text))
+            .or_stop(Code::Internal, cannot)
+    }
+
+    fn take_in(&mut self, pass: &str, found: &Found<'_>, now: Timestamp) {
+        let own = format!("{pass}/");
+        let of_end = format!("{own}pass/{pass}");
+        match found {
+            Found::All(alarms) => {
+                self.failing.remove(pass);
+                let mut stand: BTreeMap<String, (String, String)> = BTreeMap::new();
+                for alarm in *alarms {
+                    let name = format!("{own}{}/{}", alarm.code, harmless(&alarm.subject, 100));
+                    if stand.len() < MOST || stand.contains_key(&name) {
+                        stand.insert(name, (harmless(&alarm.what, 300), harmless(&alarm.remedy, 300)));
+                    }
+                }
+                if alarms.len() > MOST {
+                    let what = format!("there are more: {} in all", alarms.len());
+                    stand.insert(format!("{own}more/"), (what, "`tenwords-agent status` shows them".to_owned()));
+                }
+                self.replace(&own, stand, now);
+            }
+            Found::Nothing => {
+                self.failing.remove(pass);
+                self.end(|name| name == of_end);
+            }
+            Found::Stopped(stop) => {
+                let since = *self.failing.entry(pass.to_owned()).or_insert(now);
+                // What a gate refuses is wrong and stays so; everything else may pass by itself.
+                let is_grave = stop.code == Code::GateRefused;
+                if is_grave || now.since(since).as_secs() >= DAY || now < since {
+                    let what = harmless(&format!("`{pass}` does not come to its end: {}", stop.in_one_line()), 400);
+                    let remedy = harmless(stop.remedy.as_deref().unwrap_or("see the log of tenwords-agent"), 300);
+                    self.stands(of_end, what, remedy, now);
+                }
+            }
+        }
+    }
+
+    /// All of one pass: these stand, the others have ended.
+    fn replace(&mut self, own: &str, stand: BTreeMap<String, (String, String)>, now: Timestamp) {
+        self.end(|name| name.starts_with(own) && !stand.contains_key(name));
+        for (name, (what, remedy)) in stand {
+            self.stands(name, what, remedy, now);
+        }
+    }
+
+    fn stands(&mut self, name: String, what: String, remedy: String, now: Timestamp) {
+        let alarm = self.alarms.entry(name).or_insert_with(|| Raised {
+            what: String::new(),
+            remedy: String::new(),
+            since: now,
+            told: None,
+            ended: false,
+        });
+        (alarm.what, alarm.remedy, alarm.ended) = (what, remedy, false);
+    }
+
+    /// Those have ended. What nobody was told of needs no end.
+    fn end(&mut self, has_ended: impl Fn(&str) -> bool) {
+        self.alarms.retain(|name, alarm| !has_ended(name) || alarm.told.is_some());
+        for (name, alarm) in &mut self.alarms {
+            alarm.ended |= has_ended(name);
+        }
+    }
+
+    fn is_due(&self, now: Timestamp) -> bool {
+        let is_recent = |at: Option<Timestamp>, time| at.is_some_and(|at| at <= now && now.since(at).as_secs() < time);
+        self.alarms.values().any(|alarm| alarm.is_due(now)) && !is_recent(self.tried, AGAIN)
+    }
+
+    fn is_told(&mut self, now: Timestamp) {
+        self.alarms.retain(|_, alarm| !alarm.ended);
+        for alarm in self.alarms.values_mut().filter(|alarm| alarm.is_due(now)) {
+            alarm.told = Some(now);
+        }
+    }
+
+    /// What is due, for a person. Nothing in it comes unchanged from elsewhere.
+    fn message(&self, to: &str, box_name: &str, now: Timestamp) -> String {
+        let due: Vec<&Raised> = self.alarms.values().filter(|alarm| alarm.is_due(now)).collect();
+        let standing = self.alarms.values().filter(|alarm| !alarm.ended).count();
+        let said = match standing {
+            0 => "no alarm stands any more".to_owned(),
+            1 => "1 alarm".to_owned(),
+            more => format!("{more} alarms"),
+        };
+        let header = |text: &str| crate::show::ascii(&harmless(text, 200)).replace(['\r', '\n'], " ");
+        let mut text = format!(
+            "To: {}\nSubject: [tenwords] {}: {said}\nAuto-Submitted: auto-generated\nMIME-Version: 1.0\n\
+             Content-Type: text/plain; charset=utf-8\n\nThe tenwords agent of {box_name} says, at {now}:\n",
+            header(to),
+            header(box_name),
+        );
+        for alarm in due {
+            let Raised { what, remedy, since, told, ended } = alarm;
+            let line = match (ended, told) {
+                (true, _) => format!("\n- OVER: {what}\n"),
+                (false, None) => format!("\n- {what}\n  what to do: {remedy}\n"),
+                (false, Some(_)) => format!("\n- since {since}: {what}\n  what to do: {remedy}\n"),
+            };
+            text.push_str(&line);
+        }
+        text.push_str("\n`tenwords-agent status` on that machine says how it stands now.\n");
+        text
+    }
+}
+
+impl Raised {
+    /// Nobody knows of it, or of its end; or it was told a day ago, by a clock that may have jumped.
+    fn is_due(&self, now: Timestamp) -> bool {
+        self.ended || self.told.is_none_or(|told| now < told || now.since(told).as_secs() >= DAY)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+    use super::*;
+
+    type Tested = Result<(), Box<dyn std::error::Error>>;
+
+    fn alarm(subject: &str) -> Alarm {
+        Alarm {
+            code: "key-lost",
+            subject: subject.to_owned(),
+            what: format!("the key of {subject} is gone"),
+            remedy: "put it back".to_owned(),
+        }
+    }
+
+    fn at(hours: i64) -> Result<Timestamp, Box<dyn std::error::Error>> {
+        Ok(Timestamp::from_unix(1_800_000_000 + hours * 3600)?)
+    }
+
+    /// What is told at this time, if anything is.
+    fn told(kept: &mut Kept, pass: &str, found: &Found<'_>, now: Timestamp) -> Option<String> {
+        kept.take_in(pass, found, now);
+        if !kept.is_due(now) {
+            return None;
+        }
+        kept.tried = Some(now);
+        let message = kept.message("root", "bakery", now);
+        kept.is_told(now);
+        Some(message)
+    }
+
+    #[test]
+    fn an_alarm_is_told_once_each_day_and_when_it_ends() -> Tested {
+        let mut kept = Kept::none();
+        let one = [alarm("pbs")];
+        let first = told(&mut kept, "servers", &Found::All(&one), at(0)?).ok_or("nobody was told")?;
+        assert!(first.contains("Subject: [tenwords] bakery: 1 alarm\n") && first.contains("- the key of pbs is gone"));
+        for hour in 1..24 {
+            assert_eq!(told(&mut kept, "servers", &Found::All(&one), at(hour)?), None, "told again after {hour} h");
+        }
+        let again = told(&mut kept, "servers", &Found::All(&one), at(24)?).ok_or("it was not repeated")?;
+        assert!(again.contains("since 2027-01-15T08:00:00Z"), "{again}");
+        let both = [alarm("pbs"), alarm("other")];
+        let second = told(&mut kept, "servers", &Found::All(&both), at(25)?).ok_or("the second was not told")?;
+        assert!(second.contains("of other") && !second.contains("of pbs") && second.contains("2 alarms"), "{second}");
+        let over = told(&mut kept, "servers", &Found::All(&[]), at(26)?).ok_or("the end was not told")?;
+        assert!(over.contains("OVER: the key of pbs") && over.contains("no alarm stands"), "{over}");
+        assert_eq!(told(&mut kept, "servers", &Found::All(&[]), at(60)?), None);
+        Ok(())
+    }
+
+    #[test]
+    fn what_a_pass_did_not_look_at_stands_on() -> Tested {
+        let mut kept = Kept::none();
+        told(&mut kept, "servers", &Found::All(&[alarm("pbs")]), at(0)?).ok_or("nobody was told")?;
+        let stop = Stop::new(Code::Unreachable, "no answer");
+        assert_eq!(told(&mut kept, "servers", &Found::Stopped(&stop), at(1)?), None);
+        assert_eq!(told(&mut kept, "keep", &Found::All(&[]), at(2)?), None);
+        assert_eq!(kept.alarms.len(), 1, "another pass has ended it");
+        Ok(())
+    }
+
+    #[test]
+    fn a_pass_that_fails_for_a_day_is_an_alarm_and_a_gate_that_refuses_is_one_at_once() -> Tested {
+        let mut kept = Kept::none();
+        let away = Stop::new(Code::Unreachable, "the hub does not answer").remedy("check the network");
+        for hour in 0..24 {
+            assert_eq!(told(&mut kept, "report", &Found::Stopped(&away), at(hour)?), None);
+        }
+        let long = told(&mut kept, "report", &Found::Stopped(&away), at(24)?).ok_or("a day is long enough")?;
+        assert!(long.contains("`report` does not come to its end: the hub does not answer"), "{long}");
+        let over = told(&mut kept, "report", &Found::Nothing, at(25)?).ok_or("its end was not told")?;
+        assert!(over.contains("OVER"));
+        let wrong = Stop::new(Code::GateRefused, "the two openings do not agree");
+        assert!(told(&mut kept, "self-test", &Found::Stopped(&wrong), at(26)?).is_some());
+        Ok(())
+    }
+
+    #[test]
+    fn what_was_never_told_needs_no_end_and_a_mailer_is_not_tried_all_the_time() -> Tested {
+        let mut kept = Kept::none();
+        kept.take_in("servers", &Found::All(&[alarm("pbs")]), at(0)?);
+        assert!(kept.is_due(at(0)?));
+        kept.tried = Some(at(0)?);
+        assert!(!kept.is_due(at(0)?), "the mailer refused right now");
+        assert!(kept.is_due(at(1)?));
+        kept.take_in("servers", &Found::All(&[]), at(1)?);
+        assert_eq!((kept.alarms.len(), kept.is_due(at(1)?)), (0, false));
+        Ok(())
+    }
+
+    #[test]
+    fn a_clock_that_jumps_repeats_an_alarm_and_loses_none() -> Tested {
+        let mut kept = Kept::none();
+        let one = [alarm("pbs")];
+        for hours in [0, 87_600, -87_600, 0] {
+            assert!(told(&mut kept, "servers", &Found::All(&one), at(hours)?).is_some(), "{hours}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_flood_is_counted_and_hostile_text_is_harmless() -> Tested {
+        let mut kept = Kept::none();
+        let flood: Vec<Alarm> = (0..1000).map(|number| alarm(&format!("ct/{number}"))).collect();
+        let text = told(&mut kept, "servers", &Found::All(&flood), at(0)?).ok_or("nobody was told")?;
+        assert!(kept.alarms.len() == MOST + 1 && text.contains("1000 in all") && text.len() < 64 << 10);
+        let mut hostile = alarm("a\r\nBcc: everybody\u{202e}\u{1b}[2J");
+        hostile.what = "line\n.\nTo: everybody".to_owned();
+        let text = told(&mut kept, "keep", &Found::All(&[hostile]), at(1)?).ok_or("nobody was told")?;
+        assert!(!text.contains("\nBcc:") && !text.contains("\n.\n") && !text.contains('\u{1b}'), "{text}");
+        let named = kept.message("root", "box\r\nBcc: everybody\n\nbody", at(100)?);
+        assert!(!named.contains("\nBcc:"), "{named}");
+        Ok(())
+    }
+
+    fn configuration(folder: &Path, mailer: &str) -> Result<Configuration, Box<dyn std::error::Error>> {
+        let program = folder.join("sendmail");
+        fs::write(&program, format!("#!/bin/sh\n{mailer}\n"))?;
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+        let text = format!(
+            "state = \"{0}/state\"\nruntime = \"/dev/shm/{1}\"\n[pve]\netc = \"{0}/pve\"\npct = \"{0}/pct\"\n\
+             [notify]\ncommand = \"{2}\"\n",
+            folder.display(),
+            folder.file_name().and_then(|name| name.to_str()).unwrap_or_default(),
+            program.display()
+        );
+        Ok(Configuration::of_text(&folder.join("agent.toml"), &text).map_err(|stop| stop.what)?)
+    }
+
+    /// S15 and S43, the box's half: whatever the hub says, the machine's own mailer is handed the alarm.
+    #[test]
+    fn the_mailer_is_handed_the_message_once_and_one_that_refuses_is_tried_again() -> Tested {
+        let folder = tempfile::tempdir()?;
+        let taken = folder.path().join("taken");
+        let refusing = configuration(folder.path(), "exit 75")?;
+        let one = [alarm("pbs")];
+        settle(&refusing, "servers", &Found::All(&one));
+        let kept = Kept::load(&refusing);
+        assert!(kept.tried.is_some() && kept.alarms.values().all(|alarm| alarm.told.is_none()), "it counts as told");
+        fs::remove_file(refusing.state(FILE))?;
+        let taking = configuration(folder.path(), &format!("cat >> {0}; echo \"$@\" >> {0}.args", taken.display()))?;
+        settle(&taking, "servers", &Found::All(&one));
+        settle(&taking, "servers", &Found::All(&one));
+        let text = fs::read_to_string(&taken)?;
+        assert_eq!(text.matches("the key of pbs is gone").count(), 1, "{text}");
+        assert!(text.starts_with("To: root\n"), "{text}");
+        assert_eq!(fs::read_to_string(folder.path().join("taken.args"))?, "-i -t\n");
+        // What cannot be read is told again, not forgotten.
+        fs::write(taking.state(FILE), "{")?;
+        settle(&taking, "servers", &Found::All(&one));
+        assert_eq!(fs::read_to_string(&taken)?.matches("the key of pbs is gone").count(), 2);
+        Ok(())
+    }
+}

@@ -1,0 +1,210 @@
+//! `self-test`: whether this client can hold a ceremony and a recovery, tried on a throwaway key.
+//!
+//! An upgrade of proxmox-backup-client can change a prompt, a text or a format, and the day to find out is
+//! not the day of the recovery. So a key that encrypts nothing is wrapped under words that nobody sees, and
+//! opened in both ways that a ceremony asks for. No key of this box takes part.
+
+use std::{io, os::unix::fs::MetadataExt as _};
+
+use pbs_driver::{Client, key, version};
+use pbs_format::key::{EncryptionKey, KeyFile};
+use rand::{rand_core::UnwrapErr, rngs::SysRng};
+use serde::{Deserialize, Serialize};
+use tenwords_escrow::{
+    code::RecoveryCode,
+    door,
+    verify::{OpenedByClient, OpenedNatively, VerifiedKeyPart},
+};
+use tenwords_protocol::{json, time::Timestamp, v1::V1};
+
+use crate::{
+    durable,
+    exit::{Code, OrStop as _, Outcome, Stop},
+    openers::ByClient,
+    settings::Configuration,
+    show::harmless,
+    sources,
+};
+
+const FILE: &str = "self-test.json";
+const LIMIT: u64 = 64 << 10;
+
+/// How the last one ended, and of which client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SelfTest {
+    v: V1,
+    pub(crate) at: Timestamp,
+    /// As it says itself; absent if it did not even say that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) client: Option<String>,
+    pub(crate) verdict: Verdict,
+    /// In words, if it is no good one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) why: Option<String>,
+    /// The program that was tried, and the agent that tried it.
+    program: Program,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Verdict {
+    /// Wrapped, and both openings gave the same key.
+    Works,
+    /// There is no client, or none that can be started.
+    NoClient,
+    /// The client did not wrap the key.
+    NotWrapped,
+    /// What it made is no part that an escrow takes.
+    NotAPart,
+    /// The client does not open what it made.
+    NotOpenedByClient,
+    /// Our own reading does not open what the client made.
+    NotOpenedNatively,
+    /// Both opened it, and not to the same key.
+    Disagree,
+}
+
+/// What a program is recognised by, without starting it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Program {
+    device: u64,
+    inode: u64,
+    size: u64,
+    written: i64,
+    agent: String,
+}
+
+/// Tries it, and keeps what came of it.
+pub(crate) fn run(configuration: &Configuration) -> Outcome<SelfTest> {
+    let program = Program::of(configuration);
+    let (client, found) = match sources::client(&configuration.settings) {
+        Ok(client) => (version::client(&client).ok().map(|version| version.to_string()), trial(&client)),
+        Err(stop) => (None, Err((Verdict::NoClient, stop.in_one_line()))),
+    };
+    let (verdict, why) = match found {
+        Ok(()) => (Verdict::Works, None),
+        Err((verdict, why)) => (verdict, Some(harmless(&why, 400))),
+    };
+    let tested = SelfTest { v: V1, at: Timestamp::now(), client, verdict, why, program };
+    let path = configuration.state(FILE);
+    let cannot = || format!("cannot keep the self-test in {}", path.display());
+    let text = json::to_vec(&tested).or_stop(Code::Internal, cannot)?;
+    durable::folder(&configuration.settings.state, 0o700)
+        .and_then(|()| durable::replace("self-test", &path, 0o600, &text))
+        .or_stop(Code::Internal, cannot)?;
+    Ok(tested)
+}
+
+/// Tries it if the client is another than the one that was tried, or this agent is. Tells whether it was tried.
+pub(crate) fn if_due(configuration: &Configuration) -> Outcome<bool> {
+    let last = SelfTest::last(configuration);
+    if last.is_some_and(|last| last.program == Program::of(configuration) && last.verdict != Verdict::NoClient) {
+        return Ok(false);
+    }
+    run(configuration)?.judged().map(|_| true)
+}
+
+fn trial(client: &Client) -> Result<(), (Verdict, String)> {
+    let mut chance = UnwrapErr(SysRng);
+    let (throwaway, code) = (EncryptionKey::generate(&mut chance), RecoveryCode::draw(&mut chance));
+    let now = Timestamp::now().unix();
+    let file = KeyFile::plain(&throwaway, now, now).to_json();
+    let wrapped = key::wrapped(client, &file, code.expose_passphrase()).map_err(|error| {
+        let verdict = if error.is_the_clients_own() { Verdict::NoClient } else { Verdict::NotWrapped };
+        (verdict, chain(&error))
+    })?;
+    let part = door::check_key_part(&wrapped).map_err(|error| (Verdict::NotAPart, chain(&error)))?;
+    let by_client = OpenedByClient::of(&part, &code, &ByClient(client))
+        .map_err(|error| (Verdict::NotOpenedByClient, chain(&error)))?;
+    let natively = OpenedNatively::of(&part, &code).map_err(|error| (Verdict::NotOpenedNatively, chain(&error)))?;
+    VerifiedKeyPart::new(part, by_client, natively, throwaway.fingerprint())
+        .map(drop)
+        .map_err(|error| (Verdict::Disagree, chain(&error)))
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+impl SelfTest {
+    /// The last one; what cannot be read was not tried.
+    pub(crate) fn last(configuration: &Configuration) -> Option<Self> {
+        let path = configuration.state(FILE);
+        match durable::read_limited(&path, LIMIT) {
+            Ok(text) => {
+                let read = json::from_slice(&text).inspect_err(|error| {
+                    tracing::warn!(path = %path.display(), %error, "the record of the self-test is damaged");
+                });
+                read.ok()
+            }
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    tracing::warn!(path = %path.display(), %error, "the record of the self-test cannot be read");
+                }
+                None
+            }
+        }
+    }
+
+    /// Itself if it went well, else why not.
+    pub(crate) fn judged(self) -> Outcome<Self> {
+        let code = match self.verdict {
+            Verdict::Works => return Ok(self),
+            Verdict::NoClient => Code::Preflight,
+            _ => Code::GateRefused,
+        };
+        let why = self.why.as_deref().unwrap_or("it does not say why");
+        Err(Stop::new(code, format!("the self-test: {}: {why}", self.verdict.in_words())).remedy(self.verdict.remedy()))
+    }
+
+    /// For a person.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let client = self.client.as_deref().unwrap_or("of no known version");
+        vec![format!("self-test of {}: client {client}, {}", self.at, self.verdict.in_words())]
+    }
+}
+
+impl Verdict {
+    pub(crate) const fn in_words(self) -> &'static str {
+        match self {
+            Self::Works => "a throwaway key was wrapped and opened, both ways",
+            Self::NoClient => "there is no client that can be driven",
+            Self::NotWrapped => "the client did not wrap a throwaway key",
+            Self::NotAPart => "what the client made of a throwaway key is no escrow part",
+            Self::NotOpenedByClient => "the client does not open what it wrapped",
+            Self::NotOpenedNatively => "our own reading does not open what the client wrapped",
+            Self::Disagree => "the two openings of a throwaway key do not agree",
+        }
+    }
+
+    pub(crate) const fn remedy(self) -> &'static str {
+        match self {
+            Self::Works => "nothing",
+            Self::NoClient => {
+                "install the package proxmox-backup-client, or name the program in the configuration; then \
+                 `tenwords-agent self-test` tries it"
+            }
+            _ => {
+                "the escrow that exists is not touched by this, and no new one can be made: upgrade tenwords-agent, or \
+                 go back to the former proxmox-backup-client; then `tenwords-agent self-test` tries it"
+            }
+        }
+    }
+}
+
+impl Program {
+    /// All zero where there is none.
+    fn of(configuration: &Configuration) -> Self {
+        let agent = env!("CARGO_PKG_VERSION").to_owned();
+        match std::fs::metadata(&configuration.settings.client) {
+            Ok(found) => {
+                Self { device: found.dev(), inode: found.ino(), size: found.size(), written: found.mtime(), agent }
+            }
+            Err(_) => Self { device: 0, inode: 0, size: 0, written: 0, agent },
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What the daemon costs while nothing happens: its resident memory, and how often it wakes.
+//!
+//! `cargo xtask spikes idle [SECONDS]` starts one on a machine with a source, waits until its first work is
+//! done, and measures for so long. It fails where the figures are above what `docs/daemon.md` promises.
+#![expect(clippy::disallowed_methods, reason = "the daemon is measured by its number, so it is started by hand")]
+
+use std::{
+    fs,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tenwords_spikes::world::{BackupServer, Machine, World};
+
+/// What an idle daemon may hold.
+const MOST_KIB: u64 = 16 * 1024;
+/// From look to look; in each the loop and the thread that looks wake a few times.
+const LOOK_SECONDS: u64 = 20;
+const WAKES_A_LOOK: u64 = 8;
+
+fn main() -> Result<()> {
+    let seconds: u64 = std::env::args().nth(1).map_or(Ok(100), |text| text.parse()).context("a number of seconds")?;
+    ensure!(seconds >= LOOK_SECONDS, "it takes at least one look: {LOOK_SECONDS} seconds");
+    let base = tempfile::tempdir()?;
+    let world = World::new(base.path())?;
+    let server = BackupServer::local(&world)?;
+    let key = world.folder().join("made.enc");
+    server.run(&["key", "create", "--kdf", "none", &key.display().to_string()])?.with_code(0)?;
+    let machine = Machine::new(&world, "box1", &server.client)?.with_source(&server, &fs::read(&key)?)?;
+    let mut command = Command::new(&world.programs().agent);
+    command.arg("--config").arg(machine.config()).arg("run").env_clear();
+    command.envs(world.environment().iter().map(|(name, value)| (name.clone(), value.clone())));
+    let mut daemon = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+    let measured = measure(&mut daemon, &machine, seconds);
+    kill(Pid::from_raw(i32::try_from(daemon.id())?), Signal::SIGTERM)?;
+    daemon.wait()?;
+    measured
+}
+
+fn measure(daemon: &mut Child, machine: &Machine, seconds: u64) -> Result<()> {
+    let end = Instant::now() + Duration::from_secs(180);
+    while !machine.state().join("self-test.json").exists() {
+        ensure!(Instant::now() < end && daemon.try_wait()?.is_none(), "the daemon's first work is not done");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    // The pass that wrote it ends.
+    std::thread::sleep(Duration::from_secs(5));
+    let id = daemon.id();
+    let before = wakes(id)?;
+    std::thread::sleep(Duration::from_secs(seconds));
+    let woke = wakes(id)?.saturating_sub(before);
+    let resident = field(&format!("/proc/{id}/status"), "VmRSS:")?;
+    let own = field(&format!("/proc/{id}/smaps_rollup"), "Private_Dirty:")?;
+    let may = (seconds / LOOK_SECONDS + 1) * WAKES_A_LOOK;
+    println!("resident memory   {resident} KiB (at most {MOST_KIB}); its own, written: {own} KiB");
+    println!("woke              {woke} times in {seconds} s (at most {may}: {WAKES_A_LOOK} for each look)");
+    ensure!(resident <= MOST_KIB, "it holds more memory than it may");
+    ensure!(woke <= may, "it wakes more often than its timers");
+    Ok(())
+}
+
+/// How often its threads went to sleep by themselves, and so woke.
+fn wakes(id: u32) -> Result<u64> {
+    let threads = fs::read_dir(format!("/proc/{id}/task"))?.filter_map(Result::ok);
+    Ok(threads
+        .filter_map(|thread| {
+            field(&thread.path().join("status").display().to_string(), "voluntary_ctxt_switches:").ok()
+        })
+        .sum())
+}
+
+fn field(path: &str, name: &str) -> Result<u64> {
+    let text = fs::read_to_string(path)?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).context("no such line")?;
+    line.split_whitespace().next().and_then(|number| number.parse().ok()).context("no number")
+}
