@@ -6,7 +6,6 @@
 
 use std::{
     ffi::OsString,
-    fs::File,
     io::{Seek as _, Write as _},
     ops::ControlFlow,
     path::Path,

@@ -20,9 +20,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
 /// Any program of `spikes`, by its name.
 pub(crate) fn spikes(arguments: &[String]) -> Result<ExitCode> {
     match arguments.split_first() {
-        Some((name, rest)) if name == "demo" || name == "consumption" => hand_over(name, rest),
-        Some((name, _)) => bail!("spikes has no program {name:?}; it has consumption and demo"),
-        None => bail!("name a program of spikes: consumption or demo"),
+        Some((name, rest)) if ["consumption", "demo", "idle"].contains(&name.as_str()) => hand_over(name, rest),
+        Some((name, _)) => bail!("spikes has no program {name:?}; it has consumption, demo and idle"),
+        None => bail!("name a program of spikes: consumption, demo or idle"),
     }
 }
 

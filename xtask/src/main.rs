@@ -26,7 +26,8 @@ Usage: cargo xtask <command> [arguments]
                  (`cargo demo` is the same; `cargo demo --help` lists its options)
   spikes NAME [ARGS]
                  the same for any evidence: `spikes consumption` shows phase by phase that a key can
-                 be escrowed with the client alone, and writes its findings to docs/findings
+                 be escrowed with the client alone, and writes its findings to docs/findings;
+                 `spikes idle` measures what the daemon costs while nothing happens
   record [ARGS]  record what a customer sees and types at a terminal, as asciicasts and as pictures that
                  move, into docs/recordings; `record --help` lists what there is to record
   test [ARGS]    install what the tests need (as root on Debian), build every program, run every

@@ -1,7 +1,7 @@
 //! A pass that is at work, as the daemon sees it: what it says, and how it comes to its end.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read as _, Seek as _, Write as _},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     process::{ChildStdout, Stdio},
@@ -10,7 +10,10 @@ use std::{
 
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
-    sys::signal::{Signal, killpg},
+    sys::{
+        signal::{Signal, kill, killpg},
+        wait::waitpid,
+    },
     unistd::Pid,
 };
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -166,6 +169,23 @@ impl Child {
     fn send(&self, signal: Signal) {
         // It was not waited for yet, so that the number is still its own.
         let _ended_already = killpg(Pid::from_raw(number(&self.process)), signal);
+    }
+}
+
+/// Ends what passes have left: a client of theirs that did not end with them is our child now. Whoever starts
+/// processes meanwhile is not this thread, and there is no other.
+pub(super) fn end_strays(living: &[Child]) {
+    let living: Vec<i32> = living.iter().map(|child| number(&child.process)).collect();
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().filter_map(Result::ok);
+    let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let children: Vec<i32> =
+        children.flat_map(|line| line.split(' ').filter_map(|id| id.parse().ok()).collect::<Vec<_>>()).collect();
+    for stray in children.into_iter().filter(|child| !living.contains(child)).map(Pid::from_raw) {
+        tracing::warn!(process = stray.as_raw(), "a pass has left a process behind, which is ended");
+        // Its group is its own, if it has one.
+        let _no_group = killpg(stray, Signal::SIGKILL);
+        let _ended_already = kill(stray, Signal::SIGKILL);
+        let _reaped_already = waitpid(stray, None);
     }
 }
 

@@ -16,7 +16,11 @@ use super::{
     course::Moment,
     watch::{Eye, Look},
 };
-use crate::{recover, settings::Configuration};
+use crate::{
+    exit::{Code, Outcome, Stop},
+    recover,
+    settings::Configuration,
+};
 
 /// So long a look may take before the files count as away.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -83,15 +87,26 @@ impl Looks {
         self.is_mute(now)
     }
 
-    pub(super) fn answer(&mut self) -> Option<Answer> {
-        while matches!(self.bell.read(&mut [0; 16]), Ok(1..)) {}
+    /// What looks have brought since the last time.
+    pub(super) fn answer(&mut self) -> Outcome<Option<Answer>> {
+        loop {
+            match self.bell.read(&mut [0; 16]) {
+                Ok(1..) => {}
+                // It broke; whoever starts the daemon again starts it too.
+                Ok(0) => return Err(Stop::new(Code::Internal, "the thread that looks at files is gone")),
+                Err(_) => break,
+            }
+        }
         let answer = self.answers.try_iter().reduce(|former, latter| {
             let mut events = former.look.events;
-            events.extend(latter.look.events.into_iter().filter(|event| !events.contains(event)).collect::<Vec<_>>());
-            Answer { look: Look { events, ..latter.look }, ..latter }
-        })?;
-        self.open = None;
-        Some(answer)
+            let more: Vec<_> = latter.look.events.into_iter().filter(|event| !events.contains(event)).collect();
+            events.extend(more);
+            Answer { look: Look { events, mount: latter.look.mount }, is_held: latter.is_held }
+        });
+        if answer.is_some() {
+            self.open = None;
+        }
+        Ok(answer)
     }
 
     fn is_mute(&self, now: Moment) -> bool {

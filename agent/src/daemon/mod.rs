@@ -18,6 +18,7 @@ use std::{io, time::Duration};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::prctl,
     time::{ClockId, clock_gettime},
 };
 use rand::{Rng as _, rand_core::UnwrapErr, rngs::SysRng};
@@ -63,6 +64,9 @@ struct Daemon {
 pub(crate) fn run(configuration: Configuration) -> Outcome<()> {
     let _only = DaemonLock::take(&configuration)?;
     let bell = interrupt::bell()?;
+    // What a pass leaves behind comes to us, and not to whoever adopts everybody.
+    prctl::set_child_subreaper(true)
+        .or_stop(Code::Internal, || "the daemon cannot take in what its passes leave".to_owned())?;
     let looks = Looks::begin(&configuration)
         .or_stop(Code::Internal, || "the thread that looks at files cannot be started".to_owned())?;
     let now = now()?;
@@ -113,7 +117,7 @@ impl Daemon {
         if self.bell.is_reload() {
             self.reload(now);
         }
-        if let Some(answer) = self.looks.answer() {
+        if let Some(answer) = self.looks.answer()? {
             self.seen(answer, now);
         }
         let mut events = Vec::new();
@@ -130,10 +134,14 @@ impl Daemon {
             let end = child.end().or_stop(Code::Internal, || "a pass cannot be waited for".to_owned())?;
             ended.extend(end.map(|end| (index, child.kind, end)));
         }
+        let has_ended = !ended.is_empty();
         for (index, kind, end) in ended.into_iter().rev() {
             self.children.remove(index);
             tracing::debug!(pass = kind.name(), ?end, "a pass has ended");
             events.push(Event::Ended(kind, end));
+        }
+        if has_ended {
+            child::end_strays(&self.children);
         }
         for event in events {
             self.happened(event, now);
@@ -278,6 +286,7 @@ impl Daemon {
                 self.wait(deadline.since(now))?;
             }
         }
+        child::end_strays(&self.children);
         Ok(())
     }
 }

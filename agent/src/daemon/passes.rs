@@ -6,15 +6,24 @@
 
 use std::{
     io::{Read as _, Write as _},
+    os::fd::AsFd as _,
     process::ExitCode,
+    thread,
     time::Duration,
 };
 
-use nix::sys::{prctl, signal::Signal};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{prctl, signal::Signal},
+};
 use serde::{Deserialize, Serialize};
 use tenwords_protocol::{json, v1::V1};
 
-use super::course::{End, Kind};
+use super::{
+    child,
+    course::{End, Kind},
+};
 use crate::{
     cli,
     exit::{Code, OrStop as _, Outcome, Stop},
@@ -109,6 +118,7 @@ pub(crate) fn run(cli: &cli::Cli, args: &cli::Pass) -> ExitCode {
         if !is_told {
             tracing::debug!("the end of the daemon will not be heard");
         }
+        end_when_told()?;
         let _lock = match pass.locks {
             true => match StateLock::take_for_pass(&configuration)? {
                 None => return Ok(Line::Busy { v: V1 }),
@@ -141,6 +151,27 @@ pub(crate) fn run(cli: &cli::Cli, args: &cli::Pass) -> ExitCode {
         Line::Stopped { code, .. } => code.into(),
         _ => ExitCode::SUCCESS,
     }
+}
+
+/// Told to end, it has a little time for its own way out. Not everything in it hears of that (a client that
+/// hangs is waited for until its time is over), and nobody may be left who would kill it.
+fn end_when_told() -> Outcome<()> {
+    let mut bell = interrupt::bell()?;
+    let wait = move || {
+        while !interrupt::is_ending() {
+            let mut rung = [PollFd::new(bell.as_fd(), PollFlags::POLLIN)];
+            if poll(&mut rung, PollTimeout::NONE).is_err_and(|error| error != Errno::EINTR) {
+                return;
+            }
+            // Quiet until the next; a pass has no configuration to read anew.
+            bell.is_reload();
+        }
+        thread::sleep(OWN_WAY_OUT);
+        child::end_strays(&[]);
+        std::process::exit(i32::from(Code::Interrupted as u8));
+    };
+    let cannot = || "a pass cannot wait for its end".to_owned();
+    thread::Builder::new().name("end".into()).spawn(wait).map(drop).or_stop(Code::Internal, cannot)
 }
 
 /// The daemon's own, which came with the start: the file may be another by now, and broken.
@@ -178,3 +209,5 @@ impl Line {
 }
 
 const SETTINGS: u64 = 1 << 20;
+/// Less than the daemon waits.
+const OWN_WAY_OUT: Duration = Duration::from_secs(3);
