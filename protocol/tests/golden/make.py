@@ -321,6 +321,34 @@ put("order-list.json", line({"v": 1, "orders": [
 put("pins-request.json", line({"v": 1, "pins": json.loads(FILES["pins.json"])}))
 put("pins-list.json", line({"v": 1, "pins": [json.loads(FILES["pins.json"])] * 2}))
 
+# A report: the keeper's with each word once, another node's without a look at the box.
+machine = {"name": "node1", "agent_version": "0.1.0", "client_version": "3.2.4", "boot_id": "0f1e", "counter": 7, "keeper": NODE}
+said = {"id": "pbs", "state": "in-use", "in_escrow": True, "answered_at": TIME, "pruning": "cannot", "since": TIME}
+snapshot = {"time": TIME, "crypt": "encrypt", "key": key, "verified": "ok", "signature": "good"}
+guest = {"group": "ct/101", "name": "B\u00e4ckerei\u202e", "coverage": "source", "interval": 86400, "newest": snapshot, "since": TIME}
+put("report.json", line({"v": 1, "made_at": LATER, "machine": machine, "observed": {
+    "escrow": {"ceremony": 7, "newest": 8, "root_sha256": sha(root), "second_holder": "agrees"},
+    "keys": [{"fingerprint": key, "in_use": True, "snapshots": 3, "held": True,
+              "escrowed": {"grade": "proven", "since": TIME}, "since": TIME},
+             {"fingerprint": other, "in_use": False, "snapshots": 0, "held": False, "since": TIME}],
+    "sources": [said] + [said | more for more in (
+        {"id": "broken", "state": "broken", "in_escrow": False, "pruning": "may"},
+        {"id": "plain", "state": "unencrypted", "in_escrow": False, "pruning": "unknown"},
+        {"id": "off", "state": "not-used", "in_escrow": False})],
+    "servers_asked_at": TIME,
+    "groups": [guest, {"group": "vm/102", "coverage": "none", "exempt": True, "since": TIME},
+               {"group": "vm/103", "coverage": "elsewhere", "newest": snapshot | {
+                   "crypt": "mixed", "verified": "failed", "signature": "refused"}, "since": TIME}],
+    "groups_left_out": 1},
+    "alarms": [{"code": "key-file-gone", "subject": "pbs", "since": TIME}, {"code": "of-tomorrow", "subject": "", "since": TIME}],
+    "alarms_left_out": 2}))
+put("report-node.json", line({"v": 1, "made_at": LATER, "machine": {k: machine[k] for k in (
+    "name", "agent_version", "boot_id", "counter")}, "alarms": []}))
+reason = {"code": "snapshot-late", "state": "at-risk", "subjects": ["ct/101 B\u00e4ckerei\u202e"], "more": 3, "since": TIME,
+          "what": "its newest snapshot is older than its job says", "remedy": "look at its backup job's last run in PVE"}
+put("report-reply.json", line({"v": 1, "hub_time": LATER, "newest": 8, "readiness": {
+    "state": "at-risk", "reasons": [reason], "notes": [reason | {"code": "of-tomorrow", "state": "ready"}]}}))
+
 if "--check" in sys.argv:
     bad = [name for name, text in FILES.items() if (HERE / name).read_bytes() != text]
     strays = {p.name for p in HERE.iterdir()} - set(FILES) - {"make.py", "README.md"}

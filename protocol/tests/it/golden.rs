@@ -24,6 +24,7 @@ use tenwords_protocol::{
     },
     problem::{Problem, ProblemCode},
     recovery::{CertificateList, ClaimReply, ClaimRequest, ProveReply},
+    report::{Report, ReportReply},
     ticket::{AuthorityPrefix, Ticket},
     update::{Statement, Update},
     version::{Bundle, Header, Kind, StoredHeader},
@@ -77,6 +78,9 @@ fn every_message_is_read_and_written_again_byte_for_byte() -> TestResult {
     file::<Holdings>("inventory-of-hub.json")?;
     file::<InventoryReply>("inventory-reply.json")?;
     file::<InventoryStored>("inventory-stored.json")?;
+    file::<Report>("report.json")?;
+    file::<Report>("report-node.json")?;
+    file::<ReportReply>("report-reply.json")?;
     file::<EditRequest>("directive-edit.json")?;
     file::<EditRequest>("directive-edit-auto.json")?;
     file::<StoredDirective>("directive-stored.json")?;

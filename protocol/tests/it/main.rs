@@ -2,6 +2,7 @@
 
 mod golden;
 mod never_panics;
+mod readiness;
 mod refusals;
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;

@@ -21,6 +21,7 @@ use tenwords_protocol::{
     part::PartName,
     problem::Problem,
     recovery::{ClaimReply, ClaimRequest},
+    report::Report,
     ticket::{HubAddress, Ticket},
     time::Timestamp,
     update::{Statement, Update},
@@ -54,6 +55,7 @@ fn read_as_everything(bytes: &[u8]) {
     drop(json::from_slice::<Problem>(bytes));
     drop(json::from_slice::<Inventory>(bytes));
     drop(json::from_slice::<Holdings>(bytes));
+    drop(json::from_slice::<Report>(bytes));
     drop(json::from_slice::<EditRequest>(bytes));
     drop(json::from_slice::<StoredDirective>(bytes));
     drop(json::from_slice::<Update>(bytes));
@@ -86,7 +88,7 @@ proptest! {
     fn damaged_golden_texts_never_panic(
         name in prop::sample::select(vec![
             "header-ceremony.json", "directive.json", "prove-recover.json", "enroll-request.json", "claim-reply.json",
-            "bundle-kit.txt", "box-list.json", "pins-statement.json", "arm.json", "inventory.json", "update.json",
+            "bundle-kit.txt", "box-list.json", "pins-statement.json", "arm.json", "inventory.json", "update.json", "report.json",
             "update-statement.json", "drill-archive.json", "inventory-of-hub.json", "directive-edit.json",
             "order-restore-guest.txt", "order-restore-path.txt", "order-key-replace.txt", "order-repoint.txt",
             "order-unsigned-snapshot.txt", "order-signed.json",

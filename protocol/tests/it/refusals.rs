@@ -15,6 +15,7 @@ use tenwords_protocol::{
     order::{Order, SignedOrder},
     problem::Problem,
     recovery::{CertificateList, ClaimReply, ClaimRequest, ProveReply},
+    report::{Report, ReportReply},
     ticket::{Ticket, TicketError},
     update::{Statement, Update},
     version::{Bundle, BundleError, Header, StoredHeader},
@@ -80,8 +81,8 @@ const STRICT: [(&str, Reader); 30] = [
     ("bundle-kit.txt", read_bundle),
 ];
 
-/// Replies, which may say more than this program knows.
-const REPLIES: [(&str, Reader); 17] = [
+/// Replies, which may say more than this program knows; and reports, which decide nothing.
+const REPLIES: [(&str, Reader); 20] = [
     ("header-stored.json", read::<StoredHeader>),
     ("enroll-reply.json", read::<EnrollReply>),
     ("claim-reply.json", read::<ClaimReply>),
@@ -99,6 +100,9 @@ const REPLIES: [(&str, Reader); 17] = [
     ("inventory-stored.json", read::<InventoryStored>),
     ("directive-stored.json", read::<StoredDirective>),
     ("directive-list.json", read::<DirectiveList>),
+    ("report.json", read::<Report>),
+    ("report-node.json", read::<Report>),
+    ("report-reply.json", read::<ReportReply>),
 ];
 
 /// Every text that follows from `value` by one change at any depth.
