@@ -220,6 +220,7 @@ impl Kept {
     fn message(&self, to: &str, box_name: &str, now: Timestamp) -> String {
         let due: Vec<&Raised> = self.alarms.values().filter(|alarm| alarm.is_due(now)).collect();
         let standing = self.alarms.values().filter(|alarm| !alarm.ended).count();
+        let box_name = &harmless(box_name, 64);
         let said = match standing {
             0 => "no alarm stands any more".to_owned(),
             1 => "1 alarm".to_owned(),

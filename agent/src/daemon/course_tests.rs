@@ -235,14 +235,13 @@ fn s48_ten_thousand_boxes_that_come_back_at_once_do_not_come_together() {
     const BOXES: u64 = 10_000;
     let (mut reports, mut calls) = (Vec::new(), Vec::new());
     let begun = Moment(HOUR);
-    let back = begun.plus(6 * HOUR);
+    let back = begun.plus(3 * HOUR);
     for seed in 0..BOXES {
         let mut one = Box1::new(&[Kind::Keep, Kind::Report, Kind::Listen], even(seed));
         let hub = |_, now: Moment| if now < back { End::Unreachable { retry_after: None } } else { DONE };
         one.until(back, SECOND, hub);
-        // A key has changed while nobody could be told: that is not lost, and goes at the first try.
         one.until(back.plus(HOUR), 50 * SECOND, hub);
-        let first = |kind| one.starts_of(kind).into_iter().find(|at| *at >= back);
+        let first = |kind| one.ended.iter().find(|(at, ended)| *ended == kind && *at >= back).map(|(at, _)| *at);
         let kept = first(Kind::Keep).map(|at| at.since(back));
         assert!(kept.is_some_and(|kept| kept <= 20 * MINUTE), "box {seed} does not come back: {kept:?}");
         assert!(first(Kind::Report).is_some_and(|at| at.since(back) <= 40 * MINUTE), "box {seed} does not report");
@@ -298,7 +297,7 @@ fn ends() -> impl Strategy<Value = End> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn whatever_happens_nothing_runs_twice_or_too_often_and_nobody_starves(
@@ -326,7 +325,7 @@ proptest! {
         prop_assert!(work.len() <= ends + 1, "two at once");
         // Once all goes well again, each kind that time asks for comes within its time.
         let calm = any.now;
-        any.until(calm.plus(60 * HOUR), SECOND, |_, _| DONE);
+        any.until(calm.plus(60 * HOUR), 50 * SECOND, |_, _| DONE);
         for kind in [Kind::Keep, Kind::Renew, Kind::Servers, Kind::Report, Kind::Listen] {
             prop_assert!(any.starts_of(kind).last() >= Some(&calm), "{} starves", kind.name());
         }
@@ -337,7 +336,7 @@ proptest! {
     fn a_storm_of_changes_starves_nobody(seed in any::<u64>(), takes in 1_u64..120) {
         let mut storm = Box1::new(&Kind::ALL, even(seed));
         let begun = storm.now;
-        while storm.now < begun.plus(12 * HOUR) {
+        while storm.now < begun.plus(6 * HOUR) {
             for event in [Event::KeysChanged, Event::Called, Event::TaskEnded, Event::ClientChanged] {
                 storm.happens(event);
             }
@@ -345,7 +344,7 @@ proptest! {
         }
         for kind in Kind::ALL {
             let starts = storm.starts_of(kind);
-            let turns = if kind == Kind::Renew { 1 } else { 12 };
+            let turns = if kind == Kind::Renew { 1 } else { 6 };
             prop_assert!(starts.len() >= turns, "{} {} times", kind.name(), starts.len());
         }
     }
