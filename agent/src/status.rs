@@ -93,7 +93,7 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
     match sources::of_box(configuration) {
         Err(stop) => problem(stop.what, stop.remedy.unwrap_or_else(|| MEND_KEY.into())),
         Ok(found) => {
-            if !found.sources.iter().any(|source| matches!(source.state, State::InUse { .. } | State::Broken(_))) {
+            if !found.sources.iter().any(|source| matches!(source.state, State::InUse { .. } | State::Broken(..))) {
                 problem(
                     "no source is encrypted, or none is configured".into(),
                     "give PVE a pbs: storage with an encryption key, or add a [[source]] to the configuration".into(),
@@ -121,7 +121,7 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
                         source.id
                     )),
                     State::NotUsed { why, .. } => notes.push(format!("storage {} is passed over: {why}", source.id)),
-                    State::Broken(stop) => problem(stop.what, stop.remedy.unwrap_or_else(|| MEND_KEY.into())),
+                    State::Broken(stop, _) => problem(stop.what, stop.remedy.unwrap_or_else(|| MEND_KEY.into())),
                 }
             }
             keys.extend(found.former.iter().map(|key| ("a former key file".to_owned(), key.fingerprint())));
