@@ -114,7 +114,8 @@ impl Record {
 
     /// What an update is made for.
     pub(crate) fn ceremony(&self) -> Outcome<Ceremony> {
-        let recipient = self.recipient.parse().or_stop(Code::Internal, || "the record of the escrow is damaged".into())?;
+        let recipient =
+            self.recipient.parse().or_stop(Code::Internal, || "the record of the escrow is damaged".into())?;
         Ok(Ceremony {
             box_id: self.box_id,
             code_id: self.code_id,
@@ -128,7 +129,8 @@ impl Record {
     pub(crate) fn box_key(&self, configuration: &Configuration) -> Outcome<BoxKey> {
         let path = configuration.state(BOX_KEY);
         let remedy = "hold a ceremony: `tenwords-agent escrow create` with the customer at the console";
-        let damaged = || Stop::new(Code::Internal, format!("the box key in {} is damaged", path.display())).remedy(remedy);
+        let damaged =
+            || Stop::new(Code::Internal, format!("the box key in {} is damaged", path.display())).remedy(remedy);
         let text = durable::read_limited(&path, LIMIT).map(Zeroizing::new).map_err(|error| damaged().because(error))?;
         let text = std::str::from_utf8(&text).map_err(|error| damaged().because(error))?;
         let key = BoxKey::from_openssh(text).map_err(|error| damaged().because(error))?;

@@ -97,7 +97,8 @@ impl Material {
         let room = MOST_KEYS.saturating_sub(keys.len());
         let lacking = kept.into_values().filter(|key| !keys.contains_key(&key.fingerprint())).collect::<Vec<_>>();
         if lacking.len() > room {
-            warnings.push(format!("{} kept keys are left out: an escrow has room for {MOST_KEYS}", lacking.len() - room));
+            warnings
+                .push(format!("{} kept keys are left out: an escrow has room for {MOST_KEYS}", lacking.len() - room));
         }
         for key in lacking.into_iter().take(room) {
             keys.entry(key.fingerprint()).or_insert_with(|| Key::Live(Box::new(key)));

@@ -161,7 +161,8 @@ mod tests {
     }
 
     fn time(second: i64) -> Timestamp {
-        Timestamp::from_unix(1_772_539_200 + second).unwrap_or(Timestamp::from_unix(0).unwrap_or_else(|_| Timestamp::now()))
+        Timestamp::from_unix(1_772_539_200 + second)
+            .unwrap_or(Timestamp::from_unix(0).unwrap_or_else(|_| Timestamp::now()))
     }
 
     fn storage(byte: Option<u8>) -> SeenSource {

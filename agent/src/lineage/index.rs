@@ -115,13 +115,7 @@ pub(crate) enum What {
 
 impl Index {
     pub(super) fn new() -> Self {
-        Self {
-            v: V1,
-            keys: BTreeMap::new(),
-            sources: BTreeMap::new(),
-            clustered: false,
-            changes: List::default(),
-        }
+        Self { v: V1, keys: BTreeMap::new(), sources: BTreeMap::new(), clustered: false, changes: List::default() }
     }
 
     /// The index as it was kept; if it cannot be read, a new one, and why.
@@ -210,7 +204,9 @@ impl What {
     /// In words.
     pub(crate) fn in_words(&self) -> String {
         match self {
-            Self::KeyFileGone { source, key } => format!("the key file of source {source} is gone (key {})", key.short()),
+            Self::KeyFileGone { source, key } => {
+                format!("the key file of source {source} is gone (key {})", key.short())
+            }
             Self::AddedWithoutKey { source, key } => format!(
                 "storage {source} was added again without its key {}, which PVE had deleted: its backups are NOT \
                  ENCRYPTED",

@@ -76,12 +76,7 @@ pub(crate) fn list(configuration: &Configuration) -> Outcome<Listed> {
             kept: files.contains_key(&key),
         }
     };
-    Ok(Listed {
-        v: V1,
-        keys: all.into_iter().map(row).collect(),
-        standing: index.standing().cloned().collect(),
-        notes,
-    })
+    Ok(Listed { v: V1, keys: all.into_iter().map(row).collect(), standing: index.standing().cloned().collect(), notes })
 }
 
 impl Listed {

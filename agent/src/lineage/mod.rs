@@ -25,16 +25,16 @@ use tenwords_escrow::root::KeptIn;
 use tenwords_protocol::{fingerprint::Fingerprint, time::Timestamp};
 use zeroize::Zeroizing;
 
+use self::{
+    changes::{KeyPlace, Seen, SeenSource},
+    files::Kept,
+};
 pub(crate) use self::{
     files::keep as keep_text,
     index::{Change, Index},
     list::list,
-    needed::{ask, note as note_needed},
+    needed::ask,
     put_back::put_back,
-};
-use self::{
-    changes::{KeyPlace, Seen, SeenSource},
-    files::Kept,
 };
 use crate::{
     exit::Outcome,
@@ -251,7 +251,10 @@ mod tests {
         assert!(looked(&configuration, 0)?.changes.is_empty());
         let two = with_key(&folder, 2)?;
         let look = looked(&configuration, 1)?;
-        assert!(matches!(&look.changes[..], [change] if matches!(change.what, What::KeyChangedByHand { .. })), "{look:?}");
+        assert!(
+            matches!(&look.changes[..], [change] if matches!(change.what, What::KeyChangedByHand { .. })),
+            "{look:?}"
+        );
         fs::remove_file(folder.path().join("K.enc"))?;
         let look = looked(&configuration, 2)?;
         assert_eq!((look.changes.len(), look.standing.len()), (1, 1), "{look:?}");

@@ -96,11 +96,13 @@ fn belongs(source: &BoxSource, node: Option<&Node>, index: &Index, named: bool) 
     let id = &source.id;
     if let Some(there) = source.key() {
         return match (named, &source.state) {
-            (true, State::Broken(stop, _)) => {
-                Err(Stop::new(Code::Preflight, format!("another key lies there: {}", stop.what)).remedy(
-                    "`key put-back` writes over no key: find out which one the backups use, and move the other one aside",
-                ))
-            }
+            (true, State::Broken(stop, _)) => Err(Stop::new(
+                Code::Preflight,
+                format!("another key lies there: {}", stop.what),
+            )
+            .remedy(
+                "`key put-back` writes over no key: find out which one the backups use, and move the other one aside",
+            )),
             (true, _) => Ok(Some(there.fingerprint())),
             (false, _) => Ok(None),
         };
@@ -171,7 +173,9 @@ fn put(source: &BoxSource, node: Option<&Node>, key: &LiveKey, mark: bool) -> Ou
 fn create(path: &Path, text: &[u8], key: Fingerprint) -> Outcome<bool> {
     let cannot = || format!("the key cannot be put back to {}", path.display());
     if !has_folder(path) {
-        return Err(Stop::new(Code::Preflight, cannot()).remedy("its folder is not there: make it (0700), then run this again"));
+        return Err(
+            Stop::new(Code::Preflight, cannot()).remedy("its folder is not there: make it (0700), then run this again")
+        );
     }
     match durable::create("key-put-back", path, 0o600, text) {
         Ok(()) => Ok(false),

@@ -148,7 +148,11 @@ mod tests {
         assert_eq!(goes(index(), daily(60), false), Some(29));
         assert_eq!(goes(index(), daily(60), true), None, "a key in use never goes");
         assert_eq!(goes(index(), daily(60).map(|(_, it)| (3, it)), false), None, "sixty looks are no thirty days");
-        assert_eq!(goes(index(), daily(60).map(|(at, it)| (at % 20, it)), false), None, "nor is a clock that goes back");
+        assert_eq!(
+            goes(index(), daily(60).map(|(at, it)| (at % 20, it)), false),
+            None,
+            "nor is a clock that goes back"
+        );
         let jump = [(0, answers(&["a"], 0)), (3650, answers(&["a"], 0)), (-3650, answers(&["a"], 0))];
         assert_eq!(goes(index(), jump, false), None, "nor is a clock that jumps by ten years");
     }
@@ -163,6 +167,10 @@ mod tests {
         assert_eq!(goes(index(), (0..100).map(|at| (at, answers(&["b"], 0))), false), None);
         let mut nowhere = index();
         nowhere.entry(key(1), day(0)).places.clear();
-        assert_eq!(goes(nowhere, (0..100).map(|at| (at, answers(&["a"], 0))), false), None, "of which nothing is known");
+        assert_eq!(
+            goes(nowhere, (0..100).map(|at| (at, answers(&["a"], 0))), false),
+            None,
+            "of which nothing is known"
+        );
     }
 }

@@ -232,7 +232,7 @@ pub(crate) fn run(
             root: roots.root(),
             directive: directive.as_ref(),
             way,
-                elsewhere: &args.repoint,
+            elsewhere: &args.repoint,
             added: &added.tokens,
         },
         configuration,

@@ -92,7 +92,8 @@ pub(super) fn bring_together(
     on_it.retain(|stored| update_of(&stored.header).is_some_and(|entry| seen.insert(entry.sha256)));
     let there: Vec<Sha256> =
         on_it.iter().filter_map(|stored| update_of(&stored.header)).map(|entry| entry.sha256).collect();
-    let mine: Vec<Sha256> = own.updates().filter_map(|version| update_of(version.header())).map(|entry| entry.sha256).collect();
+    let mine: Vec<Sha256> =
+        own.updates().filter_map(|version| update_of(version.header())).map(|entry| entry.sha256).collect();
     match compare(&mine, &there) {
         Stands::Behind(at) => {
             if at < mine.len() {
@@ -145,7 +146,13 @@ fn is_on(own: &Own, stored: &StoredHeader, since: NonZeroU64) -> bool {
 }
 
 /// Stores the ceremony version once more, and everything that lies on it.
-fn begin_anew(configuration: &Configuration, own: &mut Own, hub: &Hub, of: BoxId, step: &mut Step) -> Result<(), Trouble> {
+fn begin_anew(
+    configuration: &Configuration,
+    own: &mut Own,
+    hub: &Hub,
+    of: BoxId,
+    step: &mut Step,
+) -> Result<(), Trouble> {
     let number = push(hub, of, &own.plain()?)?;
     number_is(configuration, own, number)?;
     step.given_again += 1;
@@ -168,7 +175,9 @@ pub(super) fn push(hub: &Hub, of: BoxId, bundle: &Bundle) -> Result<NonZeroU64, 
     let another = || {
         Stop::new(
             Code::GateRefused,
-            format!("version {number} that the hub gave back is not what was stored there; the box is NOT protected by it"),
+            format!(
+                "version {number} that the hub gave back is not what was stored there; the box is NOT protected by it"
+            ),
         )
         .remedy("tell the hub's operator; the same is sent again with the next run")
     };
@@ -195,9 +204,8 @@ pub(super) fn ceremony(hub: &Hub, of: BoxId, own: &crate::record::Record) -> Out
     };
     let stored = hub.version(of, own.number)?.filter(|stored| stored.header.parts() == own.parts).ok_or_else(lost)?;
     let parts = hub.parts(of, &stored)?;
-    Bundle::of_fetched(stored.header, parts).or_stop(Code::GateRefused, || {
-        format!("version {} at the hub is not what its header says", own.number)
-    })
+    Bundle::of_fetched(stored.header, parts)
+        .or_stop(Code::GateRefused, || format!("version {} at the hub is not what its header says", own.number))
 }
 
 fn number_is(configuration: &Configuration, own: &mut Own, number: NonZeroU64) -> Outcome<()> {

@@ -13,9 +13,13 @@ use crate::{exit::Outcome, record::Record, settings::Configuration};
 #[serde(rename_all = "kebab-case", tag = "grade")]
 pub(crate) enum Escrowed {
     /// Both openings have had it, at this ceremony.
-    Proven { at: Timestamp },
+    Proven {
+        at: Timestamp,
+    },
     /// The box has sealed it, and read it back; nobody has opened it.
-    Sealed { since: Timestamp },
+    Sealed {
+        since: Timestamp,
+    },
     No,
 }
 

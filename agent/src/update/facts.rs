@@ -151,7 +151,8 @@ impl Facts {
         key: &FactsKey,
         notes: &mut Vec<String>,
     ) -> (Self, BTreeMap<Name, TokenSecret>) {
-        let mut facts = Self { keys: found.keys().map(LiveKey::fingerprint).chain(kept.copied()).collect(), ..Self::default() };
+        let mut facts =
+            Self { keys: found.keys().map(LiveKey::fingerprint).chain(kept.copied()).collect(), ..Self::default() };
         let mut tokens = BTreeMap::new();
         for source in &found.sources {
             if let (true, Some(key)) = (source.is_used(), source.key()) {
@@ -193,9 +194,9 @@ impl Facts {
 
 /// Whether a source is where the root has it, whatever its key.
 pub(super) fn is_where_the_root_says(of_root: &[Source], fact: &Source) -> bool {
-    of_root.iter().any(|known| {
-        record::is_among(&[Source { key_fingerprint: fact.key_fingerprint, ..known.clone() }], fact)
-    })
+    of_root
+        .iter()
+        .any(|known| record::is_among(&[Source { key_fingerprint: fact.key_fingerprint, ..known.clone() }], fact))
 }
 
 impl News {
@@ -260,7 +261,10 @@ mod tests {
             (facts(1, &[1, 2, 3], "one")?, vec![3], 0),
         ] {
             let news = now.news(&escrowed);
-            assert_eq!(news.keys.into_iter().collect::<Vec<_>>(), keys.into_iter().map(fingerprint).collect::<Vec<_>>());
+            assert_eq!(
+                news.keys.into_iter().collect::<Vec<_>>(),
+                keys.into_iter().map(fingerprint).collect::<Vec<_>>()
+            );
             assert_eq!(news.tokens.len(), tokens);
             escrowed = now.added_to(&escrowed);
             assert!(now.news(&escrowed).is_nothing());

@@ -63,7 +63,8 @@ fn sources<'f>(
     found: &'f BoxSources,
     of_root: &'f [tenwords_escrow::root::Source],
 ) -> impl Iterator<Item = &'f BoxSource> {
-    found.sources.iter().filter(|source| {
-        matches!(&source.state, State::InUse { fact, .. } if is_where_the_root_says(of_root, fact))
-    })
+    found
+        .sources
+        .iter()
+        .filter(|source| matches!(&source.state, State::InUse { fact, .. } if is_where_the_root_says(of_root, fact)))
 }

@@ -41,7 +41,7 @@ use self::{
 };
 use crate::{
     ceremony::History,
-    exit::{Code, OrStop as _, Outcome, Stop},
+    exit::{Code, OrStop as _, Outcome},
     hub::Hub,
     keys::LiveKey,
     lineage::{self, Look},
@@ -136,7 +136,12 @@ pub(crate) fn bring_up_to_date(configuration: &Configuration, now: Timestamp) ->
 }
 
 /// At the end of a ceremony: what it has escrowed needs no update.
-pub(crate) fn begin(configuration: &Configuration, root: &Root, record: &Record, rng: &mut impl CryptoRng) -> Outcome<()> {
+pub(crate) fn begin(
+    configuration: &Configuration,
+    root: &Root,
+    record: &Record,
+    rng: &mut impl CryptoRng,
+) -> Outcome<()> {
     let key = FactsKey::load_or_make(configuration, rng)?;
     let facts = Facts::of_root(root, &key);
     Acknowledged::new(record.root_sha256, record.root_sha256, facts).keep(configuration, &key)?;
@@ -222,8 +227,7 @@ impl Run<'_> {
         mut tokens: BTreeMap<Name, TokenSecret>,
     ) -> Outcome<Pending> {
         let cannot = || "the update cannot be made".to_owned();
-        let live: BTreeMap<Fingerprint, &LiveKey> =
-            self.found.keys().map(|key| (key.fingerprint(), key)).collect();
+        let live: BTreeMap<Fingerprint, &LiveKey> = self.found.keys().map(|key| (key.fingerprint(), key)).collect();
         let mut keys = Vec::new();
         for key in &news.keys {
             let Some(file) = live.get(key).copied().or(files.get(key)) else { continue };
@@ -272,12 +276,13 @@ impl Run<'_> {
             }
             own.add(self.configuration, pending.version.clone())?;
         }
-        let holders = acknowledged.holders.clone();
+        let holders = std::mem::take(&mut acknowledged.holders);
         let facts = pending.facts.clone();
         let before = std::mem::take(&mut acknowledged.facts.tokens);
         let is_carried = |(id, token): &(&Name, &Sha256)| before.get(*id) != Some(token);
         kept.tokens.extend(facts.tokens.iter().filter(is_carried).map(|(id, _)| id.to_string()));
-        *acknowledged = Acknowledged { holders, ..Acknowledged::new(own.record.root_sha256, own.newest(), facts) };
+        *acknowledged = Acknowledged::new(own.record.root_sha256, own.newest(), facts);
+        acknowledged.holders = holders;
         acknowledged.keep(self.configuration, self.key)?;
         Pending::forget(self.configuration)?;
         kept.state = State::Updated;
@@ -351,10 +356,7 @@ fn needs_ceremony(found: &BoxSources, record: &Record) -> Vec<String> {
     let changed = found.sources.iter().filter(is_changed);
     changed
         .map(|source| {
-            format!(
-                "source {} is new, or is somewhere else than the escrow says: no update carries that",
-                source.id
-            )
+            format!("source {} is new, or is somewhere else than the escrow says: no update carries that", source.id)
         })
         .collect()
 }

@@ -161,8 +161,7 @@ impl Pending {
         let bundle = self.bundle()?.to_text().or_stop(Code::Internal, cannot)?;
         let written = Written { v: V1, facts: self.facts.clone(), bundle: Base64(bundle) };
         let text = key.sealed("pending", written).or_stop(Code::Internal, cannot)?;
-        durable::replace("update-pending", &configuration.state(PENDING), 0o600, &text)
-            .or_stop(Code::Preflight, cannot)
+        durable::replace("update-pending", &configuration.state(PENDING), 0o600, &text).or_stop(Code::Preflight, cannot)
     }
 
     /// It has arrived, or its place was taken.
