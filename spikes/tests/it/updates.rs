@@ -44,8 +44,8 @@ fn state(said: &Value) -> &str {
 }
 
 /// A container under the key that the box has now.
-fn back_up_later(scene: &Scene) -> Result<Tree> {
-    let later = container(&scene.world, "later", b"the later books")?;
+fn back_up_later(scene: &Scene, name: &str) -> Result<Tree> {
+    let later = container(&scene.world, name, format!("the books of {name}").as_bytes())?;
     let data = Tree::read(&later)?;
     scene.server.back_up(&[format!("root.pxar:{}", later.display())], LATER, &scene.box_1.key_file())?;
     Ok(data)
@@ -54,7 +54,7 @@ fn back_up_later(scene: &Scene) -> Result<Tree> {
 /// The box gets another key, a container under it, and an update.
 fn with_another_key(scene: &Scene) -> Result<(Tree, Value)> {
     has_key(&scene.box_1, &made_key(scene, "second.enc")?)?;
-    let later = back_up_later(scene)?;
+    let later = back_up_later(scene, "later")?;
     let said = update(&scene.box_1)?;
     Ok((later, said))
 }
@@ -200,7 +200,7 @@ fn s13_beyond_the_daily_limit_the_newest_state_waits_and_arrives() -> Result<()>
     }
     ensure!(!scene.box_1.is_protected()?, "status does not say what waits");
     has_key(&scene.box_1, &made_key(&scene, "fourth.enc")?)?;
-    let later = back_up_later(&scene)?;
+    let later = back_up_later(&scene, "later")?;
     ensure!(state(&update(&scene.box_1)?) == "waiting" && versions(&scene.hub)? == 25);
     Disk::of(&scene.hub)?.a_day_goes_by()?;
     let said = update(&scene.box_1)?;
@@ -226,7 +226,7 @@ fn a_hub_that_is_away_costs_no_room_and_gets_the_newest_state() -> Result<()> {
         ensure!(before.is_none_or(|before| before == now), "files pile up");
         before = Some(now);
     }
-    let later = back_up_later(&scene)?;
+    let later = back_up_later(&scene, "later")?;
     scene.hub.serve()?;
     let said = update(&scene.box_1)?;
     ensure!(state(&said) == "updated" && said["keys"].as_array().is_some_and(|keys| keys.len() == 4), "{said}");

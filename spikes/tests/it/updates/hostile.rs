@@ -164,7 +164,7 @@ fn a_chain_that_somebody_has_broken_at_the_hub_is_stored_once_more() -> Result<(
     ceremony.root_sha256 = Sha256::of(b"another root");
     thief.adds(&scene, &ceremony, &Contents::default())?;
     has_key(&scene.box_1, &made_key(&scene, "third.enc")?)?;
-    let later = back_up_later(&scene)?;
+    let later = back_up_later(&scene, "latest")?;
     let said = update(&scene.box_1)?;
     ensure!(state(&said) == "updated" && said["given_again"] == 2, "{said}");
     ensure!(said["warnings"].to_string().contains("did not sign"), "{said}");

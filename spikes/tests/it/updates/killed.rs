@@ -47,7 +47,7 @@ fn s37_killed_at_any_write_of_an_update_the_same_bytes_are_sent_again() -> Resul
         .enumerate()
     {
         has_key(&scene.box_1, &made_key(&scene, &format!("key-{round}.enc"))?)?;
-        later = Some(super::back_up_later(&scene)?);
+        later = Some(super::back_up_later(&scene, &format!("later-{round}"))?);
         let before = versions(&scene.hub)?;
         ensure!(killed_at(&scene, step, done)?, "it was not killed at {step}");
         kills += 1;
