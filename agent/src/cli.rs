@@ -101,6 +101,9 @@ pub(crate) enum Command {
     /// How far everything is goes to standard error: bars on a terminal, else a plain line every ten
     /// seconds; with --json JSON lines, and the report alone to standard output.
     Recover(Box<Recover>),
+    /// The keys that this box keeps: each K that a snapshot may still need
+    #[command(subcommand)]
+    Key(Key),
     /// Whose orders count for this box: the operators' public keys, and a changed list of them
     #[command(subcommand)]
     Pins(Pins),
@@ -163,6 +166,49 @@ pub(crate) enum Escrow {
     /// asks whether the code is kept or a new one drawn; the words of a former code go on opening the
     /// former versions.
     Create(Create),
+    /// Bring the escrow up to date without the ten words: what has changed since the ceremony
+    ///
+    /// New keys of this box's storages, former ones that snapshots may still need, and new secrets of tokens go
+    /// to the hub in one update, sealed so that only the ten words open it. Nothing is stored if nothing has
+    /// changed. What a hub has lost is given to it again, and the box's own backup servers are kept in step. An
+    /// update cannot say where backups lie: where that has changed, a ceremony is needed, and this says so.
+    ///
+    /// Exit code 0 if everything is escrowed, 1 if something waits or a ceremony is needed.
+    Update,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Show each key that was seen on this box: since when, what uses it, how it is escrowed, which snapshots need it
+    List,
+    /// Ask the backup servers which keys their snapshots need, and let go of those that none has needed for long
+    ///
+    /// A kept key goes when on thirty days every place where backups under it may lie has said that no snapshot
+    /// there needs it. Whatever was escrowed stays escrowed.
+    ///
+    /// Exit code 0 if every source answered, else as that of `inventory`.
+    Needed,
+    /// Put a lost key file back in its place, from what this box has kept
+    ///
+    /// For each source that is to be encrypted and whose key file is gone, or for the one that is named. Never
+    /// over another key. What is not kept on this box, the ten words bring out of the escrow (--words).
+    PutBack(PutBack),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PutBack {
+    /// Of this source: a storage's name, or the id of a [[source]]
+    #[arg(long, value_name = "ID")]
+    pub(crate) source: Option<String>,
+    /// Have storage.cfg say that the storage encrypts, if it does not: PVE then refuses to back up without the key
+    #[arg(long, requires = "source")]
+    pub(crate) encryption_key: bool,
+    /// Ask for the ten words, and take the keys from what they open
+    #[arg(long)]
+    pub(crate) words: bool,
+    /// Read the ten words from this descriptor: a pipe, a terminal or a memfd, never a file on a disk
+    #[arg(long, value_name = "N", requires = "words")]
+    pub(crate) code_fd: Option<u32>,
 }
 
 /// `closure`.

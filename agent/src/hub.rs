@@ -62,6 +62,14 @@ pub(crate) enum HubError {
     /// The certificate is out of its time, by our clock.
     #[error("the hub's certificate is not valid at the time that this machine's clock shows")]
     Clock,
+    /// It takes no more for now.
+    #[error("the hub takes no more for now: {} (again in {} s)", harmless(.problem.detail.as_deref().unwrap_or(&.problem.title), 300), .after.as_secs())]
+    Later {
+        /// What it said.
+        problem: Box<Problem>,
+        /// When it takes more, by its own word, within a day.
+        after: Duration,
+    },
     /// No such thing there.
     #[error("the hub has no such thing")]
     NotFound,
@@ -248,6 +256,7 @@ impl Hub {
         self.runtime.block_on(async {
             let mut response = request.send().await.map_err(|error| self.no_answer(error))?;
             let status = response.status();
+            let after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
             let mut bytes = Vec::new();
             while let Some(chunk) = response.chunk().await.map_err(|error| self.no_answer(error))? {
                 if bytes.len() + chunk.len() > limit {
@@ -255,7 +264,7 @@ impl Hub {
                 }
                 bytes.extend_from_slice(&chunk);
             }
-            if status.is_success() { Ok(bytes) } else { Err(refusal(status, &bytes)) }
+            if status.is_success() { Ok(bytes) } else { Err(refusal(status, after, &bytes)) }
         })
     }
 
@@ -285,14 +294,21 @@ fn absent(reply: Result<Vec<u8>, HubError>) -> Result<Option<Vec<u8>>, HubError>
     }
 }
 
-fn refusal(status: StatusCode, body: &[u8]) -> HubError {
+fn refusal(status: StatusCode, after: Option<u64>, body: &[u8]) -> HubError {
     if status == StatusCode::NOT_FOUND {
         return HubError::NotFound;
     }
     let problem = json::from_slice::<Problem>(body).unwrap_or_else(|_| {
         Problem::new(ProblemCode::Unknown(String::new()), format!("it answered {status} without saying why"))
     });
-    HubError::Refused(Box::new(problem))
+    let problem = Box::new(problem);
+    match (status, after) {
+        // A hub may say anything: nobody is kept waiting for more than a day by it.
+        (StatusCode::TOO_MANY_REQUESTS, Some(after)) => {
+            HubError::Later { problem, after: Duration::from_secs(after.clamp(1, 24 * 3600)) }
+        }
+        _ => HubError::Refused(problem),
+    }
 }
 
 fn certificate_error(error: &(dyn std::error::Error + 'static)) -> Option<CertificateError> {
@@ -322,6 +338,7 @@ impl From<HubError> for Stop {
             HubError::Clock => {
                 (Code::Preflight, "set this machine's clock (`timedatectl`), then run the same command again")
             }
+            HubError::Later { .. } => (Code::Unreachable, "wait a little and run the same command again"),
             HubError::Refused(problem) => match problem.code {
                 ProblemCode::TicketRefused => (
                     Code::NotAuthorised,

@@ -56,6 +56,11 @@ impl LiveKey {
         Ok(Self { before: Sha256::of(&bytes), path: path.to_owned(), file, key })
     }
 
+    /// Where it lies.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(crate) fn fingerprint(&self) -> Fingerprint {
         self.key.fingerprint()
     }

@@ -12,8 +12,8 @@ use std::{
 use tenwords_escrow::open::Parts;
 use tenwords_protocol::{
     directive::Directive,
+    hash::Sha256,
     id::BoxId,
-    part::PartName,
     time::Timestamp,
     v1::V1,
     version::{Bundle, MAX_BUNDLE_BYTES, StoredHeader, UpdateVersion},
@@ -91,10 +91,13 @@ impl Kits {
         self.kit(number).and_then(|kit| kit.bundle.directive().cloned())
     }
 
-    /// How many updates with keys or tokens one carries.
-    pub(crate) fn updates(&self, number: NonZeroU64) -> usize {
-        let has_update = |parts: &&Parts| parts.keys().any(|name| matches!(name, PartName::Update(_)));
-        self.update_parts(number).filter(has_update).count()
+    /// The updates on this root, by each kit that has it: whoever put a newer one beside it can only add.
+    pub(crate) fn updates_on(&self, of: BoxId, root_sha256: Sha256) -> impl Iterator<Item = &[UpdateVersion]> {
+        let is_of = move |kit: &&Kit| {
+            let facts = kit.stored.header.facts();
+            facts.box_id == of && facts.root_sha256 == root_sha256
+        };
+        self.0.iter().rev().filter(is_of).map(|kit| kit.bundle.updates())
     }
 
     /// The parts of the updates that one carries.

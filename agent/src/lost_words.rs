@@ -28,7 +28,7 @@ pub(crate) fn answer(configuration: &Configuration) -> Answer {
 }
 
 fn has_key(source: &BoxSource) -> bool {
-    matches!(source.state, State::InUse { .. } | State::Broken(_))
+    matches!(source.state, State::InUse { .. } | State::Broken(..))
 }
 
 impl Answer {

@@ -1,5 +1,6 @@
 //! tenwords-agent: wires the command line to the rooms, and says how it ended.
 
+mod added;
 mod attend;
 mod ceremony;
 mod cli;
@@ -20,6 +21,7 @@ mod keys;
 mod kit;
 mod kits;
 mod language;
+mod lineage;
 mod lock;
 mod log;
 mod lost_words;
@@ -41,6 +43,7 @@ mod standing;
 mod status;
 mod terminal;
 mod tls;
+mod update;
 mod words;
 
 use std::{io::Read as _, path::Path, process::ExitCode};
@@ -48,7 +51,7 @@ use std::{io::Read as _, path::Path, process::ExitCode};
 use clap::Parser as _;
 use nix::sys::resource::{Resource, setrlimit};
 use serde_json::json;
-use tenwords_protocol::ticket::Ticket;
+use tenwords_protocol::{ticket::Ticket, time::Timestamp};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -117,6 +120,27 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
             let _lock = StateLock::take(&configuration)?;
             let made = ceremony::run(&configuration, args, &mut Local::at_terminal())?;
             result(cli.json, &made, || made.lines(Language::of_environment().talk()))
+        }
+        Command::Escrow(Escrow::Update) => {
+            let _lock = StateLock::take(&configuration)?;
+            let kept = update::bring_up_to_date(&configuration, Timestamp::now())?;
+            result(cli.json, &kept, || kept.lines())?;
+            Ok(if kept.is_current() { ExitCode::SUCCESS } else { Code::Unprotected.into() })
+        }
+        Command::Key(cli::Key::List) => {
+            let listed = lineage::list(&configuration)?;
+            result(cli.json, &listed, || listed.lines())
+        }
+        Command::Key(cli::Key::Needed) => {
+            let _lock = StateLock::take(&configuration)?;
+            let asked = lineage::ask(&configuration)?;
+            result(cli.json, &asked, || asked.lines())?;
+            Ok(asked.failed.map_or(ExitCode::SUCCESS, Into::into))
+        }
+        Command::Key(cli::Key::PutBack(args)) => {
+            let _lock = StateLock::take(&configuration)?;
+            let put_back = lineage::put_back(&configuration, args, &mut Local::of_command(cli.json))?;
+            result(cli.json, &put_back, || put_back.lines())
         }
         Command::Sheet(args) => {
             let written = sheet::run(&configuration, args)?;

@@ -27,6 +27,7 @@ use tenwords_protocol::{
 };
 
 use crate::{
+    added::Added,
     exit::{Code, OrStop as _, Outcome, Stop},
     hub::{Hub, HubError},
     interrupt,
@@ -205,24 +206,6 @@ impl<'a> Candidates<'a> {
     /// All headers of a box that were asked for.
     pub(crate) fn versions(&self, of: BoxId) -> Vec<StoredHeader> {
         self.boxes.iter().filter(|of_box| of_box.id == of).flat_map(|of_box| of_box.versions.clone()).collect()
-    }
-
-    /// How many updates lie on what was opened.
-    pub(crate) fn updates(&self, opened: &OpenedEscrow) -> usize {
-        let root_sha256 = opened.escrow.root_sha256();
-        let versions = self.versions(opened.escrow.root().facts().box_id);
-        // A changed list of operator keys is read; it is what a daemon adds that is not.
-        let has_update =
-            |stored: &&StoredHeader| stored.header.parts().iter().any(|part| matches!(part.name, PartName::Update(_)));
-        let listed = versions
-            .iter()
-            .filter(has_update)
-            .filter(|stored| stored.header.facts().root_sha256 == root_sha256)
-            .count();
-        match self.holder {
-            Holder::Hub { .. } => listed,
-            Holder::Kits(kits) => listed + kits.updates(opened.number),
-        }
     }
 
     /// Asks for the words, if they were not given, and opens with them. `heading` says above them what
@@ -435,7 +418,7 @@ fn refused(error: TryError<HubError>, seat: &dyn Seat) -> Stop {
 }
 
 /// What is to be known of how it was opened.
-pub(crate) fn notes(opened: &OpenedEscrow, updates: usize) -> Vec<String> {
+pub(crate) fn notes(opened: &OpenedEscrow, added: &Added) -> Vec<String> {
     let mut notes = Vec::new();
     for (key, error) in opened.escrow.not_by_client() {
         let why = if error.is_the_clients_own() { "could not be driven" } else { "did not open the copy" };
@@ -445,10 +428,6 @@ pub(crate) fn notes(opened: &OpenedEscrow, updates: usize) -> Vec<String> {
             chain(error)
         ));
     }
-    if updates > 0 {
-        notes.push(format!(
-            "{updates} updates lie on this ceremony, which this agent does not read yet: keys and tokens in them are missing here"
-        ));
-    }
+    notes.extend(added.notes.iter().cloned());
     notes
 }

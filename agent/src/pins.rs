@@ -18,7 +18,7 @@ use tenwords_protocol::{
     part::PartName,
     time::Timestamp,
     v1::V1,
-    version::{Bundle, Grade, HeaderFacts, Kind},
+    version::{Bundle, Grade, HeaderFacts, Kind, UpdateVersion},
 };
 
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
     durable, enroll,
     exit::{Code, OrStop as _, Outcome, Stop},
     hub::Hub,
+    record::Record,
     recover::{operators, plan::chain},
     settings::Configuration,
     show::harmless,
@@ -183,7 +184,13 @@ fn store(
         ..ceremony.header.facts().clone()
     };
     let bundle = Bundle::new(facts, parts).or_stop(Code::Internal, cannot)?;
-    Ok(Some(hub.push(of, &bundle)?.number))
+    let number = hub.push(of, &bundle)?.number;
+    // A hub that loses it is given it again with the updates.
+    if Record::load(configuration)?.is_some_and(|record| record.root_sha256 == ceremony.header.facts().root_sha256) {
+        let (header, parts) = bundle.into_parts();
+        Record::add_update(configuration, UpdateVersion::of_fetched(header, parts).or_stop(Code::Internal, cannot)?)?;
+    }
+    Ok(Some(number))
 }
 
 fn file(configuration: &Configuration, generation: NonZeroU64) -> PathBuf {

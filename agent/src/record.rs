@@ -6,7 +6,11 @@
 use std::{collections::BTreeSet, io, num::NonZeroU64, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tenwords_escrow::{keys::BoxKey, root::Source};
+use tenwords_escrow::{
+    keys::{BoxKey, BoxPublicKey},
+    root::Source,
+    update::Ceremony,
+};
 use tenwords_protocol::{
     fingerprint::Fingerprint,
     hash::Sha256,
@@ -14,8 +18,9 @@ use tenwords_protocol::{
     json,
     time::Timestamp,
     v1::V1,
-    version::{Bundle, PartEntry},
+    version::{Bundle, PartEntry, UpdateVersion},
 };
+use zeroize::Zeroizing;
 
 use crate::{
     durable,
@@ -51,19 +56,23 @@ pub(crate) struct Record {
     pub(crate) check_line: String,
     /// The age recipient of updates.
     pub(crate) recipient: String,
+    /// The public half of the box key, whose private half lies beside. A record that does not say so is older
+    /// than updates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) box_key: Option<String>,
     /// The file that keeps it, of a box without a hub.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) kit: Option<PathBuf>,
 }
 
-/// Where the newest acknowledged version's bytes lie.
-pub(crate) fn bundle(configuration: &Configuration) -> PathBuf {
+/// Where the newest acknowledged version's bytes lie, with the updates on it.
+fn bundle_path(configuration: &Configuration) -> PathBuf {
     configuration.state(BUNDLE)
 }
 
 /// The newest acknowledged version as the box has kept it, to be opened without any hub.
 pub(crate) fn own_kits(configuration: &Configuration, of: BoxId) -> Outcome<Kits> {
-    let own = Kits::read(&bundle(configuration))?;
+    let own = Kits::read(&bundle_path(configuration))?;
     if own.boxes().contains(&of) {
         return Ok(own);
     }
@@ -89,7 +98,7 @@ impl Record {
             && former.box_id != self.box_id
         {
             let aside = configuration.state(&format!("escrow-{}.bundle", former.box_id));
-            if let Err(error) = std::fs::rename(bundle(configuration), aside) {
+            if let Err(error) = std::fs::rename(bundle_path(configuration), aside) {
                 tracing::warn!(%error, "the former box's escrow cannot be set aside");
             }
         }
@@ -97,10 +106,68 @@ impl Record {
 
     /// The newest acknowledged version's own bytes.
     pub(crate) fn bundle(configuration: &Configuration) -> Outcome<Bundle> {
-        let path = bundle(configuration);
+        let path = bundle_path(configuration);
         let cannot = || format!("{} cannot be read", path.display());
         let text = durable::read_limited(&path, kits::LIMIT).or_stop(Code::Internal, cannot)?;
         Bundle::parse(&text).or_stop(Code::Internal, cannot)
+    }
+
+    /// What an update is made for.
+    pub(crate) fn ceremony(&self) -> Outcome<Ceremony> {
+        let recipient =
+            self.recipient.parse().or_stop(Code::Internal, || "the record of the escrow is damaged".into())?;
+        Ok(Ceremony {
+            box_id: self.box_id,
+            code_id: self.code_id,
+            root_sha256: self.root_sha256,
+            recipient,
+            sources: self.sources.iter().map(|source| source.id.clone()).collect(),
+        })
+    }
+
+    /// The private box key of this ceremony. One of another ceremony, which was interrupted, signs nothing here.
+    pub(crate) fn box_key(&self, configuration: &Configuration) -> Outcome<BoxKey> {
+        let path = configuration.state(BOX_KEY);
+        let remedy = "hold a ceremony: `tenwords-agent escrow create` with the customer at the console";
+        let damaged =
+            || Stop::new(Code::Internal, format!("the box key in {} is damaged", path.display())).remedy(remedy);
+        let text = durable::read_limited(&path, LIMIT).map(Zeroizing::new).map_err(|error| damaged().because(error))?;
+        let text = std::str::from_utf8(&text).map_err(|error| damaged().because(error))?;
+        let key = BoxKey::from_openssh(text).map_err(|error| damaged().because(error))?;
+        match self.box_key.as_deref().map(str::parse::<BoxPublicKey>) {
+            Some(Ok(public)) if public == key.public() => Ok(key),
+            _ => Err(Stop::new(Code::Internal, "the box key is another ceremony's, which did not come to its end")
+                .remedy(remedy)),
+        }
+    }
+
+    /// Keeps the version's bytes with what lies on it.
+    pub(crate) fn keep_bundle(configuration: &Configuration, bundle: &Bundle) -> Outcome<()> {
+        let cannot = || format!("cannot keep the escrow in {}", configuration.settings.state.display());
+        let bytes = bundle.to_text().or_stop(Code::Internal, cannot)?;
+        if bytes.len() as u64 > kits::LIMIT {
+            return Err(Stop::new(Code::Internal, "more updates lie on the ceremony than a kit can have")
+                .remedy("hold a ceremony: `tenwords-agent escrow create` folds them in"));
+        }
+        durable::replace("escrow-bundle", &bundle_path(configuration), 0o600, &bytes).or_stop(Code::Preflight, cannot)
+    }
+
+    /// Adds a version that was stored on this ceremony, so that it can be given again.
+    pub(crate) fn add_update(configuration: &Configuration, version: UpdateVersion) -> Outcome<()> {
+        let bundle = Self::bundle(configuration)?;
+        let mut updates = bundle.updates().to_vec();
+        if updates.contains(&version) {
+            return Ok(());
+        }
+        updates.push(version);
+        Self::keep_bundle(configuration, &bundle.with_kit(updates, None))
+    }
+
+    /// Keeps the record alone: the hub has another number for the same version.
+    pub(crate) fn keep_facts(&self, configuration: &Configuration) -> Outcome<()> {
+        let cannot = || format!("cannot keep the escrow's record in {}", configuration.settings.state.display());
+        let text = json::to_vec(self).or_stop(Code::Internal, cannot)?;
+        durable::replace("escrow-record", &configuration.state(RECORD), 0o600, &text).or_stop(Code::Preflight, cannot)
     }
 
     pub(crate) fn load(configuration: &Configuration) -> Outcome<Option<Self>> {

@@ -4,12 +4,13 @@
 //! It makes a recovery without a hub possible, and is a second opinion on what is newest. The hub hears
 //! nothing of it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use pbs_driver::{Access, Client, DriverError, sealed, snapshot, snapshot::SnapshotInfo};
-use pbs_format::datastore::{BackupType, FileName, Group};
+use pbs_format::datastore::{BackupType, FileName, Group, SnapshotRef};
 use tenwords_protocol::{
     id::BoxId,
+    time::Timestamp,
     version::{Bundle, BundleError, PartEntry},
 };
 use thiserror::Error;
@@ -51,11 +52,19 @@ pub(crate) fn store(client: &Client, access: &Access, bundle: &Bundle) -> Result
     let text = bundle.to_text()?;
     // The one that is made is the one that was not there: the newest may be one with a time to come.
     let before: BTreeSet<_> = snapshots(client, access, &group)?.into_iter().map(|info| info.snapshot).collect();
+    after_its_second(before.iter().map(SnapshotRef::time).max());
     sealed::store(client, access, &group, NAME, &text)?;
     let made = snapshots(client, access, &group)?.into_iter().find(|info| !before.contains(&info.snapshot));
     let made = made.ok_or(HolderError::Another)?.snapshot;
     let back = sealed::fetch(client, access, &made, &file()?)?;
     if back == text { Ok(made.to_string()) } else { Err(HolderError::Another) }
+}
+
+/// A server names a snapshot by its second, and takes no other of the same one: that second is waited out.
+fn after_its_second(newest: Option<Timestamp>) {
+    while newest.is_some_and(|newest| newest == Timestamp::now()) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Whether a version with exactly these parts lies among a box's newest there.

@@ -27,7 +27,7 @@ use crate::{
     settings::{Settings, SourceSettings},
 };
 
-pub(crate) use of_box::{BoxSource, BoxSources, Place, State, node, of_box};
+pub(crate) use of_box::{BoxSource, BoxSources, Place, State, is_absent, node, of_box};
 
 const TOKEN_LIMIT: u64 = 4 << 10;
 

@@ -1,11 +1,17 @@
 //! `status`: whether this box is protected, by what this box and its hub can show.
 
-use std::{collections::BTreeSet, os::unix::fs::MetadataExt as _, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+};
 
 use pbs_driver::{compat, version};
 use serde::Serialize;
+use tenwords_escrow::root::Source;
 use tenwords_protocol::{
     fingerprint::Fingerprint,
+    hash::Sha256,
     problem::ProblemCode,
     time::Timestamp,
     v1::V1,
@@ -18,6 +24,7 @@ use crate::{
     exit::{Code, Outcome},
     hub::{HubError, REVOKED},
     kits::Kits,
+    lineage,
     record::Record,
     second_holder,
     self_test::{SelfTest, Verdict},
@@ -25,6 +32,7 @@ use crate::{
     show::harmless,
     sources::{self, State},
     standing::Standing,
+    update::{Escrowed, Sealed},
 };
 
 /// What is known, and what is to be mended.
@@ -63,6 +71,9 @@ pub(crate) struct Escrow {
     pub(crate) made_at: Timestamp,
     pub(crate) check_line: String,
     keys: BTreeSet<Fingerprint>,
+    /// Keys that updates have added, and since when: sealed by the box, proven by nobody.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    sealed: BTreeMap<Fingerprint, Timestamp>,
 }
 
 /// Null is never.
@@ -79,6 +90,7 @@ struct Problem {
 }
 
 const MEND_KEY: &str = "put the key file back, or mend the configuration";
+const UPDATE: &str = "run `tenwords-agent escrow update`; it needs no words";
 const CEREMONY_WITH_KIT: &str = "run `tenwords-agent escrow create --kit FILE` with the customer at the console";
 const CEREMONY: &str = "run `tenwords-agent escrow create` with the customer at the console";
 
@@ -90,6 +102,7 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
     })?;
     let of = standing.facts();
     let record = Record::load(configuration)?.filter(|record| record.box_id == of.id);
+    let sealed = record.clone().map(|record| Sealed::of(configuration, record)).unwrap_or_default();
     let mut problems = Vec::new();
     let mut problem = |what: String, remedy: String| problems.push(Problem { what, remedy });
     let mut notes = of_client(configuration);
@@ -97,7 +110,7 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
     match sources::of_box(configuration) {
         Err(stop) => problem(stop.what, stop.remedy.unwrap_or_else(|| MEND_KEY.into())),
         Ok(found) => {
-            if !found.sources.iter().any(|source| matches!(source.state, State::InUse { .. } | State::Broken(_))) {
+            if !found.sources.iter().any(|source| matches!(source.state, State::InUse { .. } | State::Broken(..))) {
                 problem(
                     "no source is encrypted, or none is configured".into(),
                     "give PVE a pbs: storage with an encryption key, or add a [[source]] to the configuration".into(),
@@ -105,11 +118,12 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
             }
             notes.extend(found.notes);
             let mut keys: Vec<(String, Fingerprint)> = Vec::new();
+            let now = Timestamp::now();
             for source in found.sources {
                 keys.extend(source.key().map(|key| (format!("source {}", source.id), key.fingerprint())));
                 match source.state {
                     State::InUse { fact, .. } => {
-                        if record.as_ref().is_some_and(|record| !record.has(&fact)) {
+                        if record.as_ref().is_some_and(|record| !is_in(record, &sealed, &fact)) {
                             problem(
                                 format!(
                                     "source {} is not in the escrow as it is now: its server, datastore, namespace, \
@@ -125,15 +139,36 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
                         source.id
                     )),
                     State::NotUsed { why, .. } => notes.push(format!("storage {} is passed over: {why}", source.id)),
-                    State::Broken(stop) => problem(stop.what, stop.remedy.unwrap_or_else(|| MEND_KEY.into())),
+                    State::Broken(stop, _) => problem(stop.what, stop.remedy.unwrap_or_else(|| MEND_KEY.into())),
                 }
             }
             keys.extend(found.former.iter().map(|key| ("a former key file".to_owned(), key.fingerprint())));
+            let kept = lineage::kept(configuration, &mut notes).into_keys();
+            keys.extend(kept.map(|key| ("the kept keys".to_owned(), key)));
+            let mut told = BTreeSet::new();
+            keys.retain(|(_, key)| told.insert(*key));
             for (whose, key) in keys {
-                if !record.as_ref().is_some_and(|record| record.keys.contains(&key)) {
-                    problem(format!("key {} of {whose} is not escrowed", key.short()), CEREMONY.into());
+                let short = key.short();
+                match sealed.of_key(key) {
+                    Escrowed::Proven { .. } => {}
+                    Escrowed::No if record.is_none() => {
+                        problem(format!("key {short} of {whose} is not escrowed"), CEREMONY.into());
+                    }
+                    Escrowed::No => problem(format!("key {short} of {whose} is not escrowed"), UPDATE.into()),
+                    escrowed if escrowed.wants_the_words(now) => problem(
+                        format!(
+                            "key {short} of {whose} is {}, and has been for more than 14 days",
+                            escrowed.in_words()
+                        ),
+                        CEREMONY.into(),
+                    ),
+                    escrowed => notes.push(format!("key {short} of {whose} is {}", escrowed.in_words())),
                 }
             }
+            let (index, damaged) = lineage::Index::load(configuration);
+            notes.extend(damaged);
+            // What is wrong with a source as it is has been told above.
+            notes.extend(index.standing().map(|change| format!("since {}: {}", change.since, change.what.in_words())));
         }
     }
     match &record {
@@ -147,12 +182,19 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
                 revoked = true;
                 problem(why, REVOKED.into());
             }
-            Ok(Answer::Newest(newest)) if newest.header.parts() == record.parts && newest.number == record.number => {}
-            Ok(Answer::Newest(newest)) => problem(
+            Ok(Answer::Newest(newest, there))
+                if newest.header.parts() == record.parts && newest.number == record.number =>
+            {
+                let lost = sealed.updates.iter().filter(|update| !there.contains(update)).count();
+                if lost > 0 {
+                    problem(format!("the hub has lost {lost} acknowledged updates of this box"), UPDATE.into());
+                }
+            }
+            Ok(Answer::Newest(newest, _)) => problem(
                 format!("the hub's newest version is {}, this box's is {}", newest.number, record.number),
                 "ask the operator who has stored the other one; then hold a new ceremony".into(),
             ),
-            Ok(Answer::Nothing) => problem("the hub has lost this box's escrow".into(), CEREMONY.into()),
+            Ok(Answer::Nothing) => problem("the hub has lost this box's escrow".into(), UPDATE.into()),
             Err(stop) => problem(
                 format!("the hub was not asked: {stop}"),
                 "check the network and the hub, then ask again".into(),
@@ -185,6 +227,7 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
             made_at: record.made_at,
             check_line: record.check_line,
             keys: record.keys,
+            sealed: sealed.sealed().clone(),
         }),
         drills: Drills { words, archive },
         self_test,
@@ -195,9 +238,18 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
     })
 }
 
+/// Whether a recovery would go where a source is now, with a key that it has.
+fn is_in(record: &Record, sealed: &Sealed, fact: &Source) -> bool {
+    let with_its_key = |known: &Source| Source { key_fingerprint: known.key_fingerprint, ..fact.clone() };
+    record.has(fact)
+        || sealed.of_key(fact.key_fingerprint) != Escrowed::No
+            && record.sources.iter().any(|known| record.has(&with_its_key(known)))
+}
+
 /// What the hub says of this box.
 enum Answer {
-    Newest(Box<StoredHeader>),
+    /// The newest ceremony, and the hashes of the updates that lie on it.
+    Newest(Box<StoredHeader>, BTreeSet<Sha256>),
     Nothing,
     /// This machine is the box no more.
     Revoked(String),
@@ -210,8 +262,10 @@ fn of_hub(configuration: &Configuration, standing: &Standing) -> Outcome<Answer>
     let hub = identity.connect(configuration)?;
     match hub.versions_until(identity.box_id, |so_far| so_far.iter().any(is_ceremony)) {
         Ok(versions) => {
-            let newest = versions.into_iter().find(is_ceremony);
-            Ok(newest.map_or(Answer::Nothing, |newest| Answer::Newest(Box::new(newest))))
+            let updates = versions.iter().take_while(|stored| !is_ceremony(stored));
+            let parts = updates.flat_map(|stored| stored.header.parts()).map(|part| part.sha256).collect();
+            let newest = versions.iter().find(|stored| is_ceremony(stored)).cloned();
+            Ok(newest.map_or(Answer::Nothing, |newest| Answer::Newest(Box::new(newest), parts)))
         }
         Err(HubError::Refused(problem)) if problem.code == ProblemCode::CertificateRevoked => {
             let why = problem.detail.unwrap_or_else(|| "the hub has revoked this machine's certificate".to_owned());
@@ -295,12 +349,18 @@ impl Status {
         let hub = self.hub.as_ref().map_or_else(|| "without a hub".to_owned(), |hub| format!("hub {hub}"));
         lines.push(format!("{word}: box {} ({}), {hub}", self.box_name, self.box_id));
         if let Some(escrow) = &self.escrow {
-            let Escrow { number, code_number, sequence, made_at, check_line, keys } = escrow;
+            let Escrow { number, code_number, sequence, made_at, check_line, keys, sealed } = escrow;
             lines.push(format!("  escrow of {made_at}: code {code_number}, sequence {sequence}, version {number}"));
             lines.push(format!("  check line {check_line}"));
             for key in keys {
                 lines.push(format!("  key {}", key.short()));
             }
+            lines.extend(sealed.iter().map(|(key, since)| {
+                format!(
+                    "  key {} by an update of {since}: sealed, not proven; it wants the words within 14 days",
+                    key.short()
+                )
+            }));
         }
         let code = self.escrow.as_ref().map(|escrow| escrow.code_number);
         lines.push(format!("  words drill: {}", drilled(self.drills.words.as_ref(), code)));

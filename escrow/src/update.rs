@@ -20,6 +20,6 @@ mod make;
 mod tests;
 
 pub use self::{
-    chain::{Break, Chain, ChainedStatement, OpenedUpdate, UpdateError, open_chain},
+    chain::{Break, Chain, ChainedStatement, Followed, OpenedUpdate, UpdateError, follow, open_chain},
     make::{Ceremony, Contents, Link, MakeError, make},
 };

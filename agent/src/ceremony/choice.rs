@@ -10,6 +10,7 @@ use tenwords_protocol::id::CodeId;
 
 use super::{History, Material, history::Former};
 use crate::{
+    added::Added,
     cli::Create,
     exit::{Code, Outcome, Stop},
     opening::{Candidates, Holder, OpenedEscrow},
@@ -88,7 +89,7 @@ fn ask(former: &Former, seat: &mut dyn Seat) -> Outcome<bool> {
 
 fn kept(former: &Former, setting: &Setting<'_>, material: &mut Material, seat: &mut dyn Seat) -> Outcome<Chosen> {
     let talk = seat.talk();
-    let (opened, code) = opened(setting, &(talk.to_be_kept)(former.code.get()), seat)?;
+    let Typed { opened, added, code } = typed(setting, &(talk.to_be_kept)(former.code.get()), seat)?;
     let label = opened.escrow.root().facts().code;
     if let Some(older) = &opened.older {
         let (this, newest) = (older.opened.number.get(), older.newest.get());
@@ -97,7 +98,7 @@ fn kept(former: &Former, setting: &Setting<'_>, material: &mut Material, seat: &
                 .remedy("take the sheet of the newest code, or draw a new one: `escrow create --new-code`"));
         }
     }
-    material.carry(opened.escrow.keys());
+    material.carry(&added.keyring(&opened));
     carry_former(former, setting, material, seat)?;
     Ok(Chosen { label, code, is_new: false, former: None })
 }
@@ -125,8 +126,8 @@ fn carry_former(former: &Former, setting: &Setting<'_>, material: &mut Material,
     }
     seat.say(&(talk.only_former)(count, number, former.made_at));
     if seat.confirm(talk.have_former)? {
-        let (opened, _) = opened(setting, &(talk.to_be_kept)(number), seat)?;
-        material.carry(opened.escrow.keys());
+        let Typed { opened, added, .. } = typed(setting, &(talk.to_be_kept)(number), seat)?;
+        material.carry(&added.keyring(&opened));
     }
     let left = lacking(material);
     if left > 0 {
@@ -137,8 +138,15 @@ fn carry_former(former: &Former, setting: &Setting<'_>, material: &mut Material,
     Ok(left == 0)
 }
 
-/// What the words open of this box: at its hub, or by the bytes that it has kept of its newest version.
-fn opened(setting: &Setting<'_>, heading: &str, seat: &mut dyn Seat) -> Outcome<(OpenedEscrow, RecoveryCode)> {
+/// Words that were typed, and what they opened.
+struct Typed {
+    opened: OpenedEscrow,
+    added: Added,
+    code: RecoveryCode,
+}
+
+/// What the words open of this box, with the updates on it: at its hub, or by the bytes that it has kept of its newest version.
+fn typed(setting: &Setting<'_>, heading: &str, seat: &mut dyn Seat) -> Outcome<Typed> {
     let own;
     let holder = match setting.shelf {
         Shelf::Hub(hub) => Holder::Hub { hub, box_id: setting.of.id },
@@ -147,5 +155,7 @@ fn opened(setting: &Setting<'_>, heading: &str, seat: &mut dyn Seat) -> Outcome<
             Holder::Kits(&own)
         }
     };
-    Candidates::of(holder, None)?.open(None, setting.client, heading, seat)
+    let (opened, code) = Candidates::of(holder, None)?.open(None, setting.client, heading, seat)?;
+    let added = Added::open(holder, &opened, None)?;
+    Ok(Typed { opened, added, code })
 }

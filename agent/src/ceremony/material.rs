@@ -23,6 +23,7 @@ use crate::{
     durable, enroll,
     exit::{Code, OrStop as _, Outcome, Stop},
     keys::LiveKey,
+    lineage,
     openers::ByClient,
     seat::Seat,
     settings::Configuration,
@@ -31,6 +32,8 @@ use crate::{
 };
 
 const FILE_LIMIT: u64 = 512 << 10;
+/// Keys that are put under the words at most: each is wrapped, and opened twice.
+const MOST_KEYS: usize = 128;
 
 /// Everything of this box that goes under the words.
 pub(crate) struct Material {
@@ -85,10 +88,21 @@ impl Material {
                     warnings.push(format!("storage {} is passed over: {why}; {its_key}", source.id));
                     key.into_iter().for_each(|key| add(*key));
                 }
-                State::Broken(stop) => return Err(stop),
+                State::Broken(stop, _) => return Err(stop),
             }
         }
-        former.into_iter().for_each(add);
+        former.into_iter().for_each(&mut add);
+        // A key that no file is of any more may still be needed by a snapshot.
+        let kept = lineage::kept(configuration, &mut warnings);
+        let room = MOST_KEYS.saturating_sub(keys.len());
+        let lacking = kept.into_values().filter(|key| !keys.contains_key(&key.fingerprint())).collect::<Vec<_>>();
+        if lacking.len() > room {
+            warnings
+                .push(format!("{} kept keys are left out: an escrow has room for {MOST_KEYS}", lacking.len() - room));
+        }
+        for key in lacking.into_iter().take(room) {
+            keys.entry(key.fingerprint()).or_insert_with(|| Key::Live(Box::new(key)));
+        }
         if facts.is_empty() {
             let passed_over = warnings.iter().map(|warning| format!("; {warning}")).collect::<String>();
             return Err(Stop::new(
@@ -182,7 +196,7 @@ impl Material {
 }
 
 impl Key {
-    fn expose_file(&self) -> Zeroizing<Vec<u8>> {
+    pub(super) fn expose_file(&self) -> Zeroizing<Vec<u8>> {
         match self {
             Self::Live(key) => key.expose_file(),
             Self::Opened(key) => key.expose_key_file(),

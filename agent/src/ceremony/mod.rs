@@ -9,7 +9,12 @@ mod choice;
 mod history;
 mod material;
 
-use std::{cell::Cell, collections::BTreeSet, num::NonZeroU64, path::PathBuf};
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU64,
+    path::PathBuf,
+};
 
 use pbs_driver::Client;
 use rand::{CryptoRng, rand_core::UnwrapErr, rngs::SysRng};
@@ -33,6 +38,7 @@ use crate::{
     exit::{Code, OrStop as _, Outcome, Stop},
     interrupt, inventory, kits,
     language::{Protected, Talk},
+    lineage,
     openers::ByClient,
     pins,
     record::Record,
@@ -45,6 +51,7 @@ use crate::{
     show::harmless,
     sources,
     standing::{BoxFacts, Standing},
+    update,
 };
 
 /// What a ceremony has made.
@@ -283,13 +290,19 @@ fn hold_with_root(
         sources: facts.trust.sources.clone(),
         check_line: check_line.clone(),
         recipient,
+        box_key: Some(box_key.public().to_string()),
         kit: kit.clone(),
     };
     if kit.is_some() {
         of.keep(configuration)?;
     }
     record.keep(configuration, &box_key, escrow.bundle())?;
+    remember(configuration, &root, &record, &keys, &mut warnings, rng);
     let second_holders = to_second_holders(client, &root, escrow.bundle(), &mut warnings);
+    let held: Vec<String> = second_holders.iter().filter_map(|held| Some(held.split_once(' ')?.0.to_owned())).collect();
+    if let Err(stop) = update::held(configuration, &record, escrow.bundle(), &held) {
+        warnings.push(stop.in_one_line());
+    }
     if let Shelf::Hub(hub) = shelf {
         inventory::send_after(configuration, hub, of.id, record.number, &mut warnings);
     }
@@ -311,6 +324,22 @@ fn hold_with_root(
         is_kept: false,
     };
     Ok((made, root))
+}
+
+/// The keys stay on the box, and what was escrowed is known from now on. The escrow is stored by now: what cannot
+/// be written here costs an update that says everything once more.
+fn remember(
+    configuration: &Configuration,
+    root: &Root,
+    record: &Record,
+    keys: &BTreeMap<Fingerprint, Key>,
+    warnings: &mut Vec<String>,
+    rng: &mut impl CryptoRng,
+) {
+    lineage::take_in(configuration, keys.iter().map(|(key, file)| (*key, file.expose_file())), warnings);
+    if let Err(stop) = update::begin(configuration, root, record, rng) {
+        warnings.push(stop.in_one_line());
+    }
 }
 
 /// The sealed parts beside the backups that they are for. A backup server that is down costs a second

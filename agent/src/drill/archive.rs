@@ -17,6 +17,7 @@ use super::{
     scratch::Scratch,
 };
 use crate::{
+    added::Added,
     cli,
     exit::{Code, OrStop as _, Outcome, Stop},
     interrupt,
@@ -75,18 +76,19 @@ fn is_zero(number: &u64) -> bool {
 /// remove.
 pub(super) fn bring(
     setting: &Setting<'_>,
-    opened: &OpenedEscrow,
+    (opened, added): (&OpenedEscrow, &Added),
     scratch: &Scratch,
     notes: &mut Vec<String>,
     seat: &mut Timed<'_>,
 ) -> Outcome<Brought> {
     let Setting { configuration, args, client } = setting;
     let trust = &opened.escrow.root().facts().trust;
-    let connected = connected(setting, opened, notes)?;
+    let connected = connected(setting, opened, added, notes)?;
     seat.lap("connect and list");
     interrupt::check()?;
 
-    let keyring = Keyring::new(client, opened.escrow.keys())?;
+    let keys = added.keyring(opened);
+    let keyring = Keyring::new(client, &keys)?;
     let ground = Ground { why_not: NO_GUESTS, ..Ground::default() };
     let into = scratch.archive();
     let planner = Planner {
@@ -142,6 +144,7 @@ pub(super) fn bring(
 fn connected<'a>(
     setting: &Setting<'_>,
     opened: &'a OpenedEscrow,
+    added: &Added,
     notes: &mut Vec<String>,
 ) -> Outcome<Vec<Connected<'a>>> {
     let Setting { args, client, .. } = setting;
@@ -152,7 +155,7 @@ fn connected<'a>(
         return Err(Stop::new(Code::Usage, format!("the escrow has no source {id}"))
             .remedy(format!("name one of these with --source: {}", names.join(", "))));
     }
-    let Answers { mut connected, missing, notes: told, .. } = connect::as_they_are(client, root)?;
+    let Answers { mut connected, missing, notes: told, .. } = connect::as_they_are(client, root, &added.tokens)?;
     notes.extend(told);
     connected.retain(|source| args.source.as_ref().is_none_or(|id| source.source.id == *id));
     if connected.is_empty() {

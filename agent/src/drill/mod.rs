@@ -14,11 +14,11 @@ mod report;
 mod scratch;
 mod words;
 
-use std::{num::NonZeroU64, path::PathBuf};
+use std::{collections::BTreeMap, num::NonZeroU64, path::PathBuf, sync::Arc};
 
 use pbs_driver::Client;
-use tenwords_escrow::root::Root;
-use tenwords_protocol::{drill::DrilledArchive, time::Timestamp, v1::V1};
+use tenwords_escrow::{gate::GatedKey, root::Root};
+use tenwords_protocol::{drill::DrilledArchive, fingerprint::Fingerprint, time::Timestamp, v1::V1};
 
 use self::{
     archive::{Brought, Setting},
@@ -32,6 +32,7 @@ pub(crate) use self::{
     report::Report,
 };
 use crate::{
+    added::Added,
     cli,
     exit::{Code, Outcome, Stop},
     hub::Hub,
@@ -58,17 +59,17 @@ pub(crate) fn run(configuration: &Configuration, args: &cli::Drill, seat: &mut d
     seat.lap("look at this box");
 
     let opening = words::open(configuration, &of, hub.as_ref(), &client, given, seat)?;
-    let Opening { opened, place, mut notes, silent } = opening;
+    let Opening { opened, added, place, mut notes, silent } = opening;
     // What the hub keeps is not looked at where only the box's own copy is.
     let is_own_copy = silent.is_some();
     seat.lap("open with the words");
-    let findings = words::findings(&found, record.as_ref(), &opened, seat.talk());
+    let findings = words::findings(&found, record.as_ref(), &opened, &added, seat.talk());
     notes.extend(found.notes);
     seat.lap("hold beside this box");
 
     let setting = Setting { configuration, args, client: &client };
     let Practised { archive, failed, left_behind } = match args.archive.is_some() && !interrupt::is_ending() {
-        true => practise(&setting, &opened, &mut notes, seat),
+        true => practise(&setting, (&opened, &added), &mut notes, seat),
         false => Practised::default(),
     };
     let interrupted = interrupt::is_ending();
@@ -93,7 +94,7 @@ pub(crate) fn run(configuration: &Configuration, args: &cli::Drill, seat: &mut d
         box_name: harmless(&of.name, 64),
         is_good,
         interrupted,
-        escrow: Escrow::of(&opened, place, hub.is_some() && !is_own_copy)?,
+        escrow: Escrow::of(&opened, &added, place, hub.is_some() && !is_own_copy)?,
         findings,
         archive,
         failed,
@@ -152,11 +153,16 @@ struct Practised {
 }
 
 /// One archive comes back and goes again, however that ends.
-fn practise(setting: &Setting<'_>, opened: &OpenedEscrow, notes: &mut Vec<String>, seat: &mut Timed<'_>) -> Practised {
+fn practise(
+    setting: &Setting<'_>,
+    (opened, added): (&OpenedEscrow, &Added),
+    notes: &mut Vec<String>,
+    seat: &mut Timed<'_>,
+) -> Practised {
     let mut practised = Practised::default();
     let box_id = opened.escrow.root().facts().box_id;
     let brought = Scratch::make(setting.configuration, box_id).and_then(|scratch| {
-        let brought = archive::bring(setting, opened, &scratch, notes, seat);
+        let brought = archive::bring(setting, (opened, added), &scratch, notes, seat);
         if let Err(stop) = scratch.remove() {
             notes.push(stop.in_one_line());
             practised.left_behind = Some(scratch::path(setting.configuration));
@@ -169,6 +175,25 @@ fn practise(setting: &Setting<'_>, opened: &OpenedEscrow, notes: &mut Vec<String
         Err(stop) => practised.failed = Some(Failed::of(stop)),
     }
     practised
+}
+
+/// Every key that the ten words bring out of this box's escrow, for whoever has lost one.
+pub(crate) fn keys_by_words(
+    configuration: &Configuration,
+    code_fd: Option<u32>,
+    seat: &mut dyn Seat,
+) -> Outcome<BTreeMap<Fingerprint, Arc<GatedKey>>> {
+    let given = code_fd.map(typed::from_descriptor).transpose()?;
+    let seat = &mut Timed::new(seat);
+    let standing = Standing::required(configuration)?;
+    let client = sources::client(&configuration.settings)?;
+    if given.is_none() {
+        seat.is_taken()?;
+    }
+    let hub = standing.identity().map(|identity| identity.connect(configuration)).transpose()?;
+    let Opening { opened, added, .. } =
+        words::open(configuration, &standing.facts(), hub.as_ref(), &client, given, seat)?;
+    Ok(added.keyring(&opened))
 }
 
 /// A ceremony in which the words were typed is the first drill of them. That it could not be reported is

@@ -7,6 +7,7 @@ use tenwords_protocol::{time::Timestamp, v1::V1};
 
 use super::{archive::Brought, words::Finding};
 use crate::{
+    added::Added,
     exit::{Code, OrStop as _, Outcome, Stop},
     language::{CameBack, Language},
     opening::OpenedEscrow,
@@ -78,7 +79,7 @@ pub(super) struct Failed {
 }
 
 impl Escrow {
-    pub(super) fn of(opened: &OpenedEscrow, place: String, is_at_hub: bool) -> Outcome<Self> {
+    pub(super) fn of(opened: &OpenedEscrow, added: &Added, place: String, is_at_hub: bool) -> Outcome<Self> {
         let root = opened.escrow.root();
         let facts = root.facts();
         let check_line = root.check_line().or_stop(Code::Internal, || "the check line cannot be made".into())?;
@@ -89,7 +90,7 @@ impl Escrow {
             sequence: facts.sequence.get(),
             made_at: facts.made_at,
             check_line: check_line.to_string(),
-            keys: opened.escrow.keys().len(),
+            keys: opened.escrow.keys().len() + added.keys.len(),
             opened_by_client: opened.escrow.not_by_client().is_empty(),
         })
     }

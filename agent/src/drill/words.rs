@@ -9,6 +9,7 @@ use tenwords_protocol::fingerprint::Fingerprint;
 
 use super::clock::Timed;
 use crate::{
+    added::Added,
     exit::{Code, Outcome, Stop},
     hub::Hub,
     language::Talk,
@@ -31,6 +32,8 @@ pub(crate) struct Finding {
 /// What the words opened.
 pub(super) struct Opening {
     pub(super) opened: OpenedEscrow,
+    /// What lies on it.
+    pub(super) added: Added,
     /// Where it lay, for a person.
     pub(super) place: String,
     pub(super) notes: Vec<String>,
@@ -83,9 +86,10 @@ pub(super) fn open(
         return Err(Stop::new(Code::GateRefused, "what the words opened is another box's escrow")
             .remedy("tell the operator: this box asked for its own"));
     }
-    let notes = opening::notes(&opened, candidates.updates(&opened));
+    let added = Added::open(holder, &opened, None)?;
+    let notes = opening::notes(&opened, &added);
     let place = holder.place(opened.number, talk);
-    Ok(Opening { opened, place, notes, silent })
+    Ok(Opening { opened, added, place, notes, silent })
 }
 
 /// What of the box as it is now these words would not bring back.
@@ -93,9 +97,11 @@ pub(super) fn findings(
     found: &BoxSources,
     record: Option<&Record>,
     opened: &OpenedEscrow,
+    added: &Added,
     talk: &'static Talk,
 ) -> Vec<Finding> {
     let root = opened.escrow.root();
+    let keys = added.keyring(opened);
     let mut findings = Vec::new();
     let mut add = |what: String, remedy: &str| {
         findings.push(Finding { what: harmless(&what, 400), remedy: harmless(remedy, 400) });
@@ -107,7 +113,7 @@ pub(super) fn findings(
         add((talk.not_newest)(root.facts().sequence.get(), record.sequence.get()), talk.ask_about_newest);
     }
     for (whose, key) in live_keys(found) {
-        if !opened.escrow.keys().contains_key(&key) {
+        if !keys.contains_key(&key) {
             add((talk.key_lacking)(&key.short().to_string(), &whose), talk.hold_ceremony);
         }
     }
@@ -117,6 +123,7 @@ pub(super) fn findings(
             State::InUse { fact, .. } if !record::is_among(known, fact) => {
                 // That its key is another one has been told, where the escrow lacks that key.
                 let of_known_key = |of: &Source| Source { key_fingerprint: of.key_fingerprint, ..fact.clone() };
+                // One that came by an update is what updates are for.
                 let is_told = !opened.escrow.keys().contains_key(&fact.key_fingerprint);
                 if !is_told || !known.iter().any(|of| record::is_among(known, &of_known_key(of))) {
                     add((talk.source_lacking)(&source.id), talk.hold_ceremony);
@@ -125,7 +132,7 @@ pub(super) fn findings(
             State::InUse { fact, .. } if !has_token(root, fact) => {
                 add((talk.token_lacking)(&source.id), talk.hold_ceremony);
             }
-            State::Broken(stop) => {
+            State::Broken(stop, _) => {
                 add(stop.in_one_line(), stop.remedy.as_deref().unwrap_or(talk.hold_ceremony));
             }
             _ => {}

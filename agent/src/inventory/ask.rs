@@ -45,7 +45,7 @@ pub(super) fn entry(
         State::InUse { .. } => (SourceState::InUse, None),
         State::Unencrypted => (SourceState::Unencrypted, None),
         State::NotUsed { why, .. } => (SourceState::NotUsed, Some(why.clone())),
-        State::Broken(stop) => (SourceState::Broken, Some(in_words(stop))),
+        State::Broken(stop, _) => (SourceState::Broken, Some(in_words(stop))),
     };
     let Some(Place { repository, namespace, certificate }) = &source.place else {
         return Err(why.unwrap_or_else(|| format!("source {} is not understood", source.id)));

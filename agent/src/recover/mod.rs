@@ -64,6 +64,7 @@ use self::{
     work::{Manner, Outcomes, Work},
 };
 use crate::{
+    added::Added,
     cli, closure,
     exit::{Code, OrStop as _, Outcome, Stop},
     interrupt,
@@ -130,7 +131,7 @@ pub(crate) fn run(
 
     let sentences = seat.sentences();
     seat.say(&(talk.step_words)(&name, rehearsal));
-    let (opened, code, place, directive, updates, former) = {
+    let (opened, code, place, directive, added, former) = {
         let holder = origin.holder();
         let candidates = Candidates::of(holder, earlier.version(&holder, args.version)?)?;
         let suggested = holder.directive()?;
@@ -140,9 +141,9 @@ pub(crate) fn run(
         let of_kit = if args.kit.is_some() { holder.directive_with(opened.number) } else { None };
         let directive = suggested.or(of_kit).filter(|directive| !directive.items.is_empty());
         let former = candidates.versions(opened.escrow.root().facts().box_id);
-        let updates = candidates.updates(&opened);
+        let added = Added::open(holder, &opened, lost_at)?;
         let place = holder.place(opened.number, talk);
-        (opened, code, place, directive, updates, former)
+        (opened, code, place, directive, added, former)
     };
     watch.lap("words and opening");
 
@@ -173,7 +174,7 @@ pub(crate) fn run(
         .iter()
         .map(|older| (talk.older_code)(older.opened.number.get(), older.made_at, older.newest.get()))
         .collect();
-    notes.extend(opening::notes(&opened, updates));
+    notes.extend(opening::notes(&opened, &added));
     notes.extend(origin.claimed().and_then(Claimed::stale));
     notes.iter().for_each(|note| seat.say(&format!("  note: {note}")));
     pinned.lines().iter().for_each(|line| seat.say(&format!("  {}", harmless(line, 400))));
@@ -232,6 +233,7 @@ pub(crate) fn run(
             directive: directive.as_ref(),
             way,
             elsewhere: &args.repoint,
+            added: &added.tokens,
         },
         configuration,
         unfit: unfit.as_ref(),
@@ -251,7 +253,7 @@ pub(crate) fn run(
     watch.lap("connect");
     interrupt::check()?;
 
-    let mut keys = opened.escrow.keys().clone();
+    let mut keys = added.keyring(&opened);
     let lacking = former::lacking(&connected, &keys, &former);
     let of_former = match asks && !lacking.is_empty() {
         true => former::ask(&lacking, origin.holder(), &client, seat)?,

@@ -43,6 +43,8 @@ pub(crate) struct BoxSource {
     pub(crate) place: Option<Place>,
     pub(crate) kept_in: KeptIn,
     pub(crate) state: State,
+    /// Where its key file lies, or would lie; `None` if not even its name is understood.
+    pub(crate) key_file: Option<PathBuf>,
     secret: Secret,
 }
 
@@ -61,8 +63,9 @@ pub(crate) enum State {
     Unencrypted,
     /// Switched off, or not for backups. Its key goes under the words too: snapshots may need it.
     NotUsed { why: String, key: Option<Box<LiveKey>> },
-    /// No ceremony is held until this is mended.
-    Broken(Stop),
+    /// No ceremony is held until this is mended. A key that lies there all the same may be the one that
+    /// backups are encrypted with.
+    Broken(Stop, Option<Box<LiveKey>>),
 }
 
 enum Secret {
@@ -138,7 +141,7 @@ impl BoxSources {
             (Some(why), None) => State::NotUsed { why, key: None },
             (Some(why), Some(Ok(key))) => State::NotUsed { why, key: Some(Box::new(key)) },
             (Some(why), Some(Err(stop))) => State::NotUsed { why: format!("{why}; {}", stop.what), key: None },
-            (None, key) => state_of(storage, &current, key).unwrap_or_else(State::Broken),
+            (None, key) => state_of(storage, &current, key),
         };
         if storage.encryption_key.is_none() && matches!(state, State::InUse { .. }) {
             self.notes.push(format!(
@@ -156,6 +159,7 @@ impl BoxSources {
             }),
             kept_in: KeptIn::StorageCfg,
             state,
+            key_file: Some(current),
             secret: Secret::Storage(node.clone(), storage.id.clone()),
         });
     }
@@ -163,7 +167,7 @@ impl BoxSources {
 
 /// That nothing is there. What cannot even be looked at is not absent: a storage without a key file
 /// would count as one that does not encrypt.
-fn is_absent(path: &std::path::Path) -> bool {
+pub(crate) fn is_absent(path: &std::path::Path) -> bool {
     path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
@@ -179,41 +183,46 @@ fn takes_backups(content: Option<&str>) -> bool {
 const CONTENT: [&str; 8] = ["backup", "images", "import", "iso", "none", "rootdir", "snippets", "vztmpl"];
 
 /// A storage that takes backups: what decides is the key file, as it does for PVE.
-fn state_of(storage: &PbsStorage, path: &std::path::Path, key: Option<Outcome<LiveKey>>) -> Outcome<State> {
+fn state_of(storage: &PbsStorage, path: &std::path::Path, key: Option<Outcome<LiveKey>>) -> State {
     let id = &storage.id;
     let Some(key) = key else {
-        let Some(mark) = storage.encryption_key else { return Ok(State::Unencrypted) };
+        let Some(mark) = storage.encryption_key else { return State::Unencrypted };
         let named = match mark {
             KeyMark::Fingerprint(fingerprint) => format!(" with key {}", fingerprint.short()),
             KeyMark::Unnamed => String::new(),
         };
-        return Err(Stop::new(
+        let stop = Stop::new(
             Code::Preflight,
             format!("storage {id} is to encrypt{named}, and its key file {} is gone", path.display()),
         )
         .remedy(format!(
-            "put the key file back (from the paper key, another node's copy, or a recovery); backups to {id} fail \
-             until then"
-        )));
+            "`tenwords-agent key put-back --source {id}` puts it back if this box has kept it (else the paper key, or \
+             another node's copy, does); backups to {id} fail until then"
+        ));
+        return State::Broken(stop, None);
     };
-    let key = key?;
+    let key = match key {
+        Ok(key) => key,
+        Err(stop) => return State::Broken(stop, None),
+    };
     if let Some(KeyMark::Fingerprint(stated)) = storage.encryption_key
         && stated != key.fingerprint()
     {
-        return Err(other_key(id.as_str(), stated, key.fingerprint(), path));
+        return State::Broken(other_key(id.as_str(), stated, key.fingerprint(), path), Some(Box::new(key)));
     }
+    match fact_of(storage, key.fingerprint()) {
+        Ok(fact) => State::InUse { fact, key: Box::new(key), restore_paths: Vec::new() },
+        Err(stop) => State::Broken(stop, Some(Box::new(key))),
+    }
+}
+
+fn fact_of(storage: &PbsStorage, key: Fingerprint) -> Outcome<Source> {
+    let id = &storage.id;
     let name: Name = id.as_str().parse().or_stop(Code::Preflight, || {
         format!("storage {id}: its name is too long for the escrow, which takes 64 characters")
     })?;
-    let fact = fact(
-        &name,
-        &storage.repository,
-        &storage.namespace,
-        storage.certificate(),
-        key.fingerprint(),
-        KeptIn::StorageCfg,
-    )?;
-    Ok(State::InUse { fact, key: Box::new(key), restore_paths: Vec::new() })
+    let (repository, namespace) = (&storage.repository, &storage.namespace);
+    fact(&name, repository, namespace, storage.certificate(), key, KeptIn::StorageCfg)
 }
 
 fn other_key(id: &str, stated: Fingerprint, found: Fingerprint, path: &std::path::Path) -> Stop {
@@ -241,7 +250,8 @@ fn not_understood(error: &PveError) -> BoxSource {
     BoxSource {
         place: None,
         kept_in: KeptIn::StorageCfg,
-        state: State::Broken(stop_of(error, &format!("storage {id} is not understood"))),
+        state: State::Broken(stop_of(error, &format!("storage {id} is not understood")), None),
+        key_file: None,
         secret: Secret::None,
         id,
     }
@@ -250,28 +260,32 @@ fn not_understood(error: &PveError) -> BoxSource {
 fn of_settings(settings: &SourceSettings) -> BoxSource {
     let (place, state) = match Place::of_settings(settings) {
         Ok(place) => {
-            let state = in_settings(settings, &place).unwrap_or_else(State::Broken);
+            let state = in_settings(settings, &place);
             (Some(place), state)
         }
-        Err(stop) => (None, State::Broken(stop)),
+        Err(stop) => (None, State::Broken(stop, None)),
     };
     BoxSource {
         id: settings.id.to_string(),
         place,
         kept_in: KeptIn::Settings,
         state,
+        key_file: Some(settings.key_file.clone()),
         secret: Secret::File(settings.token_file.clone()),
     }
 }
 
-fn in_settings(settings: &SourceSettings, place: &Place) -> Outcome<State> {
-    let key = LiveKey::read(settings.id.as_str(), &settings.key_file)?;
+fn in_settings(settings: &SourceSettings, place: &Place) -> State {
+    let key = match LiveKey::read(settings.id.as_str(), &settings.key_file) {
+        Ok(key) => Box::new(key),
+        Err(stop) => return State::Broken(stop, None),
+    };
     let Place { repository, namespace, certificate } = place;
-    Ok(State::InUse {
-        fact: fact(&settings.id, repository, namespace, *certificate, key.fingerprint(), KeptIn::Settings)?,
-        key: Box::new(key),
-        restore_paths: restore_paths(settings)?,
-    })
+    let fact = fact(&settings.id, repository, namespace, *certificate, key.fingerprint(), KeptIn::Settings);
+    match fact.and_then(|fact| Ok((fact, restore_paths(settings)?))) {
+        Ok((fact, restore_paths)) => State::InUse { fact, key, restore_paths },
+        Err(stop) => State::Broken(stop, Some(key)),
+    }
 }
 
 fn stop_of(error: &PveError, what: &str) -> Stop {
@@ -301,8 +315,8 @@ impl BoxSource {
     pub(crate) fn key(&self) -> Option<&LiveKey> {
         match &self.state {
             State::InUse { key, .. } => Some(key),
-            State::NotUsed { key, .. } => key.as_deref(),
-            State::Unencrypted | State::Broken(_) => None,
+            State::NotUsed { key, .. } | State::Broken(_, key) => key.as_deref(),
+            State::Unencrypted => None,
         }
     }
 
@@ -319,6 +333,11 @@ impl BoxSource {
             },
             Secret::None => Err(Stop::new(Code::Preflight, cannot())),
         }
+    }
+
+    /// Whether backups go there: it is not switched off, and is for backups.
+    pub(crate) fn is_used(&self) -> bool {
+        !matches!(self.state, State::NotUsed { .. })
     }
 
     /// The file that has it.

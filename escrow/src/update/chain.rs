@@ -21,10 +21,14 @@ use tenwords_protocol::{
 };
 use thiserror::Error;
 
-use super::body::{self, Body};
+use super::{
+    body::{self, Body},
+    make::{Ceremony, Link},
+};
 use crate::{
     door::{self, DoorError, SealedUpdate},
     gate::{GateError, GatedKey},
+    keys::BoxPublicKey,
     root::Root,
     seal::{self, Unopened},
     secret::TokenSecret,
@@ -36,6 +40,17 @@ use crate::{
 pub struct Chain {
     updates: Vec<OpenedUpdate>,
     broken: Option<Break>,
+}
+
+/// What the box itself can say of a chain: what was stated, and where the next update goes.
+#[derive(Debug)]
+pub struct Followed {
+    /// The statements that stand, in their order.
+    pub statements: Vec<Statement>,
+    /// The place of the next update.
+    pub next: Link,
+    /// Where it broke.
+    pub broken: Option<Break>,
 }
 
 /// One update that stands.
@@ -156,7 +171,8 @@ pub fn open_chain<'p>(
     root_sha256: Sha256,
     parts: impl IntoIterator<Item = (NonZeroU64, &'p [u8])>,
 ) -> Chain {
-    let mut place = Place { root, root_sha256, sequence: NonZeroU64::MIN, previous: root_sha256 };
+    let facts = root.facts();
+    let mut place = Place::first(facts.box_id, facts.code.id, facts.box_key, root_sha256);
     let mut updates = Vec::new();
     let mut seen = BTreeSet::new();
     let mut parts = parts.into_iter();
@@ -164,7 +180,7 @@ pub fn open_chain<'p>(
         if seen.contains(&Sha256::of(part)) {
             continue;
         }
-        match place.open(number, part) {
+        match place.open(root, number, part) {
             Ok(update) => updates.push(update),
             Err(reason) => {
                 let broken = Break { sequence: place.sequence, reason, left: parts.count() };
@@ -176,42 +192,84 @@ pub fn open_chain<'p>(
     Chain { updates, broken: None }
 }
 
+/// Follows a chain as the box that made it can: everything that [`open_chain`] compares, but for what is sealed.
+/// `key` is the public half of the ceremony's box key. The parts come as there.
+#[must_use]
+pub fn follow<'p>(
+    ceremony: &Ceremony,
+    key: BoxPublicKey,
+    parts: impl IntoIterator<Item = (NonZeroU64, &'p [u8])>,
+) -> Followed {
+    let mut place = Place::first(ceremony.box_id, ceremony.code_id, key, ceremony.root_sha256);
+    let mut statements = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut parts = parts.into_iter();
+    while let Some((number, part)) = parts.next() {
+        if !seen.insert(Sha256::of(part)) {
+            continue;
+        }
+        let followed = door::check_update_part(part).map_err(UpdateError::Door).and_then(|sealed| {
+            let statement = place.admit(number, &sealed)?;
+            place.pass(&sealed);
+            Ok(statement.0)
+        });
+        match followed {
+            Ok(statement) => statements.push(statement),
+            Err(reason) => {
+                let broken = Break { sequence: place.sequence, reason, left: parts.count() };
+                return Followed { statements, next: place.link(), broken: Some(broken) };
+            }
+        }
+    }
+    Followed { statements, next: place.link(), broken: None }
+}
+
 /// Where the next update must fit.
-struct Place<'r> {
-    root: &'r Root,
+struct Place {
+    box_id: BoxId,
+    code_id: CodeId,
+    box_key: BoxPublicKey,
     root_sha256: Sha256,
     sequence: NonZeroU64,
     previous: Sha256,
 }
 
-impl Place<'_> {
+impl Place {
+    const fn first(box_id: BoxId, code_id: CodeId, box_key: BoxPublicKey, root_sha256: Sha256) -> Self {
+        Self { box_id, code_id, box_key, root_sha256, sequence: NonZeroU64::MIN, previous: root_sha256 }
+    }
+
     /// Opens the next update and moves behind it.
-    fn open(&mut self, number: NonZeroU64, part: &[u8]) -> Result<OpenedUpdate, UpdateError> {
+    fn open(&mut self, root: &Root, number: NonZeroU64, part: &[u8]) -> Result<OpenedUpdate, UpdateError> {
         let sealed = door::check_update_part(part).map_err(UpdateError::Door)?;
         let statement = self.admit(number, &sealed)?;
-        if Sha256::of(sealed.body().bytes()) != statement.0.body_sha256 {
-            return Err(UpdateError::BodyHash);
-        }
-        let text = seal::open_update(sealed.body(), &self.root.facts().identity).map_err(|why| match why {
+        let text = seal::open_update(sealed.body(), &root.facts().identity).map_err(|why| match why {
             Unopened::Damaged(what) => UpdateError::Damaged(what),
             Unopened::WrongIdentity => UpdateError::Identity,
         })?;
-        let update = self.admit_body(statement, body::read(&text).map_err(UpdateError::Body)?)?;
-        self.sequence = self.sequence.saturating_add(1);
-        self.previous = Sha256::of(sealed.statement());
+        let update = admit_body(root, statement, body::read(&text).map_err(UpdateError::Body)?)?;
+        self.pass(&sealed);
         Ok(update)
     }
 
-    /// The statement, if the box key signed it and it is the next one here.
+    fn pass(&mut self, sealed: &SealedUpdate) {
+        self.sequence = self.sequence.saturating_add(1);
+        self.previous = Sha256::of(sealed.statement());
+    }
+
+    const fn link(&self) -> Link {
+        Link::new(self.sequence, self.previous)
+    }
+
+    /// The statement, if the box key signed it, it is the next one here, and the body is the one that it lists.
     fn admit(&self, number: NonZeroU64, sealed: &SealedUpdate) -> Result<ChainedStatement, UpdateError> {
-        let facts = self.root.facts();
-        sshsig::verify(&facts.box_key, NAMESPACE, sealed.statement(), sealed.signature())?;
+        sshsig::verify(&self.box_key, NAMESPACE, sealed.statement(), sealed.signature())?;
         let statement: Statement = json::from_slice(sealed.statement()).map_err(UpdateError::Statement)?;
-        if statement.box_id != facts.box_id {
-            return Err(UpdateError::BoxId { expected: facts.box_id, found: statement.box_id });
+        if statement.box_id != self.box_id {
+            return Err(UpdateError::BoxId { expected: self.box_id, found: statement.box_id });
         }
-        if statement.code_id != facts.code.id {
-            return Err(UpdateError::CodeId { expected: facts.code.id, found: statement.code_id });
+        if statement.code_id != self.code_id {
+            return Err(UpdateError::CodeId { expected: self.code_id, found: statement.code_id });
         }
         if statement.root_sha256 != self.root_sha256 {
             return Err(UpdateError::Root);
@@ -223,29 +281,32 @@ impl Place<'_> {
         if statement.previous != self.previous {
             return Err(UpdateError::Previous);
         }
+        if Sha256::of(sealed.body().bytes()) != statement.body_sha256 {
+            return Err(UpdateError::BodyHash);
+        }
         Ok(ChainedStatement(statement))
     }
+}
 
-    fn admit_body(&self, statement: ChainedStatement, body: Body) -> Result<OpenedUpdate, UpdateError> {
-        let mut keys = BTreeMap::new();
-        for (listed, text) in body.keys {
-            let file = door::check_plain_key(text.0.as_bytes());
-            let file = file.map_err(|source| UpdateError::Key { key: listed, source })?;
-            keys.insert(listed, Arc::new(GatedKey::pass_update(listed, &file, &statement)?));
-        }
-        if let Some(missing) = statement.fingerprints().iter().find(|key| !keys.contains_key(key)) {
-            return Err(UpdateError::KeyMissing(*missing));
-        }
-        let mut tokens = BTreeMap::new();
-        for (id, text) in body.tokens {
-            if !self.root.facts().trust.sources.iter().any(|source| source.id == id) {
-                return Err(UpdateError::TokenForeign(id));
-            }
-            let token = TokenSecret::new(text.0).map_err(|_| UpdateError::Token(id.clone()))?;
-            tokens.insert(id, token);
-        }
-        Ok(OpenedUpdate { statement, keys, tokens })
+fn admit_body(root: &Root, statement: ChainedStatement, body: Body) -> Result<OpenedUpdate, UpdateError> {
+    let mut keys = BTreeMap::new();
+    for (listed, text) in body.keys {
+        let file = door::check_plain_key(text.0.as_bytes());
+        let file = file.map_err(|source| UpdateError::Key { key: listed, source })?;
+        keys.insert(listed, Arc::new(GatedKey::pass_update(listed, &file, &statement)?));
     }
+    if let Some(missing) = statement.fingerprints().iter().find(|key| !keys.contains_key(key)) {
+        return Err(UpdateError::KeyMissing(*missing));
+    }
+    let mut tokens = BTreeMap::new();
+    for (id, text) in body.tokens {
+        if !root.facts().trust.sources.iter().any(|source| source.id == id) {
+            return Err(UpdateError::TokenForeign(id));
+        }
+        let token = TokenSecret::new(text.0).map_err(|_| UpdateError::Token(id.clone()))?;
+        tokens.insert(id, token);
+    }
+    Ok(OpenedUpdate { statement, keys, tokens })
 }
 
 impl Chain {

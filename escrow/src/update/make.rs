@@ -109,6 +109,10 @@ impl Link {
         Self { sequence: NonZeroU64::MIN, previous: root_sha256 }
     }
 
+    pub(super) const fn new(sequence: NonZeroU64, previous: Sha256) -> Self {
+        Self { sequence, previous }
+    }
+
     /// The one after this part, which the box made.
     ///
     /// # Errors

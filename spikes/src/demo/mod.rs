@@ -85,7 +85,10 @@ pub fn tell(telling: &Telling, out: Box<dyn Write + Send>) -> Result<()> {
         ceremony(story, &scene, &box_1, &mut lost)
     })?;
     story.step("Before the fire: no secret of box 1 lies where it must not", |story| {
-        let mut search = search_for(&scene, &lost).belongs(KEY, &box_1.key(false)).belongs(TOKEN, &box_1.token(false));
+        let mut search = search_for(&scene, &lost)
+            .belongs(KEY, &box_1.key(false))
+            .belongs(KEY, &box_1.kept_keys())
+            .belongs(TOKEN, &box_1.token(false));
         search.files(box_1.machine.folder())?;
         search.files(scene.hub.data())?;
         box_1.machine.left_nothing_in_memory()?;
@@ -246,7 +249,8 @@ fn compare(story: &mut Story, box_2: &Place, lost: &Lost) -> Result<()> {
 fn search(story: &mut Story, scene: Scene, boxes: &[Place], lost: &Lost) -> Result<()> {
     let mut search = search_for(&scene, lost);
     for place in boxes {
-        search = search.belongs(KEY, &place.key(true)).belongs(TOKEN, &place.token(true));
+        search = search.belongs(KEY, &place.key(true)).belongs(KEY, &place.kept_keys());
+        search = search.belongs(TOKEN, &place.token(true));
     }
     let Scene { world, mut hub, server, sampler, began, .. } = scene;
     boxes.iter().try_for_each(|place| place.machine.left_nothing_in_memory())?;

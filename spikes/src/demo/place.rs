@@ -50,6 +50,11 @@ impl Place {
         }
     }
 
+    /// Where the agent keeps every key that a snapshot may still need.
+    pub(super) fn kept_keys(&self) -> PathBuf {
+        self.machine.state().join("lineage")
+    }
+
     /// The same of its token.
     pub(super) fn token(&self, recovered: bool) -> PathBuf {
         match &self.node {

@@ -38,6 +38,7 @@ mod story;
 mod support;
 mod swap;
 mod terminals;
+mod updates;
 mod without_hub;
 mod words_ceremony;
 mod words_entry;

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tenwords_protocol::{
     json,
     part::PartName,
-    version::{Header, HeaderFacts},
+    version::{Header, HeaderFacts, PartEntry},
 };
 use tenwords_spikes::{
     process::{Ended, Run},
@@ -143,7 +143,7 @@ impl Disk {
         let mut connection = runtime.block_on(SqliteConnection::connect_with(&options))?;
         for table in ["versions", "parts", "inventories", "directives"] {
             for guard in ["no_update", "no_delete", "no_replace"] {
-                let drop = format!("DROP TRIGGER {table}_{guard}");
+                let drop = format!("DROP TRIGGER IF EXISTS {table}_{guard}");
                 runtime.block_on(sqlx::query(sqlx::AssertSqlSafe(drop)).execute(&mut connection))?;
             }
         }
@@ -176,20 +176,52 @@ impl Disk {
         )?;
         self.run(sqlx::query("DELETE FROM parts WHERE number = $1").bind(number))?;
         for entry in header.parts() {
-            let body = parts[&entry.name].clone();
-            let insert =
-                "INSERT INTO parts (box_id, number, name, size, sha256, seal, body) VALUES ($1, $2, $3, $4, $5, 0, $6)";
-            self.run(
-                sqlx::query(insert)
-                    .bind(box_id.clone())
-                    .bind(number)
-                    .bind(entry.name.to_string())
-                    .bind(i64::try_from(entry.size)?)
-                    .bind(entry.sha256.to_string())
-                    .bind(body),
-            )?;
+            self.part(&box_id, number, entry, parts[&entry.name].clone())?;
         }
         Ok(())
+    }
+
+    /// Adds a version, as whoever holds the box's certificate can.
+    pub(crate) fn add(&mut self, header: &Header, parts: &Parts) -> Result<()> {
+        let select = sqlx::query("SELECT box_id, MAX(number) AS number FROM versions GROUP BY box_id");
+        let row = self.runtime.block_on(select.fetch_one(&mut self.connection))?;
+        let (box_id, number): (String, i64) = (row.get("box_id"), row.get::<i64, _>("number") + 1);
+        let text = String::from_utf8(json::to_vec(header)?)?;
+        let hash = tenwords_protocol::hash::Sha256::of(text.as_bytes()).to_string();
+        self.run(
+            sqlx::query(
+                "INSERT INTO versions (box_id, number, kind, received_at, header, header_sha256) \
+                 VALUES ($1, $2, 'update', $3, $4, $5)",
+            )
+            .bind(box_id.clone())
+            .bind(number)
+            .bind(tenwords_protocol::time::Timestamp::now().unix())
+            .bind(text)
+            .bind(hash),
+        )?;
+        for entry in header.parts() {
+            self.part(&box_id, number, entry, parts[&entry.name].clone())?;
+        }
+        Ok(())
+    }
+
+    fn part(&mut self, box_id: &str, number: i64, entry: &PartEntry, body: Vec<u8>) -> Result<()> {
+        let insert =
+            "INSERT INTO parts (box_id, number, name, size, sha256, seal, body) VALUES ($1, $2, $3, $4, $5, 0, $6)";
+        self.run(
+            sqlx::query(insert)
+                .bind(box_id.to_owned())
+                .bind(number)
+                .bind(entry.name.to_string())
+                .bind(i64::try_from(entry.size)?)
+                .bind(entry.sha256.to_string())
+                .bind(body),
+        )
+    }
+
+    /// Everything that was stored was stored a day and an hour ago.
+    pub(crate) fn a_day_goes_by(&mut self) -> Result<()> {
+        self.run(sqlx::query("UPDATE versions SET received_at = received_at - 90000"))
     }
 
     /// Hides a version.

@@ -19,7 +19,7 @@ mod tunnel;
 mod units;
 mod wireguard;
 
-use std::{slice, time::Duration};
+use std::{collections::BTreeMap, slice, time::Duration};
 
 use pbs_driver::{Access, Client, DriverError, Failure, failure::Refusal, snapshot, snapshot::SnapshotInfo, status};
 use tenwords_escrow::{
@@ -27,7 +27,7 @@ use tenwords_escrow::{
     secret::TokenSecret,
 };
 use tenwords_protocol::{
-    directive::Directive,
+    directive::{Directive, Name},
     order::{Challenge, OrderedPlace},
 };
 
@@ -88,13 +88,23 @@ pub(super) struct Asking<'c, 'a> {
     pub(super) way: Way,
     /// Where a person says that sources are.
     pub(super) elsewhere: &'c [Elsewhere],
+    /// Secrets that came by updates, the newest first.
+    pub(super) added: &'c BTreeMap<Name, Vec<TokenSecret>>,
 }
 
 /// How the sources of a living box answer: nothing is done about those that do not, and that nothing lies
 /// there is for the caller to say.
-pub(crate) fn as_they_are<'a>(client: &Client, root: &'a Root) -> Outcome<Answers<'a>> {
-    let asking = Asking { client, root, directive: None, way: Way::Server, elsewhere: &[] };
-    let asked: Vec<Asked<'a>> = root.facts().trust.sources.iter().map(|source| asking.first(source)).collect();
+pub(crate) fn as_they_are<'a>(
+    client: &Client,
+    root: &'a Root,
+    added: &BTreeMap<Name, Vec<TokenSecret>>,
+) -> Outcome<Answers<'a>> {
+    let asking = Asking { client, root, directive: None, way: Way::Server, elsewhere: &[], added };
+    let mut asked: Vec<Asked<'a>> = root.facts().trust.sources.iter().map(|source| asking.first(source)).collect();
+    for asked in asked.iter_mut().filter(|asked| asked.is(Kind::Secret)) {
+        // The first that is taken.
+        asking.added_to(asked.source).iter().any(|secret| asking.is_taken(asked, secret));
+    }
     judge(asked, Answers::default(), None, false)
 }
 
@@ -107,6 +117,9 @@ struct Asked<'a> {
     /// What was asked for it in this run.
     order: Option<Challenge>,
 }
+
+/// Secrets of updates that are tried for one source, the newest.
+const MOST_ADDED: usize = 8;
 
 /// Why a source does not answer as it should.
 struct Trouble {
@@ -255,6 +268,17 @@ impl<'a> Asking<'_, 'a> {
             Ok(Connected { source, access, snapshots })
         };
         asked.results = asked.namespaces.iter().map(list).collect();
+    }
+
+    /// The secrets that updates have for a source.
+    fn added_to(&self, source: &Source) -> &[TokenSecret] {
+        self.added.get(&source.id).map_or(&[], |secrets| &secrets[..secrets.len().min(MOST_ADDED)])
+    }
+
+    /// Asks the source with this secret; whether it is let in.
+    fn is_taken(&self, asked: &mut Asked<'a>, secret: &TokenSecret) -> bool {
+        self.ask(asked, secret);
+        !asked.is(Kind::Secret) && asked.results.iter().any(Result::is_ok)
     }
 
     /// Asks those once more that could not be reached.

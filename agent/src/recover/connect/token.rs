@@ -104,9 +104,12 @@ impl<'a> Connecting<'_, 'a> {
         let typed = others.filter_map(|other| taken.get(&other.id)?.expose_text().to_owned().into());
         let mut offered: Vec<Zeroizing<String>> = typed.map(Zeroizing::new).collect();
         offered.extend(given.get(&source.id).map(|secret| Zeroizing::new(secret.expose_text().to_owned())));
+        // What the box itself has added since the ceremony: for the root's own server, as every other one.
+        let added = self.asking.added_to(source).iter();
+        offered.extend(added.map(|secret| Zeroizing::new(secret.expose_text().to_owned())));
         for text in offered {
             match secret_of(&text, source) {
-                Ok(secret) if self.is_taken(asked, &secret) => {
+                Ok(secret) if self.asking.is_taken(asked, &secret) => {
                     taken.0.insert(source.id.clone(), secret);
                     return Ok(());
                 }
@@ -151,7 +154,7 @@ impl<'a> Connecting<'_, 'a> {
                 return Ok(());
             }
             match secret_of(&answer, source) {
-                Ok(secret) if self.is_taken(asked, &secret) => {
+                Ok(secret) if self.asking.is_taken(asked, &secret) => {
                     taken.0.insert(source.id.clone(), secret);
                     return Ok(());
                 }
@@ -162,12 +165,6 @@ impl<'a> Connecting<'_, 'a> {
             }
         }
         Ok(())
-    }
-
-    /// Asks the source with it.
-    fn is_taken(&self, asked: &mut Asked<'a>, secret: &TokenSecret) -> bool {
-        self.asking.ask(asked, secret);
-        !asked.is(Kind::Secret) && asked.results.iter().any(Result::is_ok)
     }
 }
 

@@ -1,13 +1,10 @@
 //! Another key where one of ours belongs: named, and replaced by an operator's order alone.
 //!
-//! What stood there is kept before it is replaced, under [`LINEAGE`], where nothing ever takes it away: a
-//! backup of somebody else's may need it. That comes before the order is used up, so that a full disk costs
+//! What stood there is kept before it is replaced, among the kept keys ([`lineage`]): a backup may need it, and
+//! of a place that was never asked nobody knows that none does. That comes before the order is used up, so that a full disk costs
 //! no signature; the file itself is replaced last, and only if it is still exactly what the order named.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use tenwords_protocol::{
     directive::Name,
@@ -16,19 +13,15 @@ use tenwords_protocol::{
     order::{Act, OrderedPath},
 };
 
-use super::LIMIT;
 use crate::{
-    durable,
     exit::{Code, OrStop as _, Outcome},
+    lineage,
     recover::{
         log::Log,
         orders::{Permit, Wish},
     },
     settings::Configuration,
 };
-
-/// Where replaced keys lie, below the state folder.
-const LINEAGE: &str = "lineage";
 
 /// A key file that holds another key than the source's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +78,7 @@ impl OtherKey {
 
     /// What an operator is asked for.
     pub(crate) fn wish(&self, configuration: &Configuration) -> Wish {
-        let kept = configuration.state(LINEAGE);
+        let kept = lineage::folder(configuration);
         Wish {
             act: Act::KeyReplace { key_file: self.path.clone(), key: self.key },
             destroys: vec![
@@ -112,7 +105,7 @@ impl<'r> Replacing<'r> {
         permits: &'r [(OtherKey, Permit)],
         waits: Vec<OtherKey>,
     ) -> Self {
-        Self { lineage: configuration.state(LINEAGE), log: Some(log), permits, waits }
+        Self { lineage: lineage::folder(configuration), log: Some(log), permits, waits }
     }
 
     #[cfg(test)]
@@ -143,52 +136,11 @@ impl<'r> Replacing<'r> {
     }
 }
 
-/// Keeps a key's text for ever; tells where.
+/// Keeps what stood there; tells where.
 fn keep(folder: &Path, there: Option<Fingerprint>, text: &[u8]) -> Outcome<PathBuf> {
     let cannot =
         || format!("the key that is to be replaced cannot be kept in {}; nothing was replaced", folder.display());
-    durable::folder(folder, 0o700).or_stop(Code::Preflight, cannot)?;
-    let by_hash = format!("{}.enc", Sha256::of(text));
-    // The same key in another spelling is kept beside it.
-    let names = there.map(|there| format!("{}.enc", there.to_hex())).into_iter().chain([by_hash]);
-    for path in names.map(|name| folder.join(name)) {
-        match durable::create("lineage", &path, 0o600, text) {
-            Ok(()) => return Ok(path),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let kept = durable::read_limited(&path, LIMIT).map(zeroize::Zeroizing::new);
-                if kept.or_stop(Code::Preflight, cannot)?.as_slice() == text {
-                    return Ok(path);
-                }
-            }
-            Err(error) => return Err(error).or_stop(Code::Preflight, cannot),
-        }
-    }
-    Err(crate::exit::Stop::new(Code::Preflight, cannot()).remedy("see what lies there, and move it aside"))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt as _};
-
-    use super::*;
-
-    #[test]
-    fn what_is_replaced_is_kept_whatever_is_kept_already() -> Result<(), Box<dyn std::error::Error>> {
-        let base = tempfile::tempdir()?;
-        let folder = base.path().join(LINEAGE);
-        let there = Some(Fingerprint::from_bytes([7; 32]));
-        let keep = |text: &[u8]| keep(&folder, there, text).map_err(|stop| stop.in_one_line());
-        let first = keep(b"one")?;
-        assert_eq!(keep(b"one")?, first);
-        let second = keep(b"two")?;
-        assert_ne!(first, second);
-        assert_eq!((fs::read(&first)?, fs::read(&second)?), (b"one".to_vec(), b"two".to_vec()));
-        assert_eq!(fs::metadata(&folder)?.permissions().mode() & 0o777, 0o700);
-        assert_eq!(fs::metadata(&first)?.permissions().mode() & 0o777, 0o600);
-        // Where nothing can be kept, nothing is said to be.
-        fs::remove_file(&second)?;
-        fs::create_dir(&second)?;
-        assert!(keep(b"two").is_err());
-        Ok(())
-    }
+    lineage::keep_text(folder, there, text)
+        .or_stop(Code::Preflight, cannot)
+        .map_err(|stop| stop.remedy("see what lies there, and move it aside"))
 }

@@ -68,7 +68,7 @@ fn state(source: &BoxSource) -> String {
         State::InUse { fact, .. } => format!("in use with {}", fact.key_fingerprint.short()),
         State::Unencrypted => "unencrypted".into(),
         State::NotUsed { why, key } => format!("not used: {why}, {}", if key.is_some() { "a key" } else { "no key" }),
-        State::Broken(stop) => format!("broken: {} {:?} -> {:?}", stop.what, stop.causes(), stop.remedy),
+        State::Broken(stop, _) => format!("broken: {} {:?} -> {:?}", stop.what, stop.causes(), stop.remedy),
     }
 }
 

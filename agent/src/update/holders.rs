@@ -1,0 +1,70 @@
+//! The second holders are kept in step: each source's backup server gets the escrow as it is now.
+//!
+//! One that does not take it costs a warning and no escrow; what each was given last is written down, so that
+//! the next run tries again, and nothing is stored twice.
+
+use pbs_driver::Client;
+use tenwords_protocol::{hash::Sha256, version::Bundle};
+
+use super::facts::{Acknowledged, is_where_the_root_says};
+use crate::{
+    exit::{Code, OrStop as _, Outcome},
+    interrupt,
+    recover::plan::chain,
+    second_holder,
+    sources::{BoxSource, BoxSources, State},
+};
+
+/// Gives the bundle to each source that has it not yet; tells the snapshots. Only a place that the root names
+/// keeps an escrow of it.
+pub(super) fn keep_in_step(
+    client: &Client,
+    found: &BoxSources,
+    of_root: &[tenwords_escrow::root::Source],
+    bundle: &Bundle,
+    acknowledged: &mut Acknowledged,
+    warnings: &mut Vec<String>,
+) -> Outcome<Vec<String>> {
+    let text = bundle.to_text().or_stop(Code::Internal, || "the escrow cannot be written as a kit".to_owned())?;
+    let sha256 = Sha256::of(&text);
+    let mut held = Vec::new();
+    for source in sources(found, of_root) {
+        interrupt::check()?;
+        if acknowledged.holders.get(&source.id) == Some(&sha256) {
+            continue;
+        }
+        let stored = source
+            .access()
+            .map_err(|stop| stop.in_one_line())
+            .and_then(|access| second_holder::store(client, &access, bundle).map_err(|error| chain(&error)));
+        match stored {
+            Ok(snapshot) => {
+                acknowledged.holders.insert(source.id.clone(), sha256);
+                held.push(format!("{} {snapshot}", source.id));
+            }
+            Err(why) => warnings.push(format!(
+                "source {} is a second holder of an older escrow, or of none: {why}; the next run tries again",
+                source.id
+            )),
+        }
+    }
+    Ok(held)
+}
+
+/// Whether one of them has exactly this.
+pub(super) fn has_one(acknowledged: &Acknowledged, bundle: &Bundle) -> Outcome<bool> {
+    let text = bundle.to_text().or_stop(Code::Internal, || "the escrow cannot be written as a kit".to_owned())?;
+    let sha256 = Sha256::of(&text);
+    Ok(acknowledged.holders.values().any(|held| *held == sha256))
+}
+
+/// The sources that should hold it.
+fn sources<'f>(
+    found: &'f BoxSources,
+    of_root: &'f [tenwords_escrow::root::Source],
+) -> impl Iterator<Item = &'f BoxSource> {
+    found
+        .sources
+        .iter()
+        .filter(|source| matches!(&source.state, State::InUse { fact, .. } if is_where_the_root_says(of_root, fact)))
+}
