@@ -25,6 +25,7 @@ mod opening;
 mod pins;
 mod record;
 mod recover;
+mod renew;
 mod seat;
 mod second_holder;
 mod settings;
@@ -43,7 +44,7 @@ use std::{io::Read as _, path::Path, process::ExitCode};
 use clap::Parser as _;
 use nix::sys::resource::{Resource, setrlimit};
 use serde_json::json;
-use tenwords_protocol::ticket::Ticket;
+use tenwords_protocol::{ticket::Ticket, time::Timestamp};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 use zeroize::Zeroizing;
 
@@ -100,9 +101,23 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
         Command::Console(_) => Ok(ExitCode::SUCCESS),
         Command::Enroll(args) => {
             let _lock = StateLock::take(&configuration)?;
-            let ticket = ticket(&args.ticket, &mut Local::of_command(true))?;
-            let enrolled = enroll::run(&configuration, ticket, (&args.operator_keys, args.operators_generation))?;
+            let enrolled = match enroll::standing(&configuration, args)? {
+                Some(_) if args.again => {
+                    let ticket = ticket(&args.ticket, &mut Local::of_command(true))?;
+                    enroll::again(&configuration, ticket)?
+                }
+                Some(enrolled) => enrolled,
+                None => {
+                    let ticket = ticket(&args.ticket, &mut Local::of_command(true))?;
+                    enroll::run(&configuration, ticket, (&args.operator_keys, args.operators_generation))?
+                }
+            };
             result(cli.json, &enrolled, || enrolled.lines())
+        }
+        Command::Renew(args) => {
+            let _lock = StateLock::take(&configuration)?;
+            let renewed = renew::if_due(&configuration, Timestamp::now(), args.now)?;
+            result(cli.json, &renewed, || renewed.lines())
         }
         Command::Escrow(Escrow::Create(args)) => {
             let _lock = StateLock::take(&configuration)?;
