@@ -46,10 +46,9 @@ pub(crate) fn standing(configuration: &Configuration, args: &cli::Enroll) -> Out
     let given = match (&args.ticket.ticket, &args.ticket.ticket_file) {
         (Some(text), _) => Some(Zeroizing::new(text.clone())),
         // A ticket that is spent may be gone.
-        (None, Some(path)) if path != Path::new("-") => durable::read_limited(path, LIMIT)
-            .ok()
-            .and_then(|bytes| String::from_utf8(bytes).ok())
-            .map(Zeroizing::new),
+        (None, Some(path)) if path != Path::new("-") => {
+            durable::read_limited(path, LIMIT).ok().and_then(|bytes| String::from_utf8(bytes).ok()).map(Zeroizing::new)
+        }
         _ => None,
     };
     let ticket = given.and_then(|text| text.parse::<Ticket>().ok());

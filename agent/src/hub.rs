@@ -18,9 +18,9 @@ use tenwords_protocol::{
     holdings::{InventoryReply, InventoryStored, MAX_HOLDINGS_BYTES},
     id::BoxId,
     json::{self, JsonError},
+    nodes::NodeList,
     part::PartName,
     problem::{Problem, ProblemCode},
-    nodes::NodeList,
     recovery::{CertificateEntry, CertificateList, ClaimReply, ClaimRequest, ProveReply},
     renew::{RenewReply, RenewRequest},
     ticket::{HubAddress, TicketSecret},
@@ -339,9 +339,7 @@ impl From<HubError> for Stop {
                     Code::NotAuthorised,
                     "the ticket is mistyped, used by another machine, or its time has run out: ask the operator for a new one",
                 ),
-                ProblemCode::Unauthenticated
-                | ProblemCode::Forbidden
-                | ProblemCode::ProofRefused => (
+                ProblemCode::Unauthenticated | ProblemCode::Forbidden | ProblemCode::ProofRefused => (
                     Code::NotAuthorised,
                     "ask the hub's operator what has become of this box; in the midst of a recovery, to arm this \
                          recovery anew: with the new ticket the same command goes on where it was",

@@ -23,7 +23,6 @@ use rustls::{
     time_provider::TimeProvider,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use x509_parser::time::ASN1Time;
 use thiserror::Error;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -31,6 +30,7 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use x509_parser::time::ASN1Time;
 
 use crate::{
     clock::Clock,

@@ -150,7 +150,8 @@ mod tests {
 
     #[test]
     fn a_box_says_after_which_and_how_long_in_one_way_only() {
-        let read = |query: &str| Asking::read(query, "answers", LONGEST_WAIT).ok().map(|it| (it.after, it.wait.as_secs()));
+        let read =
+            |query: &str| Asking::read(query, "answers", LONGEST_WAIT).ok().map(|it| (it.after, it.wait.as_secs()));
         for (query, expected) in [("", (0, 0)), ("after=0&wait=0", (0, 0)), ("wait=45&after=7", (7, 45))] {
             assert_eq!(read(query), Some(expected), "{query}");
         }

@@ -27,7 +27,6 @@ use crate::{
     store::{AddBox, AddBoxOutcome, ChangeBox, RetireOutcome},
 };
 
-
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     operator: OperatorCaller,

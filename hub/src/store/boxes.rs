@@ -68,7 +68,8 @@ impl Act for AddBox {
         if tx.read(others).await?.is_some() {
             return Ok(AddBoxOutcome::Exists);
         }
-        let same = sqlx::query("SELECT COALESCE(enrolled_at, retired_at) AS enrolled_at FROM boxes WHERE box_id = $1").bind(box_id.to_string());
+        let same = sqlx::query("SELECT COALESCE(enrolled_at, retired_at) AS enrolled_at FROM boxes WHERE box_id = $1")
+            .bind(box_id.to_string());
         match tx.read(same).await? {
             Some(row) if maybe_time(&row, "boxes", "enrolled_at")?.is_some() => return Ok(AddBoxOutcome::Exists),
             Some(_) => {

@@ -94,10 +94,9 @@ impl Act for SetKeeper {
         if !tx.has_node(*box_id, *keeper).await? {
             return Ok(SetKeeperOutcome::NoNode);
         }
-        let update =
-            sqlx::query("UPDATE boxes SET keeper = $1 WHERE box_id = $2 AND (keeper IS NULL OR keeper <> $1)")
-                .bind(keeper.to_string())
-                .bind(box_id.to_string());
+        let update = sqlx::query("UPDATE boxes SET keeper = $1 WHERE box_id = $2 AND (keeper IS NULL OR keeper <> $1)")
+            .bind(keeper.to_string())
+            .bind(box_id.to_string());
         if tx.write_any(update).await? == 0 {
             return Ok(SetKeeperOutcome::Known);
         }

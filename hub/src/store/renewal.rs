@@ -10,11 +10,7 @@ use sqlx::Row as _;
 use tenwords_protocol::{renew::GRACE, time::Timestamp};
 
 use super::{
-    Act, CertificateKind, Entry, StoreError, Tx,
-    certificates::SUPERSEDED,
-    day::DAY_SECONDS,
-    parsed,
-    tickets::Issued,
+    Act, CertificateKind, Entry, StoreError, Tx, certificates::SUPERSEDED, day::DAY_SECONDS, parsed, tickets::Issued,
     time,
 };
 

@@ -79,14 +79,8 @@ impl Act for ChangeBox {
             Some(customer) => format!("customer {customer}"),
             None => "no customer".to_owned(),
         };
-        tx.audit(Entry {
-            time: *now,
-            actor: self.actor.clone(),
-            action: "box.change",
-            box_id: Some(*box_id),
-            detail,
-        })
-        .await?;
+        tx.audit(Entry { time: *now, actor: self.actor.clone(), action: "box.change", box_id: Some(*box_id), detail })
+            .await?;
         Ok(RetireOutcome::Done)
     }
 }

@@ -8,7 +8,9 @@ use tenwords_protocol::{
     v1::V1,
 };
 
-use crate::support::{Machine, Operator, TestHub, Words, enrolled_box, expect, expect_problem, on_both_databases, update};
+use crate::support::{
+    Machine, Operator, TestHub, Words, enrolled_box, expect, expect_problem, on_both_databases, update,
+};
 
 on_both_databases![
     s26_a_certificate_that_ended_is_renewed_and_does_nothing_else,

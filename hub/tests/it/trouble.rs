@@ -10,7 +10,7 @@ use std::{
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use reqwest::StatusCode;
 use tenwords_hub::Limits;
-use tenwords_protocol::{part::PartName, problem::ProblemCode};
+use tenwords_protocol::{fingerprint::Fingerprint, part::PartName, problem::ProblemCode};
 
 use crate::support::{
     Machine, Operator, Place, TestHub, Words, bundle, ceremony, enrolled_box, expect_problem, on_both_databases,
@@ -109,7 +109,11 @@ async fn s17_a_full_disk_refuses_what_it_cannot_keep_and_serves_what_it_has() {
     let Some(small) = Small::at(dir.path()) else { return };
     let hub = TestHub::start_in(dir, Place::sqlite(), Limits::default()).await;
     let (box_id, machine) = enrolled_box(&hub, "alpha", Words(1)).await;
-    let large = |fill: u8| bundle(box_id, u64::from(fill), BTreeMap::from([(PartName::Root, vec![fill; 900 << 10])]));
+    let key = PartName::Key(Fingerprint::from_bytes([7; 32]));
+    let large = |fill: u8| {
+        let parts = BTreeMap::from([(PartName::Root, vec![fill; 900 << 10]), (key, b"a key file".to_vec())]);
+        bundle(box_id, u64::from(fill), parts)
+    };
     let filler = small.fill();
     for fill in 2..5 {
         expect_problem(machine.try_push(&large(fill)).await, ProblemCode::Unavailable).await;

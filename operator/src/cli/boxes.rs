@@ -9,13 +9,15 @@ use super::{Which, reason};
 use crate::name::Name;
 
 const ADD_AFTER: &str = "\
+One box, or a list of them:
+
   tenwords box add lab-1 --customer 'Bakery Ltd'
   tenwords box add --from boxes.csv --tickets tickets.csv
 
-boxes.csv begins with the names of its columns: name, and if you like customer and for_days. All lines
-are checked before the first box is added. Run it again after it was cut off: what is there already is
-said and left as it is, so that no ticket that you have handed out ends. tickets.csv is made for you
-alone (0600), and no ticket of a list is shown on a screen.";
+boxes.csv begins with the names of its columns: name, and if you like customer and for_days. All
+lines are checked before the first box is added. Run it again after it was cut off: what is there
+already is said and left as it is, so that no ticket that you have handed out ends. tickets.csv is
+made for you alone (0600), and no ticket of a list is shown on a screen.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BoxCommand {

@@ -93,7 +93,11 @@ pub(super) async fn run(desk: &Desk, add: &Add) -> Result<(), Failure> {
 fn read(text: &[u8], for_days: Option<u32>) -> Result<Vec<Row>, Failure> {
     let wrong = |line: u64, why: String| {
         let what = format!("line {line} of the list: {why}");
-        Failure::usage("list", what, "nothing was added; the columns are name, customer, for_days (`tenwords box add --help`)")
+        Failure::usage(
+            "list",
+            what,
+            "nothing was added; the columns are name, customer, for_days (`tenwords box add --help`)",
+        )
     };
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
     let mut names = BTreeSet::new();
@@ -109,7 +113,8 @@ fn read(text: &[u8], for_days: Option<u32>) -> Result<Vec<Row>, Failure> {
             return Err(wrong(at, format!("{name} stands in it twice")));
         }
         let customer = line.customer.as_deref().filter(|text| !text.is_empty()).map(set::customer).transpose();
-        let customer = customer.map_err(|_| wrong(at, "the customer is not one line of at most 100 characters".into()))?;
+        let customer =
+            customer.map_err(|_| wrong(at, "the customer is not one line of at most 100 characters".into()))?;
         let for_days = line.for_days.or(for_days);
         if for_days.is_some_and(|days| !(1..=MAX_TICKET_DAYS).contains(&days)) {
             return Err(wrong(at, "a ticket is good for 1 to 30 days".into()));
@@ -160,7 +165,9 @@ fn keep(path: &Path, file: &mut Option<File>, name: &Name, reply: &TicketReply) 
 fn told(added: usize, existed: &[Name], tickets: Option<&Path>) -> String {
     let mut text = format!("{added} boxes were added, {} were there already.\n", existed.len());
     for name in existed {
-        text.push_str(&format!("  {name} was left as it is; `tenwords box ticket {name}` gives a ticket if it needs one\n"));
+        text.push_str(&format!(
+            "  {name} was left as it is; `tenwords box ticket {name}` gives a ticket if it needs one\n"
+        ));
     }
     if let Some(path) = tickets.filter(|_| added > 0) {
         text.push_str(&format!("Their tickets are in {}: {SECRET}.\n", path.display()));

@@ -45,9 +45,7 @@ pub(super) async fn run(desk: &Desk, which: &Which) -> Result<(), Failure> {
 fn rows(summary: &BoxSummary) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     let mut row = |key: &str, value: String| rows.push(vec![format!("  {key}"), value]);
-    let time = |time: Option<_>, absent: &str| {
-        time.map_or_else(|| absent.to_owned(), |t: Timestamp| t.to_string())
-    };
+    let time = |time: Option<_>, absent: &str| time.map_or_else(|| absent.to_owned(), |t: Timestamp| t.to_string());
     row("called by the hub", clean(&summary.name));
     if let Some(customer) = &summary.customer {
         row("customer", clean(customer.as_str()));

@@ -91,15 +91,23 @@ fn a_list_goes_on_where_it_was_cut_off_and_leaves_alone_what_is_there() {
 #[test]
 fn boxes_are_found_by_their_customer_and_nothing_hidden_is_shown() {
     let desk = Desk::new().with_boxes(&[("lab-1", ID)]);
-    let list = || vec![boxes(&[summary(ID, "lab-1"), json!({"box_id": OTHER_ID, "name": "attic",
-        "added_at": "2026-03-03T12:00:00Z", "versions": 0})])];
+    let list = || {
+        vec![boxes(&[
+            summary(ID, "lab-1"),
+            json!({"box_id": OTHER_ID, "name": "attic",
+        "added_at": "2026-03-03T12:00:00Z", "versions": 0}),
+        ])]
+    };
     let all = desk.run_at(&desk.hub(list()), &["box", "list"]);
     assert!(all.stdout.contains("Bakery ?Ltd") && all.stdout.contains("none: ceremony pending"), "{}", all.stdout);
     let none = desk.run_at(&desk.hub(list()), &["box", "list", "--customer", "Mill", "--json"]);
     assert_eq!(none.json()["boxes"], json!([]));
     let one = desk.run_at(&desk.hub(list()), &["box", "list", "--customer", "Bakery \u{202e}Ltd", "--json"]);
     let found = &one.json()["boxes"][0];
-    assert_eq!((&found["name"], &found["ceremony_pending"], &found["keeper"]), (&json!("lab-1"), &json!(true), &json!(NODE)));
+    assert_eq!(
+        (&found["name"], &found["ceremony_pending"], &found["keeper"]),
+        (&json!("lab-1"), &json!(true), &json!(NODE))
+    );
     assert_eq!(found["nodes"][1]["hostname"], "pve2");
 }
 
@@ -153,7 +161,9 @@ fn a_box_is_retired_with_a_word_about_its_last_kit_and_not_without_a_yes() {
     let desk = Desk::new().with_boxes(&[("lab-1", ID)]);
     let retire = ["box", "retire", "lab-1", "--reason", "sold"];
     let list = boxes(&[summary(ID, "lab-1")]);
-    for bad in [&[][..], &["--kit-made", "--without-kit"], &["--without-kit", "--undo"], &["--kit-made", "--keep-days", "29"]] {
+    for bad in
+        [&[][..], &["--kit-made", "--without-kit"], &["--without-kit", "--undo"], &["--kit-made", "--keep-days", "29"]]
+    {
         assert_eq!(desk.run(&[&retire, bad].concat()).code, 2, "{bad:?}");
     }
     let hub = desk.hub(vec![list.clone()]);
