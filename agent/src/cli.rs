@@ -43,8 +43,14 @@ pub(crate) enum Command {
     /// Join a box at the hub, with a ticket from the operator
     ///
     /// Checks the hub's certificate against the ticket before the ticket's secret is sent, and pins
-    /// the operators' public keys on this box. Can be repeated if the answer was lost.
+    /// the operators' public keys on this box. Can be repeated: if the answer was lost it is asked for
+    /// again, and on a node that is enrolled nothing is changed (`"changed":false`, exit code 0).
     Enroll(Enroll),
+    /// Renew this node's certificate, if two thirds of its life are over
+    ///
+    /// The daemon does this by itself. A certificate that has ended can still be renewed for 180 days; what it
+    /// cannot do meanwhile is everything else.
+    Renew(Renew),
     /// Make, check and store the escrow
     #[command(subcommand)]
     Escrow(Escrow),
@@ -301,6 +307,13 @@ pub(crate) struct Drill {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Renew {
+    /// Also if it is not due
+    #[arg(long)]
+    pub(crate) now: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Enroll {
     #[command(flatten)]
     pub(crate) ticket: TicketSource,
@@ -312,6 +325,10 @@ pub(crate) struct Enroll {
     /// statements after it count here
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) operators_generation: std::num::NonZeroU64,
+    /// This machine is a node already, and the hub takes its certificate no more: make it one again, of the same box,
+    /// with a new ticket (`tenwords box ticket`). What it has pinned stays pinned
+    #[arg(long)]
+    pub(crate) again: bool,
 }
 
 impl Recover {

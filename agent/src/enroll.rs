@@ -4,12 +4,14 @@ use std::{num::NonZeroU64, path::Path};
 
 use tenwords_escrow::{root::Operators, signers};
 use tenwords_protocol::{json, operators::OperatorList, ticket::Ticket, v1::V1};
+use zeroize::Zeroizing;
 
 use crate::{
-    durable,
+    cli, durable,
     exit::{Code, OrStop as _, Outcome, Stop},
     hub::Hub,
     identity::{Identity, NodeKey},
+    renew,
     settings::Configuration,
     show::harmless,
     standing::BoxFacts,
@@ -25,6 +27,8 @@ const LIMIT: u64 = 64 << 10;
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct Enrolled {
     v: V1,
+    /// Whether this run has enrolled the node; else it was a node of the box before.
+    changed: bool,
     box_id: String,
     box_name: String,
     node_id: String,
@@ -35,23 +39,83 @@ pub(crate) struct Enrolled {
     operators_code: String,
 }
 
+/// What an earlier run has done, if this machine is a node already: a configuration manager runs the same
+/// command again and again. A ticket that leads to another hub is not taken for this one's.
+pub(crate) fn standing(configuration: &Configuration, args: &cli::Enroll) -> Outcome<Option<Enrolled>> {
+    let Some(identity) = Identity::load(configuration)? else { return Ok(None) };
+    let given = match (&args.ticket.ticket, &args.ticket.ticket_file) {
+        (Some(text), _) => Some(Zeroizing::new(text.clone())),
+        // A ticket that is spent may be gone.
+        (None, Some(path)) if path != Path::new("-") => {
+            durable::read_limited(path, LIMIT).ok().and_then(|bytes| String::from_utf8(bytes).ok()).map(Zeroizing::new)
+        }
+        _ => None,
+    };
+    let ticket = given.and_then(|text| text.parse::<Ticket>().ok());
+    if ticket.is_some_and(|ticket| Some(ticket.authority()) != tls::prefix_of(&identity.server_ca.0)) {
+        return Err(Stop::new(
+            Code::Preflight,
+            format!(
+                "this node is enrolled already, as a node of box {} ({}), and the ticket is another hub's",
+                harmless(&identity.box_name, 64),
+                identity.box_id
+            ),
+        )
+        .remedy("nothing was changed; `tenwords-agent status` shows how it stands"));
+    }
+    let pinned = pinned_operators(configuration)?;
+    if let Ok(named) = read_operators(&args.operator_keys)
+        && named != pinned.signers
+    {
+        eprintln!(
+            "  note: {} is another list than the one that is pinned, and nothing is changed by it: a list changes by a \
+             statement (`tenwords-agent pins take`)",
+            args.operator_keys.display()
+        );
+    }
+    Ok(Some(Enrolled::of(&identity, &pinned, false)))
+}
+
+/// Makes a machine that is a node a node once more, of the same box: with another key and certificate, and
+/// everything that it knows as it was.
+pub(crate) fn again(configuration: &Configuration, ticket: Ticket) -> Outcome<Enrolled> {
+    let identity = Identity::required(configuration)?;
+    let prefix = ticket.authority();
+    let key = renew::next_key(configuration, &identity)?;
+    let hub = Hub::new(ticket.hub().clone(), Recognise::Ticket(prefix), None)?;
+    let reply = hub.enroll(ticket.into_secret(), key.request()?, hostname())?;
+    let refused = |what: &str| Stop::new(Code::GateRefused, what).remedy("tell the operator; nothing was changed here");
+    if reply.box_id != identity.box_id {
+        return Err(refused("the ticket is another box's"));
+    }
+    if reply.server_ca != identity.server_ca {
+        return Err(refused("the hub named another authority than the one that this node has pinned"));
+    }
+    if tls::spki_sha256(&reply.certificate.0) != Some(key.spki_sha256()) {
+        return Err(refused("the hub's certificate for this node is for another key"));
+    }
+    key.keep(configuration)?;
+    let identity = Identity {
+        v: V1,
+        hub: hub.address().clone(),
+        box_id: reply.box_id,
+        box_name: reply.box_name,
+        node_id: reply.node_id,
+        certificate: reply.certificate,
+        server_ca: reply.server_ca,
+        key: Some(key.spki_sha256()),
+    };
+    identity.keep_renewed(configuration)?;
+    renew::tidy(configuration, &identity);
+    Ok(Enrolled::of(&identity, &pinned_operators(configuration)?, true))
+}
+
 /// Enrols this node. The same ticket with the same key may ask again.
 pub(crate) fn run(
     configuration: &Configuration,
     ticket: Ticket,
     (operator_keys, generation): (&Path, NonZeroU64),
 ) -> Outcome<Enrolled> {
-    if let Some(identity) = Identity::load(configuration)? {
-        return Err(Stop::new(
-            Code::Preflight,
-            format!(
-                "this node is enrolled already, as a node of box {} ({})",
-                harmless(&identity.box_name, 64),
-                identity.box_id
-            ),
-        )
-        .remedy("nothing is to be done; `tenwords-agent status` shows how it stands"));
-    }
     // A box without a hub that enrols becomes another one: its kits and words go on opening what they did.
     if let Some(alone) = BoxFacts::load(configuration)? {
         eprintln!(
@@ -78,26 +142,38 @@ pub(crate) fn run(
         node_id: reply.node_id,
         certificate: reply.certificate,
         server_ca: reply.server_ca,
+        key: None,
     };
-    let pinned = Operators { generation, signers: operators.clone() };
+    let pinned = Operators { generation, signers: operators };
     pin_operators(configuration, &pinned)?;
     identity.keep(configuration, NODE_KEY)?;
-    Ok(Enrolled {
-        v: V1,
-        box_id: identity.box_id.to_string(),
-        box_name: harmless(&identity.box_name, 64),
-        node_id: identity.node_id.to_string(),
-        hub: identity.hub.to_string(),
-        operator_keys: operators.signers().len(),
-        operators_sha256: operators.hash().to_string(),
-        operators_generation: generation,
-        operators_code: operators.code().to_string(),
-    })
+    Ok(Enrolled::of(&identity, &pinned, true))
 }
 
 impl Enrolled {
+    fn of(identity: &Identity, pinned: &Operators, changed: bool) -> Self {
+        Self {
+            v: V1,
+            changed,
+            box_id: identity.box_id.to_string(),
+            box_name: harmless(&identity.box_name, 64),
+            node_id: identity.node_id.to_string(),
+            hub: identity.hub.to_string(),
+            operator_keys: pinned.signers.signers().len(),
+            operators_sha256: pinned.signers.hash().to_string(),
+            operators_generation: pinned.generation,
+            operators_code: pinned.signers.code().to_string(),
+        }
+    }
+
     /// For a person.
     pub(crate) fn lines(&self) -> Vec<String> {
+        if !self.changed {
+            return vec![format!(
+                "This node belongs to box {} ({}) at {} already; nothing was changed.",
+                self.box_name, self.box_id, self.hub
+            )];
+        }
         let mut lines = Vec::new();
         lines.push(format!("Enrolled: this node belongs to box {} ({}) at {}.", self.box_name, self.box_id, self.hub));
         lines.push(format!(

@@ -18,9 +18,11 @@ use tenwords_protocol::{
     holdings::{InventoryReply, InventoryStored, MAX_HOLDINGS_BYTES},
     id::BoxId,
     json::{self, JsonError},
+    nodes::NodeList,
     part::PartName,
     problem::{Problem, ProblemCode},
     recovery::{CertificateEntry, CertificateList, ClaimReply, ClaimRequest, ProveReply},
+    renew::{RenewReply, RenewRequest},
     ticket::{HubAddress, TicketSecret},
     v1::V1,
     version::{Bundle, BundleError, MAX_AGE_BYTES, StoredHeader},
@@ -133,6 +135,16 @@ impl Hub {
 
     pub(crate) fn prove(&self, proof: &WordsProof) -> Result<ProveReply, HubError> {
         self.post("/v1/recovery/prove", proof)
+    }
+
+    /// The node's next certificate.
+    pub(crate) fn renew(&self, box_id: BoxId, csr: Vec<u8>) -> Result<RenewReply, HubError> {
+        self.post(&format!("/v1/boxes/{box_id}/certificate"), &RenewRequest { v: V1, csr: Base64(csr) })
+    }
+
+    /// The nodes of the box, as the hub knows them.
+    pub(crate) fn nodes(&self, box_id: BoxId) -> Result<NodeList, HubError> {
+        read(&self.call(Method::GET, &format!("/v1/boxes/{box_id}/nodes"), None, REPLY_LIMIT)?)
     }
 
     /// A nonce for one drill's proof.
@@ -344,15 +356,14 @@ impl From<HubError> for Stop {
                     Code::NotAuthorised,
                     "the ticket is mistyped, used by another machine, or its time has run out: ask the operator for a new one",
                 ),
-                ProblemCode::Unauthenticated
-                | ProblemCode::Forbidden
-                | ProblemCode::CertificateExpired
-                | ProblemCode::ProofRefused => (
+                ProblemCode::Unauthenticated | ProblemCode::Forbidden | ProblemCode::ProofRefused => (
                     Code::NotAuthorised,
                     "ask the hub's operator what has become of this box; in the midst of a recovery, to arm this \
                          recovery anew: with the new ticket the same command goes on where it was",
                 ),
+                ProblemCode::CertificateExpired => (Code::NotAuthorised, EXPIRED),
                 ProblemCode::CertificateRevoked => (Code::NotAuthorised, REVOKED),
+                ProblemCode::BoxRetired => (Code::NotAuthorised, RETIRED),
                 ProblemCode::RateLimited | ProblemCode::Unavailable => {
                     (Code::Unreachable, "wait a little and run the same command again")
                 }
@@ -376,6 +387,16 @@ impl From<HubError> for Stop {
         }
     }
 }
+
+/// For a machine whose certificate has ended.
+const EXPIRED: &str = "run `tenwords-agent renew --now`; if that is refused too, ask the operator for a ticket \
+     (`tenwords box ticket`) and run `tenwords-agent enroll --again`; in the midst of a recovery, ask him to arm it anew: \
+     with the new ticket the same command goes on where it was";
+
+/// For a node of a box that was retired.
+const RETIRED: &str = "nothing of this box is escrowed any more; if that is a mistake, the hub's operator can take it \
+     back (`tenwords box retire NAME --undo`), and with a ticket of his (`tenwords box ticket`) `tenwords-agent enroll \
+     --again` makes this machine a node of it again";
 
 /// For a machine that is the box no more.
 pub(crate) const REVOKED: &str = "start none of the box's guests on this machine, also not with the machine itself \

@@ -27,7 +27,7 @@ const LIMIT: u64 = 256 << 10;
 const IDENTITY: &str = "identity.json";
 const NODE_KEY: &str = "node.key";
 
-/// A node's place at the hub.
+/// A node's place at the hub. It names its key, so that one write of one file changes certificate and key together.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Identity {
@@ -38,12 +38,26 @@ pub(crate) struct Identity {
     pub(crate) node_id: NodeId,
     pub(crate) certificate: Base64,
     pub(crate) server_ca: Base64,
+    /// SHA-256 over the SPKI (DER) of the key that came with a renewal; without one it is the first key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<Sha256>,
 }
 
 /// A node's key pair, kept as PKCS #8.
 pub(crate) struct NodeKey(KeyPair);
 
 impl NodeKey {
+    /// The key in `name`, which must be there.
+    pub(crate) fn load(configuration: &Configuration, name: &str) -> Outcome<Self> {
+        let path = configuration.state(name);
+        let text = durable::read_limited(&path, LIMIT).map_err(|error| {
+            Stop::new(Code::Preflight, format!("the node's key in {} cannot be read", path.display()))
+                .remedy("ask the operator for a new enrolment ticket (`tenwords box ticket`), remove identity.json, and enrol again")
+                .because(error)
+        })?;
+        Self::parse(Zeroizing::new(text), &path)
+    }
+
     /// The key in `name`, made if there is none: so that a call that is repeated is made with the
     /// same key, and gets the same answer.
     pub(crate) fn load_or_make(configuration: &Configuration, name: &str) -> Outcome<Self> {
@@ -83,6 +97,14 @@ impl NodeKey {
         Sha256::of(&self.0.subject_public_key_info())
     }
 
+    /// Keeps it under the name that an identity knows it by.
+    pub(crate) fn keep(&self, configuration: &Configuration) -> Outcome<()> {
+        let path = configuration.state(&key_name(Some(self.spki_sha256())));
+        let pem = Zeroizing::new(self.0.serialize_pem());
+        durable::replace("node-key-renewed", &path, 0o600, pem.as_bytes())
+            .or_stop(Code::Preflight, || format!("cannot keep the node's key in {}", path.display()))
+    }
+
     fn expose_der(&self) -> Zeroizing<Vec<u8>> {
         Zeroizing::new(self.0.serialize_der())
     }
@@ -117,6 +139,19 @@ impl Identity {
         BoxFacts { id: self.box_id, name: self.box_name.clone() }
     }
 
+    /// Keeps the identity with the key that it names, which is there already.
+    pub(crate) fn keep_renewed(&self, configuration: &Configuration) -> Outcome<()> {
+        let cannot = || format!("cannot keep the identity in {}", configuration.settings.state.display());
+        let text = json::to_vec(self).or_stop(Code::Internal, cannot)?;
+        durable::replace("identity-renewed", &configuration.state(IDENTITY), 0o600, &text)
+            .or_stop(Code::Preflight, cannot)
+    }
+
+    /// The file of its key.
+    pub(crate) fn key_name(&self) -> String {
+        key_name(self.key)
+    }
+
     /// Keeps the identity; the key in `key_name` becomes the node's.
     pub(crate) fn keep(&self, configuration: &Configuration, key_name: &str) -> Outcome<()> {
         let cannot = || format!("cannot keep the identity in {}", configuration.settings.state.display());
@@ -132,7 +167,7 @@ impl Identity {
 
     /// A connection to the hub as this node.
     pub(crate) fn connect(&self, configuration: &Configuration) -> Outcome<Hub> {
-        self.connect_with(&NodeKey::load_or_make(configuration, NODE_KEY)?)
+        self.connect_with(&NodeKey::load(configuration, &self.key_name())?)
     }
 
     /// A connection to the hub as this node, with a key that is not (yet) the node's.
@@ -140,5 +175,13 @@ impl Identity {
         let certificate = Certificate { der: hub::authority(&self.certificate), key: key.expose_der() };
         let recognise = Recognise::Authority(hub::authority(&self.server_ca));
         Ok(Hub::new(self.hub.clone(), recognise, Some(certificate))?)
+    }
+}
+
+/// The file of a node's key.
+fn key_name(renewed: Option<Sha256>) -> String {
+    match renewed {
+        None => NODE_KEY.to_owned(),
+        Some(hash) => format!("node-{}.key", hash.to_string().get(..16).unwrap_or_default()),
     }
 }

@@ -31,6 +31,7 @@ mod opening;
 mod pins;
 mod record;
 mod recover;
+mod renew;
 mod seat;
 mod second_holder;
 mod self_test;
@@ -112,9 +113,23 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
         }
         Command::Enroll(args) => {
             let _lock = StateLock::take(&configuration)?;
-            let ticket = ticket(&args.ticket, &mut Local::of_command(true))?;
-            let enrolled = enroll::run(&configuration, ticket, (&args.operator_keys, args.operators_generation))?;
+            let enrolled = match enroll::standing(&configuration, args)? {
+                Some(_) if args.again => {
+                    let ticket = ticket(&args.ticket, &mut Local::of_command(true))?;
+                    enroll::again(&configuration, ticket)?
+                }
+                Some(enrolled) => enrolled,
+                None => {
+                    let ticket = ticket(&args.ticket, &mut Local::of_command(true))?;
+                    enroll::run(&configuration, ticket, (&args.operator_keys, args.operators_generation))?
+                }
+            };
             result(cli.json, &enrolled, || enrolled.lines())
+        }
+        Command::Renew(args) => {
+            let _lock = StateLock::take(&configuration)?;
+            let renewed = renew::if_due(&configuration, Timestamp::now(), args.now)?;
+            result(cli.json, &renewed, || renewed.lines())
         }
         Command::Escrow(Escrow::Create(args)) => {
             let _lock = StateLock::take(&configuration)?;

@@ -197,7 +197,10 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
             Ok(Answer::Nothing) => problem("the hub has lost this box's escrow".into(), UPDATE.into()),
             Err(stop) => problem(
                 format!("the hub was not asked: {stop}"),
-                "check the network and the hub, then ask again".into(),
+                match stop.remedy.filter(|_| stop.code == Code::NotAuthorised) {
+                    Some(remedy) => remedy,
+                    None => "check the network and the hub, then ask again".into(),
+                },
             ),
         },
     }

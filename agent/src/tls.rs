@@ -68,6 +68,13 @@ pub(crate) fn spki_sha256(certificate: &[u8]) -> Option<Sha256> {
     rest.is_empty().then(|| Sha256::of(parsed.tbs_certificate.subject_pki.raw))
 }
 
+/// From when to when a certificate is good, in seconds since 1970.
+pub(crate) fn validity(certificate: &[u8]) -> Option<(i64, i64)> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let validity = &parsed.tbs_certificate.validity;
+    Some((validity.not_before.timestamp(), validity.not_after.timestamp()))
+}
+
 impl HubVerifier {
     fn authority<'a>(&'a self, sent: &'a [CertificateDer<'a>]) -> Option<&'a CertificateDer<'a>> {
         match &self.recognise {

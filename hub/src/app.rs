@@ -7,7 +7,7 @@ use std::{
 };
 
 use tenwords_protocol::{
-    id::BoxId,
+    id::{BoxId, NodeId},
     ticket::{HubAddress, Ticket, TicketSecret},
     time::Timestamp,
 };
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::{
     authority::Authority,
+    calls::Calls,
     chance,
     clock::Clock,
     counters::Counters,
@@ -32,6 +33,9 @@ const ATTEMPT_WINDOW: Duration = Duration::from_secs(600);
 /// hostile box cannot fill the disk with them.
 const REFUSALS: u32 = 20;
 const REFUSAL_WINDOW: Duration = Duration::from_secs(3600);
+/// So often one box may say in a day which of its nodes escrows: each change is a row in the audit.
+const KEEPERS: u32 = 48;
+const KEEPER_WINDOW: Duration = Duration::from_secs(86_400);
 /// The store is told that a box lives no oftener than this.
 const HEARD_EVERY: u64 = 60;
 
@@ -44,10 +48,12 @@ pub(crate) struct App {
     pub(crate) counters: Counters,
     pub(crate) attempts: Meter<Source>,
     pub(crate) polls: Polls,
+    pub(crate) calls: Calls,
+    pub(crate) keepers: Meter<BoxId>,
     public_agents: HubAddress,
     stopping: watch::Receiver<bool>,
     refusals: Meter<String>,
-    heard: Mutex<HashMap<BoxId, Timestamp>>,
+    heard: Mutex<HashMap<NodeId, Timestamp>>,
 }
 
 impl App {
@@ -57,6 +63,7 @@ impl App {
         clock: Arc<dyn Clock>,
         public_agents: HubAddress,
         stopping: watch::Receiver<bool>,
+        most_calls: usize,
     ) -> Self {
         Self {
             store,
@@ -65,6 +72,8 @@ impl App {
             counters: Counters::default(),
             attempts: Meter::new(ATTEMPTS, ATTEMPT_WINDOW),
             polls: Polls::new(),
+            calls: Calls::new(most_calls),
+            keepers: Meter::new(KEEPERS, KEEPER_WINDOW),
             public_agents,
             stopping,
             refusals: Meter::new(REFUSALS, REFUSAL_WINDOW),
@@ -110,16 +119,16 @@ impl App {
         }
     }
 
-    /// The box has spoken. Reading goes on even when this cannot be written.
-    pub(crate) async fn heard(&self, box_id: BoxId, now: Timestamp) {
+    /// A node has spoken. Reading goes on even when this cannot be written.
+    pub(crate) async fn heard(&self, box_id: BoxId, node_id: NodeId, now: Timestamp) {
         {
             let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-            match heard.get(&box_id) {
+            match heard.get(&node_id) {
                 Some(last) if *last <= now && now.since(*last).as_secs() < HEARD_EVERY => return,
-                _ => heard.insert(box_id, now),
+                _ => heard.insert(node_id, now),
             };
         }
-        if let Err(error) = self.store.perform(Heard { box_id, now }).await {
+        if let Err(error) = self.store.perform(Heard { box_id, node_id, now }).await {
             tracing::warn!(cause = chain(&error), "it could not be written that a box was heard of");
         }
     }

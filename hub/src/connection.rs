@@ -64,6 +64,17 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// For a process that may have so many descriptors: most of them go to the two listeners, the rest to the
+    /// store and to itself.
+    #[must_use]
+    pub fn of_descriptors(descriptors: u64) -> Self {
+        let usual = Self::default();
+        let connections = usize::try_from(descriptors.saturating_sub(256) / 2).unwrap_or(usize::MAX);
+        Self { connections: connections.clamp(usual.connections, 8192), ..usual }
+    }
+}
+
 // === impl Activity ===
 
 impl Activity {

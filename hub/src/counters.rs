@@ -23,6 +23,12 @@ pub(crate) struct Counters {
     pub(crate) answers_woken: Counter,
     pub(crate) tickets_refused: Counter,
     pub(crate) forbidden: Counter,
+    pub(crate) foreign: Counter,
+    pub(crate) renewals: Counter,
+    pub(crate) renewals_refused: Counter,
+    pub(crate) calls: Counter,
+    pub(crate) calls_waited: Counter,
+    pub(crate) calls_woken: Counter,
 }
 
 /// One number that only grows.
@@ -57,6 +63,12 @@ impl Counters {
             ("answers_woken", &self.answers_woken, "Of those, the ones that got an answer before their time was over."),
             ("tickets_refused", &self.tickets_refused, "Tickets refused."),
             ("forbidden", &self.forbidden, "Requests with a certificate that may not do them."),
+            ("foreign", &self.foreign, "Of those, the ones that asked for another box's."),
+            ("renewals", &self.renewals, "Certificates of nodes renewed."),
+            ("renewals_refused", &self.renewals_refused, "Renewals refused because the node's day was used up."),
+            ("calls", &self.calls, "Calls of operators to boxes."),
+            ("calls_waited", &self.calls_waited, "Requests that began to wait for a call."),
+            ("calls_woken", &self.calls_woken, "Of those, the ones that heard one."),
         ];
         let mut text = String::new();
         for (name, counter, help) in all {

@@ -11,6 +11,7 @@ use tenwords_protocol::{
     hash::Sha256,
     id::{BoxId, NodeId},
     problem::ProblemCode,
+    renew::GRACE,
 };
 
 use crate::{
@@ -18,8 +19,8 @@ use crate::{
     authority::serial_of,
     keyed::{Token, same},
     meter::Source,
-    refusal::Refusal,
-    store::{Certificate, CertificateKind, Entry},
+    refusal::{Refusal, chain},
+    store::{Certificate, CertificateKind, Entry, Revoked, TakeOver},
     tls::Peer,
 };
 
@@ -34,6 +35,11 @@ pub(crate) struct BoxCaller {
     /// The certificate (DER).
     pub(crate) der: Vec<u8>,
 }
+
+/// A node of the box that the path names, whose certificate may have ended, though not too long ago: all that it
+/// may do is to ask for the next one.
+#[derive(Debug)]
+pub(crate) struct Renewer(BoxCaller);
 
 /// A caller who may read the box that the path names.
 #[derive(Debug)]
@@ -73,22 +79,76 @@ impl BoxCaller {
 
     /// Refuses a certificate that holds no more, with a row in the audit.
     async fn judge(&self, app: &App, found: &Certificate, path: &str) -> Result<(), Refusal> {
-        if found.revoked_at.is_some() {
-            let refusal = self.refuse(app, ProblemCode::CertificateRevoked, path, "revoked").await;
-            // Whoever has a stolen box is not told that anybody knows; whoever looks at the former machine is told
-            // why it is not the box.
-            return Err(match found.replaced_at {
-                Some(at) => Refusal::saying(
-                    ProblemCode::CertificateRevoked,
-                    format!("this box lives on another machine now, since {at}"),
-                ),
-                None => refusal,
-            });
-        }
+        self.judge_revoked(app, found, path).await?;
         if found.expires_at <= app.now() {
             return Err(self.refuse(app, ProblemCode::CertificateExpired, path, "expired").await);
         }
         Ok(())
+    }
+
+    async fn judge_revoked(&self, app: &App, found: &Certificate, path: &str) -> Result<(), Refusal> {
+        let Some((at, because)) = found.revoked else { return Ok(()) };
+        let code = match because {
+            Revoked::Retired => ProblemCode::BoxRetired,
+            _ => ProblemCode::CertificateRevoked,
+        };
+        let refusal = self.refuse(app, code.clone(), path, "revoked").await;
+        // Whoever has a stolen box is not told that anybody knows; whoever looks at the former machine is told
+        // why it is not the box.
+        let why = match because {
+            Revoked::Otherwise => return Err(refusal),
+            Revoked::Recovered => format!("this box lives on another machine now, since {at}"),
+            Revoked::Removed => format!("the operator has taken this node out of its box, at {at}"),
+            Revoked::Retired => format!("the operator has retired this box, at {at}"),
+            Revoked::Superseded => format!(
+                "this node uses a newer certificate, since {at}: this is an old copy of its disk, or the node was \
+                 enrolled anew"
+            ),
+        };
+        Err(Refusal::saying(code, why))
+    }
+
+    /// The first use shows that the node has it: what it was given before ends. Reading goes on even when this
+    /// cannot be written, and the next request tries again.
+    async fn take_over(&self, app: &App, found: &Certificate) {
+        if found.used_at.is_some() || self.kind != CertificateKind::Box {
+            return;
+        }
+        if let Err(error) = app.store.perform(TakeOver { serial: self.serial.clone(), now: app.now() }).await {
+            tracing::warn!(cause = chain(&error), "it could not be written that a certificate is in use");
+        }
+    }
+
+    async fn identify(parts: &mut Parts, app: &Arc<App>) -> Result<(Self, Certificate), Refusal> {
+        let ConnectInfo(peer) = peer(parts, app).await?;
+        let unknown = || Refusal::saying(ProblemCode::Unauthenticated, "this needs a node's certificate");
+        let Some(der) = peer.certificate else { return Err(unknown()) };
+        let serial = serial_of(&der).map_err(|_| unknown())?;
+        let Some(found) = app.store.certificate(&serial).await?.filter(|found| found.der == *der) else {
+            return Err(unknown());
+        };
+        let caller = Self {
+            box_id: found.box_id,
+            node_id: found.node_id,
+            kind: found.kind,
+            serial,
+            spki_sha256: found.spki_sha256,
+            der: found.der.clone(),
+        };
+        Ok((caller, found))
+    }
+
+    /// Refuses a path that names another box.
+    async fn of_path(&self, parts: &mut Parts, app: &Arc<App>) -> Result<(), Refusal> {
+        let params = RawPathParams::from_request_parts(parts, app).await;
+        let params = params.map_err(|_| Refusal::new(ProblemCode::NotFound))?;
+        let named = params.iter().find(|(name, _)| *name == "box_id").and_then(|(_, id)| id.parse::<BoxId>().ok());
+        if named == Some(self.box_id) {
+            return Ok(());
+        }
+        let path = described(parts);
+        app.counters.foreign.add();
+        Err(self.refuse(app, ProblemCode::Forbidden, &path, "another box's").await)
     }
 
     async fn refuse(&self, app: &App, code: ProblemCode, path: &str, why: &str) -> Refusal {
@@ -109,27 +169,47 @@ impl FromRequestParts<Arc<App>> for BoxCaller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
-        let ConnectInfo(peer) = peer(parts, app).await?;
-        let unknown = || Refusal::saying(ProblemCode::Unauthenticated, "this needs a node's certificate");
-        let Some(der) = peer.certificate else { return Err(unknown()) };
-        let serial = serial_of(&der).map_err(|_| unknown())?;
-        let Some(found) = app.store.certificate(&serial).await?.filter(|found| found.der == *der) else {
-            return Err(unknown());
-        };
-        let caller = Self {
-            box_id: found.box_id,
-            node_id: found.node_id,
-            kind: found.kind,
-            serial,
-            spki_sha256: found.spki_sha256,
-            der: found.der.clone(),
-        };
+        let (caller, found) = Self::identify(parts, app).await?;
         let now = app.now();
         caller.judge(app, &found, &described(parts)).await?;
+        caller.take_over(app, &found).await;
         if caller.kind == CertificateKind::Box {
-            app.heard(caller.box_id, now).await;
+            app.heard(caller.box_id, caller.node_id, now).await;
         }
         Ok(caller)
+    }
+}
+
+// === impl Renewer ===
+
+impl FromRequestParts<Arc<App>> for Renewer {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        let (caller, found) = BoxCaller::identify(parts, app).await?;
+        let (path, now) = (described(parts), app.now());
+        caller.judge_revoked(app, &found, &path).await?;
+        if found.expires_at.plus(GRACE) <= now {
+            caller.refuse(app, ProblemCode::CertificateExpired, &path, "expired too long ago").await;
+            let why = "it ended more than 180 days ago: a new enrolment ticket is needed (`tenwords box ticket`)";
+            return Err(Refusal::saying(ProblemCode::CertificateExpired, why));
+        }
+        caller.of_path(parts, app).await?;
+        if caller.kind != CertificateKind::Box {
+            let why = "a recovery certificate may only read";
+            return Err(caller.refuse(app, ProblemCode::Forbidden, &path, why).await);
+        }
+        caller.take_over(app, &found).await;
+        app.heard(caller.box_id, caller.node_id, now).await;
+        Ok(Self(caller))
+    }
+}
+
+impl Deref for Renewer {
+    type Target = BoxCaller;
+
+    fn deref(&self) -> &BoxCaller {
+        &self.0
     }
 }
 
@@ -140,14 +220,8 @@ impl FromRequestParts<Arc<App>> for Reader {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
         let caller = BoxCaller::from_request_parts(parts, app).await?;
-        let params = RawPathParams::from_request_parts(parts, app).await;
-        let params = params.map_err(|_| Refusal::new(ProblemCode::NotFound))?;
-        let named = params.iter().find(|(name, _)| *name == "box_id").and_then(|(_, id)| id.parse::<BoxId>().ok());
-        if named == Some(caller.box_id) {
-            return Ok(Self(caller));
-        }
-        let path = described(parts);
-        Err(caller.refuse(app, ProblemCode::Forbidden, &path, "another box's").await)
+        caller.of_path(parts, app).await?;
+        Ok(Self(caller))
     }
 }
 

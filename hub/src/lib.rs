@@ -8,6 +8,7 @@
 mod app;
 pub mod authority;
 mod body;
+mod calls;
 mod chance;
 pub mod clock;
 mod connection;
@@ -170,7 +171,8 @@ pub async fn serve(
         None => reached_at(listeners.agents.local_addr()?, &home.description().names)?,
     };
     let (stop, stopped) = watch::channel(false);
-    let app = Arc::new(App::new(store, home, Arc::clone(&clock), public_agents, stopped.clone()));
+    let app =
+        Arc::new(App::new(store, home, Arc::clone(&clock), public_agents, stopped.clone(), limits.connections / 2));
     let configs = Configs::new(&app)?;
     let agents = TlsListener::start(listeners.agents, Arc::clone(&configs.agents), limits)?;
     let people = TlsListener::start(listeners.people, Arc::clone(&configs.people), limits)?;

@@ -11,9 +11,10 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::Serialize;
 use tenwords_hub::{
-    Hub, Listeners,
+    Hub, Limits, Listeners,
     clock::SystemClock,
     init::{self, Made},
     serve,
@@ -137,12 +138,23 @@ async fn serve_hub(args: ServeArgs) -> anyhow::Result<()> {
     let database = database(args.database)?;
     let stop = stop_signal()?;
     let hub = Hub::open(&args.data, database, args.public_agents, Arc::new(SystemClock)).await?;
+    let hub = hub.within(Limits::of_descriptors(descriptors()?));
     let listeners = Listeners::bind(args.agents, args.people, args.health).await.context("the hub cannot listen")?;
     if let Some(file) = &args.addresses {
         write_addresses(file, &listeners).with_context(|| format!("{} cannot be written", file.display()))?;
     }
     serve(hub, listeners, stop).await?;
     Ok(())
+}
+
+/// How many descriptors the process may have, which is as many as the system lets it: each node keeps a connection
+/// open on which it waits.
+fn descriptors() -> anyhow::Result<u64> {
+    let (now, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if setrlimit(Resource::RLIMIT_NOFILE, most, most).is_err() {
+        return Ok(now);
+    }
+    Ok(most)
 }
 
 fn database(url: Option<String>) -> anyhow::Result<Option<Location>> {

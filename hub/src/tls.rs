@@ -30,6 +30,7 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use x509_parser::time::ASN1Time;
 
 use crate::{
     clock::Clock,
@@ -123,7 +124,8 @@ impl TimeProvider for HubTime {
     }
 }
 
-/// The inner verifier is asked about the time at which the certificate was still good.
+/// The inner verifier is asked about a time at which the certificate is good: one that has ended is let through, and
+/// so is one whose beginning the hub's clock does not know of, because it was set back.
 #[derive(Debug)]
 struct ExpiredToo(Arc<dyn ClientCertVerifier>);
 
@@ -146,13 +148,11 @@ impl ClientCertVerifier for ExpiredToo {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        let ends = x509_parser::parse_x509_certificate(end_entity)
-            .ok()
-            .and_then(|(_, parsed)| u64::try_from(parsed.validity().not_after.timestamp()).ok());
-        let then = match ends {
-            Some(ends) if ends < now.as_secs() => UnixTime::since_unix_epoch(Duration::from_secs(ends)),
-            _ => now,
-        };
+        let then = x509_parser::parse_x509_certificate(end_entity).map_or(now, |(_, parsed)| {
+            let seconds = |time: ASN1Time| u64::try_from(time.timestamp()).unwrap_or(0);
+            let (begins, ends) = (seconds(parsed.validity().not_before), seconds(parsed.validity().not_after));
+            UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs().max(begins).min(ends)))
+        });
         self.0.verify_client_cert(end_entity, intermediates, then)
     }
 

@@ -1,6 +1,7 @@
 //! What can be typed. The help is written to be read by somebody who does this for the first time,
 //! at night.
 
+mod boxes;
 mod directive;
 mod order;
 mod pins;
@@ -10,10 +11,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use tenwords_protocol::time::Timestamp;
 
+pub(crate) use self::boxes::{Add, BoxCommand, CallBox, ListBoxes, RemoveNode, Retire, SetBox, TicketOf};
 pub(crate) use self::directive::{Choice, DiffDirective, DirectiveCommand, EditDirective, ShowDirective};
 pub(crate) use self::order::{ListOrders, OrderCommand, SendOrder, ShowOrder, SignOrder, StatedBox};
 pub(crate) use self::pins::{EndPins, InitPins, PinsCommand, ProposePins, SendPins, ShowPins, SignPins, TakePins};
-use crate::name::Name;
 
 const AFTER: &str = "\
 Settings come from the flag, else from the variable, else from ~/.config/tenwords/operator.toml:
@@ -73,7 +74,7 @@ pub(crate) struct Common {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Add a box, list boxes, look at one
+    /// Add a box, list boxes, look at one; its nodes, tickets, and its end
     #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     Box(BoxCommand),
     /// Open or close a box's recovery window
@@ -91,31 +92,12 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum BoxCommand {
-    /// Add a box and show its enrolment ticket, once
-    ///
-    /// The box's id is drawn here and kept in your own map, so that a hub can never make one box
-    /// out of another.
-    Add(Add),
-    /// All boxes: what the hub knows, under the names of your own map
-    List,
-    /// One box in full
-    Show(Which),
-}
-
-#[derive(Debug, Subcommand)]
 pub(crate) enum RecoveryCommand {
     /// Open a recovery window and show its ticket, once
     #[command(after_help = ARM_AFTER)]
     Arm(Arm),
     /// Close the window before its time; who claimed and has not proven the words is shut out
     Disarm(Which),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Add {
-    /// What you call the box: letters, digits, dots, dashes, underscores
-    pub(crate) name: Name,
 }
 
 #[derive(Debug, Args)]
@@ -149,7 +131,7 @@ pub(crate) struct Arm {
     pub(crate) yes: bool,
 }
 
-fn reason(text: &str) -> Result<String, &'static str> {
+pub(crate) fn reason(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
     if text.is_empty() {
         return Err("a reason of some words; whoever reads the audit in a year will want one");

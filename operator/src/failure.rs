@@ -48,6 +48,7 @@ impl Failure {
     pub(crate) fn of_problem(problem: &Problem) -> Self {
         let kind = match problem.code {
             ProblemCode::Unauthenticated | ProblemCode::Forbidden => Kind::NotAuthorised,
+            ProblemCode::BoxRetired => Kind::Usage,
             ProblemCode::Unavailable | ProblemCode::RateLimited => Kind::Unreachable,
             ProblemCode::BadRequest
             | ProblemCode::BoxIsAlive
@@ -125,6 +126,7 @@ mod tests {
             let expected = match code.status() {
                 401 => Kind::NotAuthorised,
                 403 if *code == ProblemCode::Forbidden => Kind::NotAuthorised,
+                403 if *code == ProblemCode::BoxRetired => Kind::Usage,
                 429 | 503 => Kind::Unreachable,
                 400 | 404 | 409 => Kind::Usage,
                 _ => Kind::Internal,

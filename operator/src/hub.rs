@@ -1,5 +1,6 @@
 //! The hub's API for people, over TLS that believes one CA file and nothing else.
 
+mod boxes;
 mod orders;
 
 use std::{error::Error as _, fs, io, num::NonZeroU64, time::Duration};

@@ -36,6 +36,12 @@ impl<const MAX: usize> Text<MAX> {
 }
 
 impl<T, const MAX: usize> List<T, MAX> {
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The first of `items`, and how many did not fit.
     #[must_use]
     pub fn cut(items: impl IntoIterator<Item = T>) -> (Self, u64) {

@@ -5,7 +5,18 @@ use std::{fmt, num::NonZeroU64};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::{drill::Drills, id::BoxId, time::Timestamp, v1::V1, version::StoredHeader};
+use crate::{
+    bounded::{List, Text},
+    drill::Drills,
+    id::{BoxId, NodeId},
+    nodes::{MAX_NODES, NodeState},
+    time::Timestamp,
+    v1::V1,
+    version::StoredHeader,
+};
+
+/// The history of a retired box is kept for so many days, at least; and so many if nothing is said.
+pub const KEEP_DAYS: (u32, u32) = (30, 400);
 
 /// `POST /v1/boxes`. The id is made by the operator's command line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +28,46 @@ pub struct AddBoxRequest {
     pub box_id: BoxId,
     /// What operators call it.
     pub name: String,
+    /// Whose it is; absent if nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer: Option<Text<100>>,
+    /// For how many days the ticket is good, 1 to [`crate::nodes::MAX_TICKET_DAYS`]; one if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_days: Option<u32>,
+}
+
+/// `PATCH /v1/boxes/{box_id}`: changes what is said of a box. What is absent stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeBoxRequest {
+    /// Always 1.
+    pub v: V1,
+    /// Whose it is; empty for nobody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer: Option<Text<100>>,
+}
+
+/// `POST /v1/boxes/{box_id}/retirement`: the box is no more. Its certificates and tickets are revoked; its
+/// history is kept, and none of it is deleted before the days that are named here are over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetireRequest {
+    /// Always 1.
+    pub v: V1,
+    /// Why, for the audit.
+    pub reason: String,
+    /// For how many days the history is kept, at least.
+    pub keep_days: u32,
+}
+
+/// `DELETE /v1/boxes/{box_id}/retirement`: the box is one again. No certificate comes back by it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReviveRequest {
+    /// Always 1.
+    pub v: V1,
+    /// Why, for the audit.
+    pub reason: String,
 }
 
 /// A ticket in both forms. Shown once.
@@ -83,6 +134,9 @@ pub struct BoxSummary {
     pub name: String,
     /// When it was added.
     pub added_at: Timestamp,
+    /// Whose it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer: Option<Text<100>>,
     /// When a node of it enrolled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enrolled_at: Option<Timestamp>,
@@ -100,6 +154,26 @@ pub struct BoxSummary {
     /// The newest drill of each level; absent if there never was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drills: Option<Drills>,
+    /// The node that escrows, as the box says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keeper: Option<NodeId>,
+    /// Its nodes, by when they enrolled.
+    #[serde(default, skip_serializing_if = "List::is_empty")]
+    pub nodes: List<NodeState, MAX_NODES>,
+    /// That it was retired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired: Option<Retirement>,
+}
+
+/// What was said when a box was retired.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retirement {
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// Its history is kept for so many days, at least.
+    pub keep_days: u32,
 }
 
 /// A recovery window.

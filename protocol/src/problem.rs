@@ -82,6 +82,8 @@ codes! {
     BadRequest = "bad_request", 400, "the request cannot be read";
     /// The box was heard of within the hour; arming asks to confirm.
     BoxIsAlive = "box_is_alive", 409, "the box was heard of within the hour";
+    /// The box was retired.
+    BoxRetired = "box_retired", 403, "the box was retired";
     /// The certificate has run out; only renewal is open.
     CertificateExpired = "certificate_expired", 403, "the certificate has expired";
     /// The certificate was revoked.

@@ -208,6 +208,6 @@ impl Kept {
 
     fn identity(&self) -> Identity {
         let ClaimReply { box_id, box_name, node_id, certificate, server_ca, .. } = self.reply.clone();
-        Identity { v: V1, hub: self.hub.clone(), box_id, box_name, node_id, certificate, server_ca }
+        Identity { v: V1, hub: self.hub.clone(), box_id, box_name, node_id, certificate, server_ca, key: None }
     }
 }

@@ -75,7 +75,7 @@ pub(super) async fn get(
     caller: Writer,
     RawQuery(query): RawQuery,
 ) -> Result<Json<AnswerList>, Refusal> {
-    let Asking { after, wait } = Asking::read(query.as_deref().unwrap_or_default())?;
+    let Asking { after, wait } = Asking::read(query.as_deref().unwrap_or_default(), "answers", LONGEST_WAIT)?;
     let Some(_place) = app.polls.enter(caller.box_id) else {
         let why = "so many requests of this box wait for an answer already";
         return Err(Refusal::later(ProblemCode::RateLimited, why, PLACE_AGAIN));
@@ -111,16 +111,15 @@ pub(super) async fn get(
 
 /// What a box wants to have.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Asking {
-    after: u64,
-    wait: Duration,
+pub(super) struct Asking {
+    pub(super) after: u64,
+    pub(super) wait: Duration,
 }
 
 impl Asking {
-    fn read(query: &str) -> Result<Self, Refusal> {
+    pub(super) fn read(query: &str, what: &str, longest: u64) -> Result<Self, Refusal> {
         let refused = || {
-            let why =
-                format!("answers take `after=<number>` and `wait=<seconds>`, at most {LONGEST_WAIT}, and nothing else");
+            let why = format!("{what} take `after=<number>` and `wait=<seconds>`, at most {longest}, and nothing else");
             Refusal::saying(ProblemCode::BadRequest, why)
         };
         let (mut after, mut wait) = (None, None);
@@ -129,7 +128,7 @@ impl Asking {
             let value = decimal(value).ok_or_else(refused)?;
             let place = match name {
                 "after" => &mut after,
-                "wait" if value <= LONGEST_WAIT => &mut wait,
+                "wait" if value <= longest => &mut wait,
                 _ => return Err(refused()),
             };
             if place.replace(value).is_some() {
@@ -151,7 +150,8 @@ mod tests {
 
     #[test]
     fn a_box_says_after_which_and_how_long_in_one_way_only() {
-        let read = |query: &str| Asking::read(query).ok().map(|it| (it.after, it.wait.as_secs()));
+        let read =
+            |query: &str| Asking::read(query, "answers", LONGEST_WAIT).ok().map(|it| (it.after, it.wait.as_secs()));
         for (query, expected) in [("", (0, 0)), ("after=0&wait=0", (0, 0)), ("wait=45&after=7", (7, 45))] {
             assert_eq!(read(query), Some(expected), "{query}");
         }

@@ -42,6 +42,7 @@ pub(super) async fn post(
     match app.store.perform(act).await? {
         ArmOutcome::Armed => Ok((StatusCode::CREATED, boxes::shown(box_id, &ticket, expires_at)).into_response()),
         ArmOutcome::NoBox => Err(no_box()),
+        ArmOutcome::Retired => Err(retired()),
         ArmOutcome::Alive(heard) => Err(Refusal::saying(
             ProblemCode::BoxIsAlive,
             format!("it was heard of at {heard}: if it is lost all the same, confirm that and arm again"),
@@ -51,9 +52,7 @@ pub(super) async fn post(
 
 fn window(request: &ArmRequest) -> Result<Duration, Refusal> {
     let bad = |detail: &str| Err(Refusal::saying(ProblemCode::BadRequest, detail));
-    if request.reason.trim().is_empty() || request.reason.len() > 500 || request.reason.contains(char::is_control) {
-        return bad("a reason of 1 to 500 characters in one line is needed: it stands in the audit");
-    }
+    reason(&request.reason)?;
     if request.rehearsal && request.stolen {
         return bad("a rehearsal revokes nothing: it is either a rehearsal or a stolen box");
     }
@@ -63,6 +62,20 @@ fn window(request: &ArmRequest) -> Result<Duration, Refusal> {
     }
 }
 
+/// A reason that can stand in the audit.
+pub(super) fn reason(text: &str) -> Result<(), Refusal> {
+    if text.trim().is_empty() || text.len() > 500 || text.contains(char::is_control) {
+        let why = "a reason of 1 to 500 characters in one line is needed: it stands in the audit";
+        return Err(Refusal::saying(ProblemCode::BadRequest, why));
+    }
+    Ok(())
+}
+
 pub(super) fn no_box() -> Refusal {
     Refusal::saying(ProblemCode::NotFound, "no box has this id: look at `tenwords box list`")
+}
+
+pub(super) fn retired() -> Refusal {
+    let why = "its history is kept still: if it is one again, say so first (`tenwords box retire NAME --undo`)";
+    Refusal::saying(ProblemCode::BoxRetired, why)
 }

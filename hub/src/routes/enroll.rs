@@ -21,6 +21,9 @@ use crate::{
     store::{Enroll, EnrollOutcome, Found, Purpose},
 };
 
+/// Somebody else may enrol the same host between our look and the act.
+const TRIES: usize = 3;
+
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     caller: TicketCaller,
@@ -35,30 +38,47 @@ pub(super) async fn post(
         Found::Refused(why, box_id) => return Err(claim::refuse(&app, &caller, "enroll", why, box_id).await),
         Found::Open(ticket) | Found::Again(ticket, ..) => ticket.box_id,
     };
-    let issued = app.box_ca().issue_node(&key, box_id, chance::node_id(), NODE_LIFETIME, now)?;
-    match app.store.perform(Enroll { ticket_hash, hostname, issued, now }).await? {
-        EnrollOutcome::Refused(why, box_id) => Err(claim::refuse(&app, &caller, "enroll", why, box_id).await),
-        EnrollOutcome::Enrolled { box_id, box_name, node_id, der } => {
-            caller.forgive(&app);
-            Ok(Json(EnrollReply {
-                v: V1,
-                box_id,
-                box_name,
-                node_id,
-                certificate: Base64(der),
-                server_ca: Base64(app.home.server_ca().certificate().to_vec()),
-            }))
+    // A host that the box has had already is the same node again.
+    let mut known = app.store.node_called(box_id, &hostname).await?;
+    for _ in 0..TRIES {
+        let node_id = known.unwrap_or_else(chance::node_id);
+        let issued = app.box_ca().issue_node(&key, box_id, node_id, NODE_LIFETIME, now)?;
+        let act = Enroll { ticket_hash: ticket_hash.clone(), hostname: hostname.clone(), issued, known, now };
+        match app.store.perform(act).await? {
+            EnrollOutcome::Refused(why, box_id) => {
+                return Err(claim::refuse(&app, &caller, "enroll", why, box_id).await);
+            }
+            EnrollOutcome::NoRoom => {
+                caller.forgive(&app);
+                return Err(Refusal::saying(
+                    ProblemCode::Conflict,
+                    "the box has 64 nodes: ask the operator to take out those that are gone (`tenwords box remove-node`)",
+                ));
+            }
+            EnrollOutcome::OtherNode(found) => known = found,
+            EnrollOutcome::Enrolled { box_id, box_name, node_id, der } => {
+                caller.forgive(&app);
+                return Ok(Json(EnrollReply {
+                    v: V1,
+                    box_id,
+                    box_name,
+                    node_id,
+                    certificate: Base64(der),
+                    server_ca: Base64(app.home.server_ca().certificate().to_vec()),
+                }));
+            }
         }
     }
+    Err(Refusal::saying(ProblemCode::Unavailable, "this host is just enrolling from elsewhere: try again"))
 }
 
-/// Shown, never believed; still, it is text.
-fn hostname(text: &str) -> Result<String, Refusal> {
+/// Shown, never believed; still, it is text. Two spellings are one host.
+pub(super) fn hostname(text: &str) -> Result<String, Refusal> {
     let fits = !text.is_empty()
         && text.len() <= 253
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
     if fits {
-        Ok(text.to_owned())
+        Ok(text.to_ascii_lowercase())
     } else {
         Err(Refusal::saying(ProblemCode::BadRequest, "a host name has letters, digits, dots and hyphens"))
     }

@@ -4,6 +4,7 @@
 mod answers;
 mod arm;
 mod boxes;
+mod calls;
 mod certificates;
 mod claim;
 mod directive;
@@ -14,12 +15,16 @@ mod drill_nonce;
 mod enroll;
 mod health;
 mod inventory;
+mod nodes;
 mod orders;
 mod outcome;
 mod parts;
 mod pins;
 mod prove;
 mod push;
+mod renew;
+mod retirement;
+mod tickets;
 mod versions;
 
 use std::{any::Any, sync::Arc, time::Duration};
@@ -29,7 +34,7 @@ use axum::{
     extract::{ConnectInfo, Request},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{MethodRouter, delete, get, post},
+    routing::{MethodRouter, delete, get, patch, post, put},
 };
 use tenwords_protocol::problem::ProblemCode;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -86,6 +91,11 @@ pub(crate) fn agents() -> (Router<Arc<App>>, Vec<Route>) {
         .add("GET", "/v1/boxes/{box_id}/answers", get(answers::get))
         .add("POST", "/v1/boxes/{box_id}/orders/{order}/outcome", post(outcome::post))
         .add("GET", "/v1/boxes/{box_id}/pins", get(pins::get))
+        .add("POST", "/v1/boxes/{box_id}/certificate", post(renew::post))
+        .add("GET", "/v1/boxes/{box_id}/nodes", get(nodes::get))
+        .add("PUT", "/v1/boxes/{box_id}/keeper", put(nodes::put_keeper))
+        .add("POST", "/v1/boxes/{box_id}/tickets", post(tickets::post_by_node))
+        .add("GET", "/v1/boxes/{box_id}/calls", get(calls::get))
         .finish()
 }
 
@@ -102,6 +112,12 @@ pub(crate) fn people() -> (Router<Arc<App>>, Vec<Route>) {
         .add("GET", "/v1/orders", get(orders::list))
         .add("GET", "/v1/boxes/{box_id}/orders/{order}", get(orders::get))
         .add("POST", "/v1/boxes/{box_id}/orders/{order}/answers", post(answers::post))
+        .add("PATCH", "/v1/boxes/{box_id}", patch(boxes::patch))
+        .add("POST", "/v1/boxes/{box_id}/tickets", post(tickets::post))
+        .add("POST", "/v1/boxes/{box_id}/calls", post(calls::post))
+        .add("DELETE", "/v1/boxes/{box_id}/nodes/{node_id}", delete(nodes::delete))
+        .add("POST", "/v1/boxes/{box_id}/retirement", post(retirement::post))
+        .add("DELETE", "/v1/boxes/{box_id}/retirement", delete(retirement::delete))
         .add("POST", "/v1/pins", post(pins::post))
         .add("GET", "/v1/pins", get(pins::get_by_operator))
         .add("DELETE", "/v1/pins/{sha256}", delete(pins::delete))

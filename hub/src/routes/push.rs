@@ -25,6 +25,8 @@ pub(super) async fn post(
 ) -> Result<Response, Refusal> {
     let now = app.now();
     if bundle.header().facts().box_id != caller.box_id {
+        app.counters.forbidden.add();
+        app.counters.foreign.add();
         let detail = "the header names another box than the certificate".to_owned();
         note(&app, &caller, "request.forbidden", &detail).await;
         return Err(Refusal::saying(ProblemCode::Forbidden, detail));

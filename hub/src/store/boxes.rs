@@ -4,14 +4,17 @@ use std::collections::HashMap;
 
 use sqlx::{Row as _, any::AnyRow};
 use tenwords_protocol::{
-    boxes::{BoxSummary, RecoveryState},
-    id::BoxId,
+    bounded::{List, Text},
+    boxes::{BoxSummary, RecoveryState, Retirement},
+    id::{BoxId, NodeId},
     time::Timestamp,
     version::StoredHeader,
 };
 
 use super::{
-    Act, Entry, Store, StoreError, Tx, maybe_time, parsed,
+    Act, Entry, Store, StoreError, Tx, maybe_time,
+    nodes::keeper_of,
+    parsed,
     tickets::{NewTicket, Purpose, Window},
     time, versions,
 };
@@ -24,6 +27,8 @@ pub struct AddBox {
     pub box_id: BoxId,
     /// What operators call it.
     pub name: String,
+    /// Whose it is.
+    pub customer: Option<String>,
     /// The enrolment ticket.
     pub ticket: NewTicket,
     /// Who adds.
@@ -41,11 +46,13 @@ pub enum AddBoxOutcome {
     Exists,
 }
 
-/// The box has spoken.
+/// A node has spoken.
 #[derive(Debug)]
 pub struct Heard {
-    /// The box.
+    /// Its box.
     pub box_id: BoxId,
+    /// The node.
+    pub node_id: NodeId,
     /// When.
     pub now: Timestamp,
 }
@@ -61,17 +68,20 @@ impl Act for AddBox {
         if tx.read(others).await?.is_some() {
             return Ok(AddBoxOutcome::Exists);
         }
-        let same = sqlx::query("SELECT enrolled_at FROM boxes WHERE box_id = $1").bind(box_id.to_string());
+        let same = sqlx::query("SELECT COALESCE(enrolled_at, retired_at) AS enrolled_at FROM boxes WHERE box_id = $1")
+            .bind(box_id.to_string());
         match tx.read(same).await? {
             Some(row) if maybe_time(&row, "boxes", "enrolled_at")?.is_some() => return Ok(AddBoxOutcome::Exists),
             Some(_) => {
                 tx.end_tickets(*box_id, Purpose::Enroll, *now).await?;
             }
             None => {
-                let insert = sqlx::query("INSERT INTO boxes (box_id, name, added_at) VALUES ($1, $2, $3)")
-                    .bind(box_id.to_string())
-                    .bind(name)
-                    .bind(now.unix());
+                let insert =
+                    sqlx::query("INSERT INTO boxes (box_id, name, added_at, customer) VALUES ($1, $2, $3, $4)")
+                        .bind(box_id.to_string())
+                        .bind(name)
+                        .bind(now.unix())
+                        .bind(self.customer.clone());
                 tx.write("boxes", 1, insert).await?;
             }
         }
@@ -95,7 +105,11 @@ impl Act for Heard {
         let update = sqlx::query("UPDATE boxes SET heard_at = $1 WHERE box_id = $2")
             .bind(self.now.unix())
             .bind(self.box_id.to_string());
-        tx.write("boxes", 1, update).await
+        tx.write("boxes", 1, update).await?;
+        let update = sqlx::query("UPDATE nodes SET heard_at = $1 WHERE node_id = $2")
+            .bind(self.now.unix())
+            .bind(self.node_id.to_string());
+        tx.write("nodes", 1, update).await
     }
 }
 
@@ -114,12 +128,16 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if they cannot be read.
     pub async fn boxes(&self) -> Result<Vec<BoxSummary>, StoreError> {
-        let rows = sqlx::query("SELECT box_id, name, added_at, enrolled_at, heard_at FROM boxes ORDER BY name")
-            .fetch_all(self.pool())
-            .await?;
+        let rows = sqlx::query(
+            "SELECT box_id, name, added_at, enrolled_at, heard_at, customer, keeper, retired_at, retired_because, \
+             keep_days FROM boxes ORDER BY name",
+        )
+        .fetch_all(self.pool())
+        .await?;
         let mut newest = self.newest_versions().await?;
         let mut windows = self.last_windows().await?;
         let mut drills = self.newest_drills().await?;
+        let mut nodes = self.all_nodes().await?;
         rows.iter()
             .map(|row| {
                 let box_id: BoxId = parsed(row, "boxes", "box_id")?;
@@ -131,12 +149,16 @@ impl Store {
                     box_id,
                     name: row.try_get("name")?,
                     added_at: time(row, "boxes", "added_at")?,
+                    customer: row.try_get::<Option<String>, _>("customer")?.map(|customer| Text::cut(&customer)),
                     enrolled_at: maybe_time(row, "boxes", "enrolled_at")?,
                     last_seen: maybe_time(row, "boxes", "heard_at")?,
                     versions,
                     newest,
                     recovery: windows.remove(&box_id),
                     drills: drills.remove(&box_id),
+                    keeper: keeper_of(row)?,
+                    nodes: List::cut(nodes.remove(&box_id).unwrap_or_default()).0,
+                    retired: retirement(row)?,
                 })
             })
             .collect()
@@ -168,6 +190,13 @@ impl Store {
         .await?;
         rows.iter().map(|row| Ok((parsed(row, "tickets", "box_id")?, window(row)?))).collect()
     }
+}
+
+fn retirement(row: &AnyRow) -> Result<Option<Retirement>, StoreError> {
+    let Some(at) = maybe_time(row, "boxes", "retired_at")? else { return Ok(None) };
+    let keep_days: i64 = row.try_get("keep_days")?;
+    let keep_days = u32::try_from(keep_days).map_err(|_| StoreError::unreadable("boxes", "keep_days", keep_days))?;
+    Ok(Some(Retirement { at, reason: row.try_get("retired_because")?, keep_days }))
 }
 
 fn window(row: &AnyRow) -> Result<RecoveryState, StoreError> {

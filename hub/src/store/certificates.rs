@@ -38,14 +38,31 @@ pub struct Certificate {
     pub der: Vec<u8>,
     /// When it ends.
     pub expires_at: Timestamp,
-    /// When it was revoked.
-    pub revoked_at: Option<Timestamp>,
-    /// When the box came to life on another machine, if it was revoked by that.
-    pub replaced_at: Option<Timestamp>,
+    /// When it was used first.
+    pub used_at: Option<Timestamp>,
+    /// When it was revoked, and by what.
+    pub revoked: Option<(Timestamp, Revoked)>,
 }
 
-/// Why a certificate was revoked whose box has come to life on another machine.
+/// What has revoked a certificate, as far as its holder may know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revoked {
+    /// Something that is nobody's business there.
+    Otherwise,
+    /// The box came to life on another machine.
+    Recovered,
+    /// An operator has taken the node out of the box.
+    Removed,
+    /// The box is no more.
+    Retired,
+    /// The same node uses a newer one.
+    Superseded,
+}
+
 pub(super) const RECOVERED: &str = "the box was recovered";
+pub(super) const REMOVED: &str = "the node was taken out of the box";
+pub(super) const RETIRED: &str = "the box was retired";
+pub(super) const SUPERSEDED: &str = "the node uses a newer one";
 
 impl Store {
     /// The certificate with this serial number.
@@ -54,7 +71,7 @@ impl Store {
     /// [`StoreError`] if it cannot be read.
     pub async fn certificate(&self, serial: &str) -> Result<Option<Certificate>, StoreError> {
         let row = sqlx::query(
-            "SELECT serial, box_id, node_id, kind, spki_sha256, der, expires_at, revoked_at, \
+            "SELECT serial, box_id, node_id, kind, spki_sha256, der, expires_at, used_at, revoked_at, \
              revoked_because FROM certificates WHERE serial = $1",
         )
         .bind(serial)
@@ -62,7 +79,13 @@ impl Store {
         .await?;
         let Some(row) = row else { return Ok(None) };
         let revoked_at = maybe_time(&row, "certificates", "revoked_at")?;
-        let is_replaced = row.try_get::<Option<&str>, _>("revoked_because")? == Some(RECOVERED);
+        let because = match row.try_get::<Option<&str>, _>("revoked_because")? {
+            Some(RECOVERED) => Revoked::Recovered,
+            Some(REMOVED) => Revoked::Removed,
+            Some(RETIRED) => Revoked::Retired,
+            Some(SUPERSEDED) => Revoked::Superseded,
+            _ => Revoked::Otherwise,
+        };
         Ok(Some(Certificate {
             serial: row.try_get("serial")?,
             box_id: parsed(&row, "certificates", "box_id")?,
@@ -71,8 +94,8 @@ impl Store {
             spki_sha256: parsed(&row, "certificates", "spki_sha256")?,
             der: row.try_get("der")?,
             expires_at: time(&row, "certificates", "expires_at")?,
-            revoked_at,
-            replaced_at: revoked_at.filter(|_| is_replaced),
+            used_at: maybe_time(&row, "certificates", "used_at")?,
+            revoked: revoked_at.map(|at| (at, because)),
         }))
     }
 
@@ -125,8 +148,8 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let insert = sqlx::query(
-            "INSERT INTO certificates (serial, box_id, node_id, kind, spki_sha256, der, made_at, expires_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO certificates (serial, position, box_id, node_id, kind, spki_sha256, der, made_at, expires_at) \
+             VALUES ($1, (SELECT COALESCE(MAX(position), 0) + 1 FROM certificates), $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(&issued.serial)
         .bind(box_id.to_string())

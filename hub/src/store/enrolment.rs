@@ -19,6 +19,8 @@ pub struct Enroll {
     pub hostname: String,
     /// The certificate to give, unless this key has one for this ticket already.
     pub issued: Issued,
+    /// The node of this host, which the certificate names, if the box was thought to have it.
+    pub known: Option<NodeId>,
     /// When.
     pub now: Timestamp,
 }
@@ -37,6 +39,11 @@ pub enum EnrollOutcome {
         /// The certificate.
         der: Vec<u8>,
     },
+    /// The box has so many nodes already.
+    NoRoom,
+    /// The certificate names another node than the one that this host is, or none knew of it when it was
+    /// signed: sign one for this node, or for a new one.
+    OtherNode(Option<NodeId>),
     /// The ticket is not good.
     Refused(TicketRefusal, Option<BoxId>),
 }
@@ -45,7 +52,7 @@ impl Act for Enroll {
     type Reply = EnrollOutcome;
 
     async fn perform(&self, tx: &mut Tx<'_>) -> Result<EnrollOutcome, StoreError> {
-        let Self { ticket_hash, hostname, issued, now } = self;
+        let Self { ticket_hash, hostname, issued, known, now } = self;
         let ticket = match tx.find_ticket(ticket_hash, Purpose::Enroll, issued.spki_sha256, *now).await? {
             Found::Refused(why, box_id) => return Ok(EnrollOutcome::Refused(why, box_id)),
             Found::Again(ticket, der, node_id, _) => {
@@ -53,7 +60,18 @@ impl Act for Enroll {
             }
             Found::Open(ticket) => ticket,
         };
-        tx.bind_ticket(ticket_hash, ticket.box_id, issued, CertificateKind::Box, hostname, *now).await?;
+        if ticket.hostname.as_ref().is_some_and(|named| named != hostname) {
+            return Ok(EnrollOutcome::Refused(TicketRefusal::OtherMachine, Some(ticket.box_id)));
+        }
+        let found = tx.node_called(ticket.box_id, hostname).await?;
+        if found != *known {
+            return Ok(EnrollOutcome::OtherNode(found));
+        }
+        if !tx.has_room(ticket.box_id, issued.node_id).await? {
+            return Ok(EnrollOutcome::NoRoom);
+        }
+        let new_node = known.is_none().then_some(hostname.as_str());
+        tx.bind_ticket(ticket_hash, ticket.box_id, issued, CertificateKind::Box, new_node, *now).await?;
         let update =
             sqlx::query("UPDATE boxes SET enrolled_at = COALESCE(enrolled_at, $1), heard_at = $1 WHERE box_id = $2")
                 .bind(now.unix())
@@ -64,7 +82,11 @@ impl Act for Enroll {
             actor: format!("node:{}", issued.node_id),
             action: "box.enroll",
             box_id: Some(ticket.box_id),
-            detail: format!("host {hostname}, certificate {}", issued.serial),
+            detail: format!(
+                "host {hostname}{}, certificate {}",
+                if known.is_some() { ", installed anew" } else { "" },
+                issued.serial
+            ),
         })
         .await?;
         Ok(EnrollOutcome::Enrolled {

@@ -19,12 +19,16 @@ mod drills;
 mod enrolment;
 mod error;
 mod inventories;
+mod joining;
+mod nodes;
 mod operators;
 mod orders;
 mod outcomes;
 mod pins;
 mod proving;
 mod recovery;
+mod renewal;
+mod retirement;
 mod schema;
 mod tickets;
 mod versions;
@@ -43,19 +47,23 @@ pub use self::{
     answers::{GiveAnswer, GiveAnswerOutcome},
     audit::{Entry, Record},
     boxes::{AddBox, AddBoxOutcome, Heard},
-    certificates::{Certificate, CertificateKind},
+    certificates::{Certificate, CertificateKind, Revoked},
     directives::{Edit, EditOutcome},
     drill_nonces::{TakeNonce, TakeNonceOutcome},
     drills::{Drill, DrillOutcome},
     enrolment::{Enroll, EnrollOutcome},
     error::StoreError,
     inventories::{Inventoried, SendInventory},
+    joining::{Asker, GiveTicket, GiveTicketOutcome},
+    nodes::{RemoveNode, RemoveNodeOutcome, SetKeeper, SetKeeperOutcome},
     operators::{AddOperator, Operator},
     orders::{Ask, AskOutcome},
     outcomes::{Tell, TellOutcome},
     pins::{AddPins, AddPinsOutcome, EndPins, EndPinsOutcome},
     proving::{Prove, ProveOutcome, Unproven},
     recovery::{Arm, ArmOutcome, Claim, ClaimOutcome, Disarm, DisarmOutcome},
+    renewal::{Renew, RenewOutcome, TakeOver},
+    retirement::{ChangeBox, Retire, RetireOutcome, Revive},
     schema::FORMAT,
     tickets::{Found, Issued, NewTicket, Purpose, TicketRefusal},
     versions::{Push, PushOutcome},

@@ -47,6 +47,8 @@ pub enum ArmOutcome {
     Armed,
     /// No such box.
     NoBox,
+    /// The box is no more.
+    Retired,
 }
 
 /// Closes the window, and revokes a certificate that it gave to somebody who has not proven.
@@ -105,8 +107,11 @@ impl Act for Arm {
 
     async fn perform(&self, tx: &mut Tx<'_>) -> Result<ArmOutcome, StoreError> {
         let Self { box_id, now, .. } = self;
-        let select = sqlx::query("SELECT heard_at FROM boxes WHERE box_id = $1").bind(box_id.to_string());
+        let select = sqlx::query("SELECT heard_at, retired_at FROM boxes WHERE box_id = $1").bind(box_id.to_string());
         let Some(row) = tx.read(select).await? else { return Ok(ArmOutcome::NoBox) };
+        if maybe_time(&row, "boxes", "retired_at")?.is_some() {
+            return Ok(ArmOutcome::Retired);
+        }
         // A rehearsal is for a box that lives.
         if !self.rehearsal && !self.confirm_alive {
             match maybe_time(&row, "boxes", "heard_at")? {
@@ -192,7 +197,7 @@ impl Act for Claim {
                 Ok(ClaimOutcome::Claimed { ticket, node_id, der, nonce })
             }
             Found::Open(ticket) => {
-                tx.bind_ticket(ticket_hash, ticket.box_id, issued, CertificateKind::Recovery, "", *now).await?;
+                tx.bind_ticket(ticket_hash, ticket.box_id, issued, CertificateKind::Recovery, Some(""), *now).await?;
                 let nonce = insert_nonce(tx, *nonce, &issued.serial, *now).await?;
                 tx.audit(Entry {
                     time: *now,

@@ -54,6 +54,8 @@ pub enum TicketRefusal {
     Ended,
     /// Its certificate has ended or was revoked.
     Spent,
+    /// It is for a machine of another name.
+    OtherMachine,
     /// Another key has used it.
     Taken,
     /// No such ticket.
@@ -84,10 +86,12 @@ pub struct Ticket {
     pub rehearsal: bool,
     /// When the operator says that the box was lost.
     pub lost_at: Option<Timestamp>,
+    /// The one machine that it is good for, if a node of the box has asked for it.
+    pub hostname: Option<String>,
 }
 
-const FIND: &str = "SELECT t.purpose, t.box_id, b.name, t.expires_at, t.ended_at, t.rehearsal, t.lost_at, t.serial, \
-     c.node_id, c.spki_sha256, c.der, c.expires_at AS certificate_expires_at, c.revoked_at \
+const FIND: &str = "SELECT t.purpose, t.box_id, b.name, t.expires_at, t.ended_at, t.rehearsal, t.lost_at, t.hostname, \
+     t.serial, c.node_id, c.spki_sha256, c.der, c.expires_at AS certificate_expires_at, c.revoked_at \
      FROM tickets t JOIN boxes b ON b.box_id = t.box_id LEFT JOIN certificates c ON c.serial = t.serial \
      WHERE t.ticket_hash = $1";
 
@@ -163,22 +167,24 @@ impl Tx<'_> {
         self.write_any(update).await
     }
 
-    /// Writes node and certificate and binds the ticket to them.
+    /// Writes the certificate, and the node unless it is known already, and binds the ticket to them.
     pub(super) async fn bind_ticket(
         &mut self,
         hash: &str,
         box_id: BoxId,
         issued: &Issued,
         kind: CertificateKind,
-        hostname: &str,
+        new_node: Option<&str>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let node = sqlx::query("INSERT INTO nodes (node_id, box_id, hostname, made_at) VALUES ($1, $2, $3, $4)")
-            .bind(issued.node_id.to_string())
-            .bind(box_id.to_string())
-            .bind(hostname)
-            .bind(now.unix());
-        self.write("nodes", 1, node).await?;
+        if let Some(hostname) = new_node {
+            let node = sqlx::query("INSERT INTO nodes (node_id, box_id, hostname, made_at) VALUES ($1, $2, $3, $4)")
+                .bind(issued.node_id.to_string())
+                .bind(box_id.to_string())
+                .bind(hostname)
+                .bind(now.unix());
+            self.write("nodes", 1, node).await?;
+        }
         self.insert_certificate(box_id, issued, kind, now).await?;
         let ticket =
             sqlx::query("UPDATE tickets SET serial = $1, used_at = $2 WHERE ticket_hash = $3 AND serial IS NULL")
@@ -205,6 +211,7 @@ fn judge(row: Option<&sqlx::any::AnyRow>, purpose: Purpose, spki: Sha256, now: T
         box_name: row.try_get("name")?,
         rehearsal: row.try_get::<i64, _>("rehearsal")? != 0,
         lost_at: maybe_time(row, "tickets", "lost_at")?,
+        hostname: row.try_get("hostname")?,
     };
     let refused = |why| Ok(Found::Refused(why, Some(ticket.box_id)));
     if parsed::<Purpose>(row, "tickets", "purpose")? != purpose {
@@ -255,6 +262,7 @@ impl fmt::Display for TicketRefusal {
             Self::Expired => "it has expired",
             Self::Ended => "it was ended",
             Self::Spent => "its certificate has ended or was revoked",
+            Self::OtherMachine => "it is for a machine of another name",
             Self::Taken => "another key has used it",
             Self::Unknown => "no such ticket",
             Self::WrongPurpose => "it is for something else",

@@ -40,6 +40,8 @@ const OPEN: [Answer; 6] = [LetIn; 6];
 const ANY_CERTIFICATE: [Answer; 6] = [WhoAreYou, LetIn, LetIn, Revoked, Expired, LetIn];
 const READER: [Answer; 6] = [WhoAreYou, LetIn, Forbidden, Revoked, Expired, LetIn];
 const THE_BOX: [Answer; 6] = [WhoAreYou, LetIn, Forbidden, Revoked, Expired, Forbidden];
+/// The one thing for which an ended certificate is good.
+const RENEWER: [Answer; 6] = [WhoAreYou, LetIn, Forbidden, Revoked, LetIn, Forbidden];
 /// On the people's side a certificate is not even asked for.
 const NOT_THERE: [Answer; 6] = [WhoAreYou; 6];
 const NO_OPERATORS: [Answer; 3] = [WhoAreYou; 3];
@@ -63,6 +65,11 @@ const ROWS: &[Row] = &[
     agents("GET", "/v1/boxes/{box_id}/answers", THE_BOX),
     agents("POST", "/v1/boxes/{box_id}/orders/{order}/outcome", THE_BOX),
     agents("GET", "/v1/boxes/{box_id}/pins", READER),
+    agents("POST", "/v1/boxes/{box_id}/certificate", RENEWER),
+    agents("GET", "/v1/boxes/{box_id}/nodes", THE_BOX),
+    agents("PUT", "/v1/boxes/{box_id}/keeper", THE_BOX),
+    agents("POST", "/v1/boxes/{box_id}/tickets", THE_BOX),
+    agents("GET", "/v1/boxes/{box_id}/calls", THE_BOX),
     people("POST", "/v1/boxes"),
     people("GET", "/v1/boxes"),
     people("POST", "/v1/boxes/{box_id}/recovery"),
@@ -74,6 +81,12 @@ const ROWS: &[Row] = &[
     people("GET", "/v1/orders"),
     people("GET", "/v1/boxes/{box_id}/orders/{order}"),
     people("POST", "/v1/boxes/{box_id}/orders/{order}/answers"),
+    people("PATCH", "/v1/boxes/{box_id}"),
+    people("POST", "/v1/boxes/{box_id}/tickets"),
+    people("POST", "/v1/boxes/{box_id}/calls"),
+    people("DELETE", "/v1/boxes/{box_id}/nodes/{node_id}"),
+    people("POST", "/v1/boxes/{box_id}/retirement"),
+    people("DELETE", "/v1/boxes/{box_id}/retirement"),
     people("POST", "/v1/pins"),
     people("GET", "/v1/pins"),
     people("DELETE", "/v1/pins/{sha256}"),
@@ -173,6 +186,7 @@ async fn send(hub: &TestHub, row: &Row, callers: &Callers, machine: Option<&Mach
         .replace("{number}", "newest")
         .replace("{order}", &"0".repeat(64))
         .replace("{sha256}", &"0".repeat(64))
+        .replace("{node_id}", "b2a1c0d9-e8f7-4655-8443-322110ffeedd")
         .replace("newest/parts/{*name}", "1/parts/root.age");
     let client = match machine {
         Some(machine) => machine.client.clone(),
@@ -187,7 +201,7 @@ async fn send(hub: &TestHub, row: &Row, callers: &Callers, machine: Option<&Mach
         "/v1/boxes/{box_id}/versions" if row.method == "POST" => {
             request.body(ceremony(box_id, 1, Words(1)).to_text().unwrap())
         }
-        _ if row.method == "POST" => request.json(&json!({"v": 1})),
+        _ if matches!(row.method, "POST" | "PUT" | "PATCH") => request.json(&json!({"v": 1})),
         _ => request,
     };
     let response = request.send().await.unwrap();

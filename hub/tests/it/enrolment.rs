@@ -69,12 +69,12 @@ async fn a_box_is_added_once(hub: &mut TestHub) {
     for (id, name) in
         [(box_id, "alpha"), (box_id, "gamma"), (new_id(), "alpha"), (waiting, "alpha"), (new_id(), "beta")]
     {
-        let request = AddBoxRequest { v: V1, box_id: id, name: name.to_owned() };
+        let request = AddBoxRequest { v: V1, box_id: id, name: name.to_owned(), customer: None, for_days: None };
         let response = operator.send(Method::POST, "/v1/boxes", Some(&request)).await;
         expect_problem(response, ProblemCode::Conflict).await;
     }
     for name in ["", "a b", "ä", "a\n", "<b>", &"x".repeat(64)] {
-        let request = AddBoxRequest { v: V1, box_id: new_id(), name: name.to_owned() };
+        let request = AddBoxRequest { v: V1, box_id: new_id(), name: name.to_owned(), customer: None, for_days: None };
         let response = operator.send(Method::POST, "/v1/boxes", Some(&request)).await;
         expect_problem(response, ProblemCode::BadRequest).await;
     }

@@ -4,6 +4,7 @@
 
 mod audit;
 mod authorisation;
+mod calls;
 mod certificates;
 mod command;
 mod connections;
@@ -13,11 +14,16 @@ mod drills;
 mod enrolment;
 mod former_machines;
 mod home;
+mod nodes;
 mod orders;
 mod pins;
 mod polls;
 mod problems;
 mod recovery;
+mod renewal;
+mod retirement;
 mod store;
 mod support;
+mod tickets;
+mod trouble;
 mod versions;

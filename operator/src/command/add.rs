@@ -1,36 +1,63 @@
-//! `tenwords box add NAME`
+//! `tenwords box add NAME`, and one box of a list (`rollout`).
 
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
-use tenwords_protocol::{boxes::AddBoxRequest, id::BoxId, problem::ProblemCode, time::Timestamp, v1::V1};
+use tenwords_protocol::{
+    bounded::Text,
+    boxes::{AddBoxRequest, TicketReply},
+    id::BoxId,
+    problem::ProblemCode,
+    time::Timestamp,
+    v1::V1,
+};
 
-use super::{Desk, ticket};
+use super::{Desk, rollout, set::customer, ticket};
 use crate::{
     cli::Add,
     failure::Failure,
-    hub::Refused,
+    hub::{Hub, Refused},
     map::{Entry, HeldMap},
     name::Name,
 };
 
-/// The id is on disk here before the hub hears it, so that an answer which gets lost loses nothing:
-/// the same command asks for another ticket under the same id.
 pub(super) async fn run(desk: &Desk, add: &Add) -> Result<(), Failure> {
+    let Some(name) = &add.name else { return rollout::run(desk, add).await };
+    let customer = add.customer.as_deref().map(customer).transpose()?;
     let hub = desk.hub()?;
-    let (box_id, again) = noted(desk, &add.name)?;
+    let Added { reply, again } = one(desk, &hub, name, customer, add.for_days).await?;
     if again && !desk.json {
-        eprintln!("{} stands in your map already; asking for another ticket in place of the first", add.name);
+        eprintln!("{name} stood in your map already; this ticket is in place of the first");
     }
-    let request = AddBoxRequest { v: V1, box_id, name: add.name.to_string() };
-    let reply = match hub.add_box(&request).await {
-        Ok(reply) => reply,
-        Err(refused) => return Err(not_added(desk, &add.name, box_id, again, refused)),
-    };
-    HeldMap::hold(&desk.settings.state)?.acknowledge(box_id)?;
-    desk.print_json(&ticket::Shown::new(Some(&add.name), &reply))?;
+    desk.print_json(&ticket::Shown::new(Some(name), &reply))?;
     let command = "tenwords-agent enroll --operator-keys FILE";
-    desk.print(&format!("{} is box {box_id}. Its enrolment ticket, shown once:\n", add.name))?;
+    desk.print(&format!("{name} is box {}. Its enrolment ticket, shown once:\n", reply.box_id))?;
     desk.print(&ticket::text(&reply, command))?;
     desk.print("FILE lists the SSH keys of your operators; bring it yourself, it never comes from the hub.\n")
+}
+
+/// A box that the hub has taken, with its ticket.
+pub(super) struct Added {
+    pub(super) reply: TicketReply,
+    /// It stood in the map before.
+    pub(super) again: bool,
+}
+
+/// The id is on disk here before the hub hears it, so that an answer which gets lost loses nothing:
+/// the same command asks for another ticket under the same id.
+pub(super) async fn one(
+    desk: &Desk,
+    hub: &Hub,
+    name: &Name,
+    customer: Option<Text<100>>,
+    for_days: Option<u32>,
+) -> Result<Added, Failure> {
+    let (box_id, again) = noted(desk, name)?;
+    let request = AddBoxRequest { v: V1, box_id, name: name.to_string(), customer, for_days };
+    let reply = match hub.add_box(&request).await {
+        Ok(reply) => reply,
+        Err(refused) => return Err(not_added(desk, name, box_id, again, refused)),
+    };
+    HeldMap::hold(&desk.settings.state)?.acknowledge(box_id)?;
+    Ok(Added { reply, again })
 }
 
 /// The box's id out of the map, drawn and kept now if the name is new; and whether it was there.

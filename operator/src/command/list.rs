@@ -4,9 +4,11 @@ use std::{collections::BTreeSet, num::NonZeroU64};
 
 use serde::Serialize;
 use tenwords_protocol::{
-    boxes::{BoxSummary, RecoveryState},
+    bounded::Text,
+    boxes::{BoxSummary, RecoveryState, Retirement},
     drill::Drills,
-    id::BoxId,
+    id::{BoxId, NodeId},
+    nodes::NodeState,
     time::Timestamp,
     v1::V1,
     version::{Grade, StoredHeader},
@@ -14,6 +16,7 @@ use tenwords_protocol::{
 
 use super::Desk;
 use crate::{
+    cli::ListBoxes,
     failure::Failure,
     map::Map,
     name::Name,
@@ -36,6 +39,8 @@ struct Said<'a> {
     hub_name: String,
     added_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
+    customer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     enrolled_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_seen: Option<Timestamp>,
@@ -46,6 +51,13 @@ struct Said<'a> {
     recovery: Option<&'a RecoveryState>,
     #[serde(skip_serializing_if = "Option::is_none")]
     drills: Option<&'a Drills>,
+    /// It has enrolled, and nothing of it is escrowed yet.
+    ceremony_pending: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keeper: Option<NodeId>,
+    nodes: Vec<NodeState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retired: Option<&'a Retirement>,
 }
 
 #[derive(Serialize)]
@@ -55,16 +67,19 @@ struct Listed<'a> {
     warnings: &'a [String],
 }
 
-pub(super) async fn run(desk: &Desk) -> Result<(), Failure> {
+pub(super) async fn run(desk: &Desk, list: &ListBoxes) -> Result<(), Failure> {
     let map = desk.map()?;
     let boxes = desk.hub()?.boxes().await?;
     let warnings = warnings(&map, &boxes);
+    let boxes = of_customer(boxes, list.customer.as_deref());
     let seen = boxes.iter().map(|summary| seen(&map, summary)).collect();
     desk.print_json(&Listed { v: V1, boxes: seen, warnings: &warnings })?;
     if desk.json {
         return Ok(());
     }
-    if boxes.is_empty() {
+    if boxes.is_empty() && list.customer.is_some() {
+        eprintln!("no box is this customer's; `tenwords box set NAME --customer X` says whose one is");
+    } else if boxes.is_empty() {
         eprintln!("the hub knows no box; `tenwords box add NAME` makes the first");
     } else {
         desk.print(&table(&rows(&map, &boxes)))?;
@@ -75,6 +90,12 @@ pub(super) async fn run(desk: &Desk) -> Result<(), Failure> {
     Ok(())
 }
 
+fn of_customer(boxes: Vec<BoxSummary>, wanted: Option<&str>) -> Vec<BoxSummary> {
+    let Some(wanted) = wanted else { return boxes };
+    let is_wanted = |summary: &BoxSummary| summary.customer.as_ref().is_some_and(|it| it.as_str() == wanted.trim());
+    boxes.into_iter().filter(is_wanted).collect()
+}
+
 pub(super) fn seen<'a>(map: &'a Map, summary: &'a BoxSummary) -> Seen<'a> {
     Seen {
         name: map.by_id(summary.box_id).map(|entry| &entry.name),
@@ -82,14 +103,28 @@ pub(super) fn seen<'a>(map: &'a Map, summary: &'a BoxSummary) -> Seen<'a> {
             box_id: summary.box_id,
             hub_name: clean(&summary.name),
             added_at: summary.added_at,
+            customer: summary.customer.as_ref().map(|customer| clean(customer.as_str())),
             enrolled_at: summary.enrolled_at,
             last_seen: summary.last_seen,
             versions: summary.versions,
             newest: summary.newest.as_ref(),
             recovery: summary.recovery.as_ref(),
             drills: summary.drills.as_ref(),
+            ceremony_pending: is_pending(summary),
+            keeper: summary.keeper,
+            nodes: summary.nodes.iter().map(cleaned).collect(),
+            retired: summary.retired.as_ref(),
         },
     }
+}
+
+fn cleaned(node: &NodeState) -> NodeState {
+    NodeState { hostname: Text::cut(&clean(node.hostname.as_str())), ..node.clone() }
+}
+
+/// Whether it waits for its first ceremony: until then nothing is protected.
+pub(super) fn is_pending(summary: &BoxSummary) -> bool {
+    summary.enrolled_at.is_some() && summary.versions == 0 && summary.retired.is_none()
 }
 
 /// Where the hub and the operator's own map disagree over one box. The map is what counts.
@@ -155,16 +190,22 @@ fn drill(drill: Option<(Timestamp, NonZeroU64)>) -> String {
 fn rows(map: &Map, boxes: &[BoxSummary]) -> Vec<Vec<String>> {
     let head = ["NAME", "BOX ID", "LAST HEARD OF", "NEWEST ESCROW", "WORDS DRILL", "ARCHIVE DRILL", "RECOVERY"];
     let mut rows = vec![head.map(String::from).to_vec()];
+    let with_customers = boxes.iter().any(|summary| summary.customer.is_some());
+    if with_customers {
+        rows[0].insert(1, "CUSTOMER".to_owned());
+    }
     for summary in boxes {
         let name = match map.by_id(summary.box_id) {
             Some(entry) => entry.name.to_string(),
             None => format!("? \"{}\"", clean(&summary.name)),
         };
-        let heard = match (summary.enrolled_at, summary.last_seen) {
-            (None, _) => "not enrolled".to_owned(),
-            (Some(at), None) | (Some(_), Some(at)) => at.to_string(),
+        let heard = match (&summary.retired, summary.enrolled_at, summary.last_seen) {
+            (Some(retired), _, _) => format!("retired {}", retired.at),
+            (None, None, _) => "not enrolled".to_owned(),
+            (None, Some(at), None) | (None, Some(_), Some(at)) => at.to_string(),
         };
         let newest = match &summary.newest {
+            None if is_pending(summary) => "none: ceremony pending".to_owned(),
             None => "none".to_owned(),
             Some(stored) => {
                 let facts = stored.header.facts();
@@ -175,7 +216,11 @@ fn rows(map: &Map, boxes: &[BoxSummary]) -> Vec<Vec<String>> {
         let drills = summary.drills.as_ref();
         let words = drills.and_then(|drills| drills.words.as_ref()).map(|drill| (drill.at, drill.code_number));
         let archive = drills.and_then(|drills| drills.archive.as_ref()).map(|drill| (drill.at, drill.code_number));
-        rows.push(vec![name, summary.box_id.to_string(), heard, newest, drill(words), drill(archive), recovery]);
+        let mut row = vec![name, summary.box_id.to_string(), heard, newest, drill(words), drill(archive), recovery];
+        if with_customers {
+            row.insert(1, summary.customer.as_ref().map_or_else(|| "-".to_owned(), |it| clean(it.as_str())));
+        }
+        rows.push(row);
     }
     rows
 }

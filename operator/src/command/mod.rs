@@ -3,13 +3,19 @@
 mod add;
 mod arm;
 mod ask;
+mod call;
 mod directive;
 mod disarm;
 mod list;
 mod order;
 mod pins;
+mod remove_node;
+mod retire;
+mod rollout;
+mod set;
 mod show;
 mod ticket;
+mod ticket_of;
 
 use std::io::Write as _;
 
@@ -41,8 +47,13 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let desk = Desk { settings, json: arguments.common.json };
     match &arguments.command {
         Command::Box(BoxCommand::Add(add)) => add::run(&desk, add).await,
-        Command::Box(BoxCommand::List) => list::run(&desk).await,
+        Command::Box(BoxCommand::Call(call)) => call::run(&desk, call).await,
+        Command::Box(BoxCommand::List(list)) => list::run(&desk, list).await,
+        Command::Box(BoxCommand::RemoveNode(remove)) => remove_node::run(&desk, remove).await,
+        Command::Box(BoxCommand::Retire(retire)) => retire::run(&desk, retire).await,
+        Command::Box(BoxCommand::Set(set)) => set::run(&desk, set).await,
         Command::Box(BoxCommand::Show(which)) => show::run(&desk, which).await,
+        Command::Box(BoxCommand::Ticket(ticket)) => ticket_of::run(&desk, ticket).await,
         Command::Recovery(RecoveryCommand::Arm(arm)) => arm::run(&desk, arm).await,
         Command::Recovery(RecoveryCommand::Disarm(which)) => disarm::run(&desk, which).await,
         Command::Directive(DirectiveCommand::Show(show)) => directive::show(&desk, show).await,

@@ -3,11 +3,11 @@
 use std::num::NonZeroU64;
 
 use serde::Serialize;
-use tenwords_protocol::{boxes::BoxSummary, v1::V1, version::Kind};
+use tenwords_protocol::{boxes::BoxSummary, nodes::NodeState, time::Timestamp, v1::V1, version::Kind};
 
 use super::{
     Desk, called,
-    list::{Seen, disagreement, grade, seen, window},
+    list::{Seen, disagreement, grade, is_pending, seen, window},
 };
 use crate::{
     cli::Which,
@@ -45,15 +45,23 @@ pub(super) async fn run(desk: &Desk, which: &Which) -> Result<(), Failure> {
 fn rows(summary: &BoxSummary) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     let mut row = |key: &str, value: String| rows.push(vec![format!("  {key}"), value]);
-    let time = |time: Option<_>, absent: &str| {
-        time.map_or_else(|| absent.to_owned(), |t: tenwords_protocol::time::Timestamp| t.to_string())
-    };
+    let time = |time: Option<_>, absent: &str| time.map_or_else(|| absent.to_owned(), |t: Timestamp| t.to_string());
     row("called by the hub", clean(&summary.name));
+    if let Some(customer) = &summary.customer {
+        row("customer", clean(customer.as_str()));
+    }
     row("added", summary.added_at.to_string());
+    if let Some(retired) = &summary.retired {
+        row("retired", format!("{}: {}", retired.at, clean(&retired.reason)));
+        row("", format!("its history is kept for {} days at least", retired.keep_days));
+    }
     row("enrolled", time(summary.enrolled_at, "not yet"));
     row("last heard of", time(summary.last_seen, "never"));
     row("escrow versions", summary.versions.to_string());
     match &summary.newest {
+        None if is_pending(summary) => {
+            row("newest", "none: enrolled, ceremony pending; until then nothing is protected".to_owned());
+        }
         None => row("newest", "none: these words could bring nothing back".to_owned()),
         Some(stored) => {
             let facts = stored.header.facts();
@@ -89,7 +97,27 @@ fn rows(summary: &BoxSummary) -> Vec<Vec<String>> {
             row("", format!("armed {} for: {}", state.armed_at, clean(&state.reason)));
         }
     }
+    for (number, node) in summary.nodes.iter().enumerate() {
+        let (first, second) = lines_of(node, summary.keeper == Some(node.node_id));
+        row(if number == 0 { "nodes" } else { "" }, first);
+        row("", second);
+    }
     rows
+}
+
+/// Who a node is; and how it stands by this machine's clock.
+fn lines_of(node: &NodeState, is_keeper: bool) -> (String, String) {
+    let host = match node.hostname.as_str() {
+        "" => "came by a recovery".to_owned(),
+        host => clean(host),
+    };
+    let keeper = if is_keeper { ", escrows" } else { "" };
+    let heard = node.last_seen.map_or_else(|| "never heard of".to_owned(), |at| format!("heard of {at}"));
+    let certificate = match node.certificate_expires_at {
+        at if at <= Timestamp::now() => format!("certificate ENDED {at}"),
+        at => format!("certificate until {at}"),
+    };
+    (format!("{host} ({}){keeper}", node.node_id), format!("  {heard}, {certificate}"))
 }
 
 /// Which version a drill opened. Words of another code say nothing of those that are needed now.

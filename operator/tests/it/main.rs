@@ -11,5 +11,6 @@ mod orders;
 mod pins;
 mod recognition;
 mod recovery;
+mod rollout;
 mod standin;
 mod transcripts;

@@ -10,10 +10,15 @@ use crate::{
 };
 
 /// (file, what is typed). None of these reaches a hub.
-const CASES: [(&str, &[&str]); 40] = [
+const CASES: [(&str, &[&str]); 45] = [
     ("help", &["--help"]),
     ("help-box", &["box", "--help"]),
     ("help-box-add", &["box", "add", "--help"]),
+    ("help-box-ticket", &["box", "ticket", "--help"]),
+    ("help-box-retire", &["box", "retire", "--help"]),
+    ("help-box-remove-node", &["box", "remove-node", "--help"]),
+    ("retire-without-a-word-of-the-kit", &["box", "retire", "lab-1", "--reason", "sold"]),
+    ("add-nothing", &["box", "add"]),
     ("help-recovery", &["recovery", "--help"]),
     ("help-recovery-arm", &["recovery", "arm", "--help"]),
     ("nothing-typed", &[]),
@@ -56,7 +61,7 @@ const CASES: [(&str, &[&str]); 40] = [
 /// File, what is typed, what the hub answers, one after the other.
 type WithAHub = (&'static str, &'static [&'static str], Vec<(u16, String)>);
 
-fn with_a_hub() -> [WithAHub; 11] {
+fn with_a_hub() -> [WithAHub; 12] {
     let ticket = (
         "tenwords1:hub.example:M2GT58X4MPKAFA59AYZJQK8KZGHCBF1SKNFY",
         "hub.example M2GT-58X4-MPKA-FA59-AYZJ-QK8K-ZGHC-BF1S-KNFY",
@@ -85,7 +90,17 @@ fn with_a_hub() -> [WithAHub; 11] {
     let new = json!({"v": 1, "boxes": [
         {"box_id": ID, "name": "lab-1", "added_at": "2026-03-03T11:00:00Z", "versions": 0}]})
     .to_string();
+    let cluster = json!({"v": 1, "boxes": [
+        {"box_id": ID, "name": "lab-1", "added_at": "2026-03-03T11:00:00Z", "enrolled_at": "2026-03-03T11:30:00Z",
+         "last_seen": "2026-03-03T12:00:05Z", "versions": 0, "customer": "Bakery", "keeper": OTHER_ID, "nodes": [
+            {"node_id": OTHER_ID, "hostname": "pve1", "enrolled_at": "2026-03-03T11:30:00Z",
+             "certificate_expires_at": "2126-06-01T12:00:00Z", "last_seen": "2026-03-03T12:00:05Z"},
+            {"node_id": ID, "hostname": "", "enrolled_at": "2026-03-03T11:30:00Z",
+             "certificate_expires_at": "2016-06-01T12:00:00Z"}],
+         "retired": {"at": "2026-03-05T12:00:00Z", "reason": "sold", "keep_days": 400}}]})
+    .to_string();
     [
+        ("box-show-nodes", &["box", "show", "lab-1"], vec![(200, cluster)]),
         ("box-add", &["box", "add", "lab-1"], vec![(200, ticket.clone())]),
         ("box-list", &["box", "list"], vec![(200, boxes.clone())]),
         ("box-show", &["box", "show", "lab-1"], vec![(200, boxes.clone())]),

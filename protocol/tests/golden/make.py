@@ -124,6 +124,22 @@ given = {"node_id": NODE, "is_box": True, "made_at": TIME, "expires_at": "2026-0
 put("certificate-list.json", line({"v": 1, "certificates": [given, given | {"is_box": False, "revoked_at": LATER}]}))
 
 put("add-box.json", line({"v": 1, "box_id": BOX, "name": "Bakery Müller"}))
+put("add-box-rollout.json", line({"v": 1, "box_id": BOX, "name": "bakery-1", "customer": "Bakery Müller", "for_days": 30}))
+put("change-box.json", line({"v": 1, "customer": "Bakery Müller"}))
+put("retire.json", line({"v": 1, "reason": "sold", "keep_days": 400}))
+put("revive.json", line({"v": 1, "reason": "it was another"}))
+put("renew-request.json", line({"v": 1, "csr": b64(b"csr")}))
+put("renew-reply.json", line({"v": 1, "certificate": b64(b"certificate"), "server_ca": b64(b"server ca"), "expires_at": "2026-06-01T12:00:00Z"}))
+node = {"node_id": NODE, "hostname": "pve1", "enrolled_at": TIME, "certificate_expires_at": "2026-06-01T12:00:00Z"}
+nodes = [node, node | {"node_id": CODE, "last_seen": LATER}]
+put("node-list.json", line({"v": 1, "keeper": NODE, "nodes": nodes}))
+put("keeper.json", line({"v": 1, "node_id": NODE}))
+put("ticket-request.json", line({"v": 1, "for_days": 30, "end_others": True}))
+put("join.json", line({"v": 1, "hostname": "pve2"}))
+put("call.json", line({"v": 1, "kind": "report"}))
+put("called.json", line({"v": 1, "waiting": 3}))
+put("call-reply.json", line({"v": 1, "number": 77, "kind": "report"}))
+put("call-reply-none.json", line({"v": 1, "number": 77}))
 put("ticket-reply.json", line({"v": 1, "box_id": BOX, "ticket": {
     "paste": f"tenwords1:{hubs[0]}:{code}", "typed": f"{hubs[0]} {groups(code)}"}, "expires_at": LATER}))
 put("arm.json", line({"v": 1, "reason": "burnt", "minutes": 120, "rehearsal": False, "stolen": True,
@@ -136,13 +152,16 @@ put("box-list.json", line({"v": 1, "boxes": [
     summary | {"versions": 1, "drills": {"words": drill}},
     summary | {"enrolled_at": TIME, "last_seen": LATER, "versions": 7, "newest": stored, "recovery": window | {
         "disarmed_at": LATER, "claimed_at": LATER, "proven_at": LATER},
-        "drills": {"words": drill, "archive": drill | practised}}]}))
+        "drills": {"words": drill, "archive": drill | practised}},
+    summary | {"customer": "Müller KG", "enrolled_at": TIME, "versions": 0, "keeper": NODE, "nodes": nodes,
+               "retired": {"at": LATER, "reason": "sold", "keep_days": 400}}]}))
 put("version-list.json", line({"v": 1, "versions": [stored | {"number": 8, "header": headers["update"]}, stored]}))
 put("push-reply.json", line({"v": 1, "number": 7, "received_at": LATER}))
 
 # Problems: one line for each code. Titles and statuses are part of the contract.
 problems = [
     ("bad_request", 400, "the request cannot be read"), ("box_is_alive", 409, "the box was heard of within the hour"),
+    ("box_retired", 403, "the box was retired"),
     ("certificate_expired", 403, "the certificate has expired"), ("certificate_revoked", 403, "the certificate was revoked"),
     ("conflict", 409, "it exists already"), ("forbidden", 403, "not allowed"), ("internal", 500, "the hub failed"),
     ("method_not_allowed", 405, "no such method here"), ("not_found", 404, "not found"),

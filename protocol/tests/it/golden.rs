@@ -6,7 +6,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use tenwords_protocol::{
     audit::{self, AuditRow},
     bounded::List,
-    boxes::{AddBoxRequest, ArmRequest, BoxList, PushReply, TicketReply, VersionList},
+    boxes::{
+        AddBoxRequest, ArmRequest, BoxList, ChangeBoxRequest, PushReply, RetireRequest, ReviveRequest, TicketReply,
+        VersionList,
+    },
+    calls::{CallReply, CallRequest, Called},
     code16::code16,
     directive::Directive,
     directives::{DirectiveList, EditRequest, StoredDirective, automatic, check},
@@ -16,6 +20,7 @@ use tenwords_protocol::{
     holdings::{Holdings, InventoryReply, InventoryStored, MAX_HOLDINGS_BYTES},
     inventory::{Answer, Guest, Inventory},
     json,
+    nodes::{JoinRequest, KeeperRequest, NodeList, TicketRequest},
     operators::{MAX_STATEMENT_BYTES, OperatorList, Pins, PinsError, PinsStatement, Role},
     order::{self, Op, Order, SignedOrder},
     orders::{
@@ -24,6 +29,7 @@ use tenwords_protocol::{
     },
     problem::{Problem, ProblemCode},
     recovery::{CertificateList, ClaimReply, ClaimRequest, ProveReply},
+    renew::{RenewReply, RenewRequest},
     report::{Report, ReportReply},
     ticket::{AuthorityPrefix, Ticket},
     update::{Statement, Update},
@@ -67,6 +73,20 @@ fn every_message_is_read_and_written_again_byte_for_byte() -> TestResult {
     file::<DrillRequest>("drill-archive.json")?;
     file::<DrillReply>("drill-reply.json")?;
     file::<AddBoxRequest>("add-box.json")?;
+    file::<AddBoxRequest>("add-box-rollout.json")?;
+    file::<ChangeBoxRequest>("change-box.json")?;
+    file::<RetireRequest>("retire.json")?;
+    file::<ReviveRequest>("revive.json")?;
+    file::<RenewRequest>("renew-request.json")?;
+    file::<RenewReply>("renew-reply.json")?;
+    file::<NodeList>("node-list.json")?;
+    file::<KeeperRequest>("keeper.json")?;
+    file::<TicketRequest>("ticket-request.json")?;
+    file::<JoinRequest>("join.json")?;
+    file::<CallRequest>("call.json")?;
+    file::<Called>("called.json")?;
+    file::<CallReply>("call-reply.json")?;
+    file::<CallReply>("call-reply-none.json")?;
     file::<TicketReply>("ticket-reply.json")?;
     file::<ArmRequest>("arm.json")?;
     file::<BoxList>("box-list.json")?;

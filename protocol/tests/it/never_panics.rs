@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use tenwords_protocol::{
     audit::AuditRow,
     boxes::{AddBoxRequest, ArmRequest, BoxList, VersionList},
+    calls::CallReply,
     crockford,
     directive::{Directive, Group, Name, Namespace, Wanted},
     directives::{EditRequest, StoredDirective},
@@ -16,11 +17,13 @@ use tenwords_protocol::{
     id::BoxId,
     inventory::Inventory,
     json,
+    nodes::{JoinRequest, NodeList},
     operators::{PinsStatement, Signer},
     order::{Line, Order, OrderedPath, SignedOrder},
     part::PartName,
     problem::Problem,
     recovery::{ClaimReply, ClaimRequest},
+    renew::RenewReply,
     report::Report,
     ticket::{HubAddress, Ticket},
     time::Timestamp,
@@ -43,6 +46,10 @@ fn read_as_everything(bytes: &[u8]) {
     drop(json::from_slice::<ClaimReply>(bytes));
     drop(json::from_slice::<AddBoxRequest>(bytes));
     drop(json::from_slice::<ArmRequest>(bytes));
+    drop(json::from_slice::<NodeList>(bytes));
+    drop(json::from_slice::<JoinRequest>(bytes));
+    drop(json::from_slice::<RenewReply>(bytes));
+    drop(json::from_slice::<CallReply>(bytes));
     drop(json::from_slice::<BoxList>(bytes));
     drop(json::from_slice::<VersionList>(bytes));
     if let Ok(statement) = PinsStatement::parse(bytes) {

@@ -3,7 +3,11 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tenwords_protocol::{
-    boxes::{AddBoxRequest, ArmRequest, BoxList, PushReply, TicketReply, VersionList},
+    boxes::{
+        AddBoxRequest, ArmRequest, BoxList, ChangeBoxRequest, PushReply, RetireRequest, ReviveRequest, TicketReply,
+        VersionList,
+    },
+    calls::{CallReply, CallRequest, Called},
     directive::Directive,
     directives::{DirectiveList, EditRequest, StoredDirective},
     drill::{DrillReply, DrillRequest, NonceReply, NonceRequest},
@@ -11,10 +15,12 @@ use tenwords_protocol::{
     holdings::{Holdings, InventoryReply, InventoryStored},
     inventory::Inventory,
     json,
+    nodes::{JoinRequest, KeeperRequest, NodeList, TicketRequest},
     operators::{OperatorList, Pins, PinsStatement, Signer},
     order::{Order, SignedOrder},
     problem::Problem,
     recovery::{CertificateList, ClaimReply, ClaimRequest, ProveReply},
+    renew::{RenewReply, RenewRequest},
     report::{Report, ReportReply},
     ticket::{Ticket, TicketError},
     update::{Statement, Update},
@@ -48,7 +54,7 @@ fn read_order(text: &[u8]) -> Result<(), String> {
 }
 
 /// Texts that the receiver must understand whole.
-const STRICT: [(&str, Reader); 30] = [
+const STRICT: [(&str, Reader); 39] = [
     ("header-ceremony.json", read::<Header>),
     ("header-update.json", read::<Header>),
     ("directive.json", read::<Directive>),
@@ -61,6 +67,15 @@ const STRICT: [(&str, Reader); 30] = [
     ("drill-words.json", read::<DrillRequest>),
     ("drill-archive.json", read::<DrillRequest>),
     ("add-box.json", read::<AddBoxRequest>),
+    ("add-box-rollout.json", read::<AddBoxRequest>),
+    ("change-box.json", read::<ChangeBoxRequest>),
+    ("retire.json", read::<RetireRequest>),
+    ("revive.json", read::<ReviveRequest>),
+    ("renew-request.json", read::<RenewRequest>),
+    ("keeper.json", read::<KeeperRequest>),
+    ("ticket-request.json", read::<TicketRequest>),
+    ("join.json", read::<JoinRequest>),
+    ("call.json", read::<CallRequest>),
     ("arm.json", read::<ArmRequest>),
     ("pins.json", read::<Pins>),
     ("pins-statement.json", read::<PinsStatement>),
@@ -82,7 +97,7 @@ const STRICT: [(&str, Reader); 30] = [
 ];
 
 /// Replies, which may say more than this program knows; and reports, which decide nothing.
-const REPLIES: [(&str, Reader); 20] = [
+const REPLIES: [(&str, Reader); 24] = [
     ("header-stored.json", read::<StoredHeader>),
     ("enroll-reply.json", read::<EnrollReply>),
     ("claim-reply.json", read::<ClaimReply>),
@@ -90,6 +105,10 @@ const REPLIES: [(&str, Reader); 20] = [
     ("prove-reply.json", read::<ProveReply>),
     ("prove-reply-rehearsed.json", read::<ProveReply>),
     ("certificate-list.json", read::<CertificateList>),
+    ("renew-reply.json", read::<RenewReply>),
+    ("node-list.json", read::<NodeList>),
+    ("called.json", read::<Called>),
+    ("call-reply.json", read::<CallReply>),
     ("drill-nonce-reply.json", read::<NonceReply>),
     ("drill-reply.json", read::<DrillReply>),
     ("ticket-reply.json", read::<TicketReply>),

@@ -28,6 +28,7 @@ mod preflight;
 mod recordings;
 mod recovery;
 mod rehearsal;
+mod renewal;
 mod resumed;
 mod sheet;
 mod sheet_pictures;

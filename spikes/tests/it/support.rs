@@ -245,6 +245,11 @@ impl Disk {
         self.run(sqlx::query("UPDATE certificates SET expires_at = made_at"))
     }
 
+    /// So it is, and that for more days than a renewal is granted.
+    pub(crate) fn certificates_expired_long_ago(&mut self) -> Result<()> {
+        self.run(sqlx::query("UPDATE certificates SET expires_at = made_at - 181 * 86400"))
+    }
+
     /// Takes every revocation of a certificate back.
     pub(crate) fn revive_certificates(&mut self) -> Result<()> {
         self.run(sqlx::query("UPDATE certificates SET revoked_at = NULL, revoked_because = NULL"))

@@ -5,6 +5,7 @@ mod arrows;
 mod gate;
 mod golden;
 mod graph;
+mod rollout;
 mod secrets;
 mod stories;
 mod tree;

@@ -20,19 +20,29 @@ CREATE TABLE boxes (
     name TEXT NOT NULL UNIQUE,
     added_at BIGINT NOT NULL,
     enrolled_at BIGINT,
-    heard_at BIGINT
+    heard_at BIGINT,
+    customer TEXT,
+    keeper TEXT,
+    retired_at BIGINT,
+    retired_because TEXT,
+    keep_days BIGINT
 );
 
 CREATE TABLE nodes (
     node_id TEXT NOT NULL PRIMARY KEY,
     box_id TEXT NOT NULL REFERENCES boxes (box_id),
     hostname TEXT NOT NULL,
-    made_at BIGINT NOT NULL
+    made_at BIGINT NOT NULL,
+    heard_at BIGINT
 );
+CREATE INDEX nodes_by_box ON nodes (box_id);
 
 -- kind 'box' speaks for the box; 'recovery' may read, and prove: then one of kind 'box' takes its place.
+-- position is the order in which they were given: the first use of one of kind 'box' revokes those that its
+-- node was given before.
 CREATE TABLE certificates (
     serial TEXT NOT NULL PRIMARY KEY,
+    position BIGINT NOT NULL UNIQUE,
     box_id TEXT NOT NULL REFERENCES boxes (box_id),
     node_id TEXT NOT NULL REFERENCES nodes (node_id),
     kind TEXT NOT NULL CHECK (kind IN ('box', 'recovery')),
@@ -40,13 +50,16 @@ CREATE TABLE certificates (
     der blob NOT NULL,
     made_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
+    used_at BIGINT,
     revoked_at BIGINT,
     revoked_because TEXT
 );
 CREATE INDEX certificates_by_box ON certificates (box_id);
+CREATE INDEX certificates_by_node ON certificates (node_id, position);
 
 -- A ticket is known by its keyed hash alone. serial is the certificate that it gave, to the key
--- that it is bound to from then on; once the words are proven, the box's for the same key. The columns after ended_at are those of a recovery window.
+-- that it is bound to from then on; once the words are proven, the box's for the same key. The columns after ended_at are those of a recovery window;
+-- hostname and asked_by are of a ticket that a node of the box has asked for: it is good for that machine alone.
 CREATE TABLE tickets (
     ticket_hash TEXT NOT NULL PRIMARY KEY,
     position BIGINT NOT NULL UNIQUE,
@@ -61,7 +74,9 @@ CREATE TABLE tickets (
     rehearsal BIGINT NOT NULL,
     stolen BIGINT NOT NULL,
     lost_at BIGINT,
-    proven_at BIGINT
+    proven_at BIGINT,
+    hostname TEXT,
+    asked_by TEXT REFERENCES nodes (node_id)
 );
 CREATE INDEX tickets_by_box ON tickets (box_id, position);
 

@@ -40,6 +40,11 @@ impl ManualClock {
         let mut now = self.0.lock().unwrap();
         *now = now.plus(Duration::from_secs(seconds));
     }
+
+    pub(crate) fn back(&self, seconds: u64) {
+        let mut now = self.0.lock().unwrap();
+        *now = Timestamp::from_unix(now.unix() - i64::try_from(seconds).unwrap()).unwrap();
+    }
 }
 
 impl Clock for ManualClock {
@@ -102,7 +107,11 @@ impl TestHub {
     }
 
     pub(crate) async fn start_within(place: Place, limits: Limits) -> Self {
-        let (dir, clock) = (tempfile::tempdir().unwrap(), ManualClock::new());
+        Self::start_in(tempfile::tempdir().unwrap(), place, limits).await
+    }
+
+    pub(crate) async fn start_in(dir: TempDir, place: Place, limits: Limits) -> Self {
+        let clock = ManualClock::new();
         let database = place.url.as_deref().map(|url| Location::by_url(url).unwrap());
         let request = Request { database, ..Request::default() };
         let made = init(&dir.path().join("data"), request, clock.now()).await.unwrap();

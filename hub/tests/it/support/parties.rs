@@ -12,6 +12,7 @@ use tenwords_protocol::{
     enroll::{EnrollReply, EnrollRequest},
     hash::Sha256,
     id::{BoxId, NodeId},
+    nodes::TicketRequest,
     problem::{MEDIA_TYPE, Problem, ProblemCode},
     recovery::{ClaimReply, ClaimRequest, ProveReply},
     ticket::Ticket,
@@ -78,7 +79,7 @@ impl Operator {
     }
 
     pub(crate) async fn add(&self, box_id: BoxId, name: &str) -> Ticket {
-        let request = AddBoxRequest { v: V1, box_id, name: name.to_owned() };
+        let request = AddBoxRequest { v: V1, box_id, name: name.to_owned(), customer: None, for_days: None };
         let response = self.send(Method::POST, "/v1/boxes", Some(&request)).await;
         ticket(&expect(response, StatusCode::CREATED).await)
     }
@@ -110,13 +111,20 @@ impl Operator {
         ticket(&expect(self.try_arm(box_id, change).await, StatusCode::CREATED).await)
     }
 
+    /// A ticket of a box that exists.
+    pub(crate) async fn ticket(&self, box_id: BoxId) -> Ticket {
+        let request = TicketRequest { v: V1, for_days: None, end_others: false };
+        let response = self.send(Method::POST, &format!("/v1/boxes/{box_id}/tickets"), Some(&request)).await;
+        ticket(&expect(response, StatusCode::CREATED).await)
+    }
+
     pub(crate) async fn disarm(&self, box_id: BoxId) -> Response {
         self.send(Method::DELETE, &format!("/v1/boxes/{box_id}/recovery"), None::<&()>).await
     }
 }
 
 /// Both forms are one ticket.
-fn ticket(reply: &TicketReply) -> Ticket {
+pub(crate) fn ticket(reply: &TicketReply) -> Ticket {
     let (pasted, typed) = (reply.ticket.paste.parse::<Ticket>(), reply.ticket.typed.parse::<Ticket>());
     let pasted = pasted.unwrap();
     assert_eq!(*pasted.expose_typed(), *typed.unwrap().expose_typed());
@@ -126,6 +134,7 @@ fn ticket(reply: &TicketReply) -> Ticket {
 /// One machine: a key, and from some time on a certificate.
 pub(crate) struct Machine {
     pub(crate) key: KeyPair,
+    pub(crate) hostname: String,
     pub(crate) box_id: Option<BoxId>,
     pub(crate) node_id: Option<NodeId>,
     pub(crate) certificate: Vec<u8>,
@@ -138,6 +147,7 @@ impl Machine {
     pub(crate) fn new(hub: &TestHub) -> Self {
         Self {
             key: KeyPair::generate().unwrap(),
+            hostname: "pve1.example".to_owned(),
             box_id: None,
             node_id: None,
             certificate: Vec::new(),
@@ -183,7 +193,7 @@ impl Machine {
             v: V1,
             ticket: again(ticket).into_secret(),
             csr: self.csr(),
-            hostname: "pve1.example".to_owned(),
+            hostname: self.hostname.clone(),
         };
         self.client.post(self.url("/v1/enroll")).json(&request).send().await.unwrap()
     }
@@ -206,7 +216,7 @@ impl Machine {
         reply
     }
 
-    fn is_now(&mut self, hub: &TestHub, box_id: BoxId, node_id: NodeId, certificate: &Base64) {
+    pub(crate) fn is_now(&mut self, hub: &TestHub, box_id: BoxId, node_id: NodeId, certificate: &Base64) {
         self.box_id = Some(box_id);
         self.node_id = Some(node_id);
         self.certificate = certificate.0.clone();
