@@ -2,6 +2,7 @@
 //!
 //! What comes back is data. Nothing here decides that it is good.
 
+mod calls;
 mod orders;
 
 use std::{collections::BTreeMap, num::NonZeroU64, time::Duration};

@@ -216,7 +216,14 @@ impl Course {
                 self.ask(Kind::Keep, now);
                 self.ask(Kind::Report, now.plus(GATHER + uniform(GATHER, chance)));
             }
-            Event::JobsChanged | Event::RecordChanged => {
+            Event::RecordChanged => {
+                // It may be enrolled now, or a ceremony was held.
+                self.timers[Kind::Listen.index()].patience = None;
+                self.ask(Kind::Listen, now.plus(uniform(GATHER, chance)));
+                self.ask(Kind::Keep, now.plus(uniform(GATHER, chance)));
+                self.ask(Kind::Report, now.plus(GATHER + uniform(GATHER, chance)));
+            }
+            Event::JobsChanged => {
                 self.ask(Kind::Report, now.plus(GATHER + uniform(GATHER, chance)));
             }
             Event::ClientChanged => {

@@ -12,6 +12,7 @@ mod pace;
 pub(crate) mod passes;
 mod service;
 mod watch;
+mod work;
 
 use std::{io, time::Duration};
 

@@ -23,6 +23,7 @@ use tenwords_protocol::{json, v1::V1};
 use super::{
     child,
     course::{End, Kind},
+    work,
 };
 use crate::{
     cli,
@@ -30,7 +31,6 @@ use crate::{
     interrupt,
     lock::StateLock,
     notify::{self, Alarm, Found},
-    self_test,
     settings::Configuration,
     show::harmless,
 };
@@ -42,16 +42,14 @@ pub(super) struct Pass {
     pub(super) most: Option<Duration>,
     /// Whether it changes what commands change, so that none may be at work.
     locks: bool,
-    work: fn(&Configuration, Asked<'_>) -> Outcome<Done>,
+    work: fn(&Configuration, &mut Asked<'_>) -> Outcome<Done>,
 }
 
 /// What the daemon asks of a pass.
 pub(crate) struct Asked<'a> {
     /// Without a word to the hub.
-    #[expect(dead_code, reason = "read by the pass `keep`")]
     pub(crate) local: bool,
     /// Tells the daemon that the hub has called, before the pass has ended.
-    #[expect(dead_code, reason = "called by the pass `listen`")]
     pub(crate) called: &'a mut dyn FnMut(),
 }
 
@@ -67,12 +65,22 @@ pub(crate) struct Done {
 }
 
 /// Every kind that there is. Whoever adds one adds a line.
-pub(super) const TABLE: &[Pass] = &[Pass {
-    kind: Kind::SelfTest,
-    most: Some(Duration::from_secs(10 * 60)),
-    locks: false,
-    work: |configuration, _| self_test::if_due(configuration).map(|changed| Done { changed, ..Done::default() }),
-}];
+pub(super) const TABLE: &[Pass] = &[
+    Pass { kind: Kind::Keep, most: minutes(15), locks: true, work: work::keep },
+    Pass { kind: Kind::Renew, most: minutes(5), locks: true, work: |configuration, _| work::renew(configuration) },
+    Pass {
+        kind: Kind::SelfTest,
+        most: minutes(10),
+        locks: false,
+        work: |configuration, _| work::self_test(configuration),
+    },
+    Pass { kind: Kind::Listen, most: None, locks: false, work: work::listen },
+];
+
+#[expect(clippy::unnecessary_wraps, reason = "the table's column is an option")]
+const fn minutes(minutes: u64) -> Option<Duration> {
+    Some(Duration::from_secs(60 * minutes))
+}
 
 /// A line of a child.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,7 +135,7 @@ pub(crate) fn run(cli: &cli::Cli, args: &cli::Pass) -> ExitCode {
             false => None,
         };
         let mut called = || say(&Line::Called { v: V1 });
-        let result = (pass.work)(&configuration, Asked { local: args.local, called: &mut called });
+        let result = (pass.work)(&configuration, &mut Asked { local: args.local, called: &mut called });
         let found = match &result {
             Ok(Done { alarms: Some(alarms), .. }) => Found::All(alarms),
             Ok(_) => Found::Nothing,

@@ -118,7 +118,11 @@ fn s42_a_key_that_pve_makes_by_itself_is_kept_and_escrowed_and_so_is_every_forme
     let ended = by_pipe(&node.burnt.world, &machine, &node.burnt.hub.arm(BOX, &[])?, &[], &node.burnt.words)?;
     ensure!(ended.code == Some(0), "{:?}:\n{}{}", ended.code, ended.wrote(), ended.said());
     node.burnt.container_is_back(&pve, 101)?;
-    ensure!(pve.container_config(103).is_ok(), "what was backed up under the second key is not back:\n{}", ended.said());
+    ensure!(
+        pve.container_config(103).is_ok(),
+        "what was backed up under the second key is not back:\n{}",
+        ended.said()
+    );
     Ok(())
 }
 
