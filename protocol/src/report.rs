@@ -56,8 +56,9 @@ pub struct Machine {
     pub client_version: Option<Text<64>>,
     /// The kernel's name for this start of the machine.
     pub boot_id: Text<64>,
-    /// Grows with each report that this state folder has sent: two machines that share one are told by it.
-    pub counter: u64,
+    /// Seconds since that start, by the clock that nobody sets: it only grows. Two machines that share an
+    /// identity are told by it.
+    pub uptime: u64,
     /// The node that escrows for the box, as this one knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keeper: Option<NodeId>,

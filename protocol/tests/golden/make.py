@@ -341,7 +341,7 @@ put("pins-request.json", line({"v": 1, "pins": json.loads(FILES["pins.json"])}))
 put("pins-list.json", line({"v": 1, "pins": [json.loads(FILES["pins.json"])] * 2}))
 
 # A report: the keeper's with each word once, another node's without a look at the box.
-machine = {"name": "node1", "agent_version": "0.1.0", "client_version": "3.2.4", "boot_id": "0f1e", "counter": 7, "keeper": NODE}
+machine = {"name": "node1", "agent_version": "0.1.0", "client_version": "3.2.4", "boot_id": "0f1e", "uptime": 7, "keeper": NODE}
 said = {"id": "pbs", "state": "in-use", "in_escrow": True, "answered_at": TIME, "pruning": "cannot", "since": TIME}
 snapshot = {"time": TIME, "crypt": "encrypt", "key": key, "verified": "ok", "signature": "good"}
 guest = {"group": "ct/101", "name": "B\u00e4ckerei\u202e", "coverage": "source", "interval": 86400, "newest": snapshot, "since": TIME}
@@ -362,7 +362,7 @@ put("report.json", line({"v": 1, "made_at": LATER, "machine": machine, "observed
     "alarms": [{"code": "key-file-gone", "subject": "pbs", "since": TIME}, {"code": "of-tomorrow", "subject": "", "since": TIME}],
     "alarms_left_out": 2}))
 put("report-node.json", line({"v": 1, "made_at": LATER, "machine": {k: machine[k] for k in (
-    "name", "agent_version", "boot_id", "counter")}, "alarms": []}))
+    "name", "agent_version", "boot_id", "uptime")}, "alarms": []}))
 reason = {"code": "snapshot-late", "state": "at-risk", "subjects": ["ct/101 B\u00e4ckerei\u202e"], "more": 3, "since": TIME,
           "what": "its newest snapshot is older than its job says", "remedy": "look at its backup job's last run in PVE"}
 put("report-reply.json", line({"v": 1, "hub_time": LATER, "newest": 8, "readiness": {

@@ -1,0 +1,70 @@
+//! What the backup servers said when they were asked last, as a report needs it. A server that does not answer
+//! leaves what it said before, with the time at which it said it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use tenwords_protocol::{
+    bounded::List,
+    fingerprint::Fingerprint,
+    json,
+    report::{Alarm, Pruning, SnapshotFact},
+    time::Timestamp,
+    v1::V1,
+};
+
+use crate::{durable, settings::Configuration};
+
+const FILE: &str = "servers.json";
+const LIMIT: u64 = 16 << 20;
+
+/// All of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Looked {
+    v: V1,
+    pub(super) at: Timestamp,
+    pub(super) sources: BTreeMap<String, Source>,
+    /// What was wrong with what they list.
+    pub(super) alarms: List<Alarm, 128>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Source {
+    /// When it answered last; absent if it never did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) answered_at: Option<Timestamp>,
+    pub(super) pruning: Pruning,
+    /// By group, its newest snapshot.
+    pub(super) groups: BTreeMap<String, SnapshotFact>,
+    /// How many snapshots are said to need which key.
+    pub(super) keys: BTreeMap<Fingerprint, u64>,
+}
+
+impl Looked {
+    pub(super) fn new(at: Timestamp) -> Self {
+        Self { v: V1, at, sources: BTreeMap::new(), alarms: List::default() }
+    }
+
+    /// What is known; nothing if it was never asked, or cannot be read.
+    pub(crate) fn load(configuration: &Configuration) -> Option<Self> {
+        let path = configuration.state(FILE);
+        let text = durable::read_limited(&path, LIMIT).ok()?;
+        json::from_slice(&text)
+            .map_err(|error| tracing::warn!(path = %path.display(), %error, "what the servers said is not known any more"))
+            .ok()
+    }
+
+    pub(super) fn keep(&self, configuration: &Configuration) -> std::io::Result<()> {
+        let text = json::to_vec(self).map_err(std::io::Error::other)?;
+        durable::folder(&configuration.settings.state, 0o700)?;
+        durable::replace("servers", &configuration.state(FILE), 0o600, &text)
+    }
+
+    /// How many snapshots need this key, on all of them.
+    pub(super) fn need(&self, key: Fingerprint) -> u64 {
+        self.sources.values().filter_map(|source| source.keys.get(&key)).sum()
+    }
+}

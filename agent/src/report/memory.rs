@@ -1,0 +1,103 @@
+//! What is remembered from one report to the next: since when something is as it is, and how far the hub was.
+//! Lost or damaged it begins anew, and everything is so since now.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU64,
+};
+
+use serde::{Deserialize, Serialize};
+use tenwords_protocol::{json, time::Timestamp, v1::V1};
+
+use crate::{durable, settings::Configuration};
+
+const FILE: &str = "report.json";
+const LIMIT: u64 = 4 << 20;
+/// So many things are remembered; more than a report takes.
+const MOST: usize = 20_000;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Memory {
+    v: V1,
+    /// The highest number of a version that the hub said it had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) newest: Option<NonZeroU64>,
+    /// Since when each thing is as it is, by what it is.
+    since: BTreeMap<String, Timestamp>,
+    #[serde(skip)]
+    asked: BTreeSet<String>,
+}
+
+impl Memory {
+    pub(super) fn load(configuration: &Configuration) -> Self {
+        let none = Self { v: V1, newest: None, since: BTreeMap::new(), asked: BTreeSet::new() };
+        let path = configuration.state(FILE);
+        match durable::read_limited(&path, LIMIT) {
+            Ok(text) => json::from_slice(&text).unwrap_or_else(|error| {
+                tracing::warn!(path = %path.display(), %error, "what was reported is not known any more");
+                none
+            }),
+            Err(_) => none,
+        }
+    }
+
+    /// Keeps it, without what was not asked for: that is over.
+    pub(super) fn keep(mut self, configuration: &Configuration) -> std::io::Result<()> {
+        self.since.retain(|what, _| self.asked.contains(what));
+        let text = json::to_vec(&self).map_err(std::io::Error::other)?;
+        durable::folder(&configuration.settings.state, 0o700)?;
+        durable::replace("report-memory", &configuration.state(FILE), 0o600, &text)
+    }
+
+    /// Since when this is so; since now if it was not so at the last report. A clock that was set back does not
+    /// make anything begin in the future.
+    pub(super) fn since(&mut self, what: &str, now: Timestamp) -> Timestamp {
+        if self.asked.len() >= MOST {
+            return now;
+        }
+        self.asked.insert(what.to_owned());
+        let since = self.since.entry(what.to_owned()).or_insert(now);
+        *since = (*since).min(now);
+        *since
+    }
+}
+
+/// The hub was given its lost versions again, under other numbers: what it had before counts no more.
+pub(crate) fn forget_newest(configuration: &Configuration) {
+    let mut memory = Memory::load(configuration);
+    if memory.newest.take().is_some() {
+        memory.asked = memory.since.keys().cloned().collect();
+        if let Err(error) = memory.keep(configuration) {
+            tracing::warn!(%error, "what was reported cannot be kept");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_over_is_forgotten_and_what_goes_on_keeps_its_beginning() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("agent.toml");
+        std::fs::write(&path, format!("state = \"{}\"", folder.path().join("state").display()))?;
+        let configuration = Configuration::read(&path).map_err(|stop| stop.what)?;
+        let at = |second| Timestamp::from_unix(1_790_000_000 + second);
+        let mut memory = Memory::load(&configuration);
+        assert_eq!(memory.since("one", at(0)?), at(0)?);
+        memory.since("two", at(0)?);
+        memory.keep(&configuration)?;
+        let mut memory = Memory::load(&configuration);
+        assert_eq!(memory.since("one", at(9)?), at(0)?);
+        memory.keep(&configuration)?;
+        let mut memory = Memory::load(&configuration);
+        assert_eq!((memory.since("one", at(20)?), memory.since("two", at(20)?)), (at(0)?, at(20)?));
+        // A clock that went back.
+        assert_eq!(memory.since("two", at(-50)?), at(-50)?);
+        std::fs::write(configuration.state(FILE), "damaged")?;
+        assert_eq!(Memory::load(&configuration).since("one", at(30)?), at(30)?);
+        Ok(())
+    }
+}
