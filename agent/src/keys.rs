@@ -65,6 +65,11 @@ impl LiveKey {
         self.key.fingerprint()
     }
 
+    /// The key, for who holds a snapshot's list of files against it.
+    pub(crate) fn expose_key(&self) -> &EncryptionKey {
+        &self.key
+    }
+
     /// The file's text, for a copy in the private folder.
     pub(crate) fn expose_file(&self) -> Zeroizing<Vec<u8>> {
         self.file.to_json()

@@ -142,6 +142,28 @@ pub enum GateError {
     },
 }
 
+/// What the snapshot gate asks, of a box that looks at its own backups with the key that lies there: whether they
+/// would pass. It lets nothing through.
+///
+/// # Errors
+/// As [`GatedSnapshot::check`].
+pub fn is_signed(manifest: &[u8], key: &EncryptionKey, expected: &SnapshotRef) -> Result<(), GateError> {
+    judged(manifest, key, expected).map(drop)
+}
+
+/// A list of files that this key has signed, of this very snapshot, with nothing in it that is not encrypted.
+fn judged(manifest: &[u8], key: &EncryptionKey, expected: &SnapshotRef) -> Result<VerifiedManifest, GateError> {
+    let read = Manifest::parse(manifest).and_then(|manifest| manifest.verify(key));
+    let manifest = read.map_err(|source| GateError::Manifest { key: key.fingerprint(), source })?;
+    if manifest.snapshot() != expected {
+        return Err(GateError::Snapshot { expected: expected.clone(), found: manifest.snapshot().clone() });
+    }
+    if let Some(plain) = manifest.files().iter().find(|file| file.crypt_mode != CryptMode::Encrypt) {
+        return Err(GateError::Plaintext { snapshot: expected.clone(), name: plain.filename.clone() });
+    }
+    Ok(manifest)
+}
+
 // === impl GatedKey ===
 
 impl GatedKey {
@@ -221,14 +243,7 @@ impl GatedSnapshot {
     /// # Errors
     /// [`GateError`] unless every condition holds.
     pub fn check(manifest: &[u8], key: &Arc<GatedKey>, expected: &SnapshotRef) -> Result<Self, GateError> {
-        let read = Manifest::parse(manifest).and_then(|manifest| manifest.verify(key.expose_key()));
-        let manifest = read.map_err(|source| GateError::Manifest { key: key.fingerprint(), source })?;
-        if manifest.snapshot() != expected {
-            return Err(GateError::Snapshot { expected: expected.clone(), found: manifest.snapshot().clone() });
-        }
-        if let Some(plain) = manifest.files().iter().find(|file| file.crypt_mode != CryptMode::Encrypt) {
-            return Err(GateError::Plaintext { snapshot: expected.clone(), name: plain.filename.clone() });
-        }
+        let manifest = judged(manifest, key.expose_key(), expected)?;
         Ok(Self { manifest, key: Arc::clone(key) })
     }
 

@@ -23,6 +23,7 @@ use crate::{
     meter::{Meter, Source},
     polls::Polls,
     refusal::chain,
+    standing::Tally,
     store::{Entry, Heard, NewTicket, Record, Store},
 };
 
@@ -50,6 +51,7 @@ pub(crate) struct App {
     pub(crate) polls: Polls,
     pub(crate) calls: Calls,
     pub(crate) keepers: Meter<BoxId>,
+    pub(crate) tally: Tally,
     public_agents: HubAddress,
     stopping: watch::Receiver<bool>,
     refusals: Meter<String>,
@@ -74,6 +76,7 @@ impl App {
             polls: Polls::new(),
             calls: Calls::new(most_calls),
             keepers: Meter::new(KEEPERS, KEEPER_WINDOW),
+            tally: Tally::default(),
             public_agents,
             stopping,
             refusals: Meter::new(REFUSALS, REFUSAL_WINDOW),

@@ -18,6 +18,7 @@ use tenwords_protocol::{
     id::BoxId,
     json,
     problem::ProblemCode,
+    report::{MAX_REPORT_BYTES, Report},
     version::{Bundle, MAX_BUNDLE_BYTES},
 };
 
@@ -36,6 +37,10 @@ pub(crate) struct Json<T>(pub(crate) T);
 /// What a box says it has.
 #[derive(Debug)]
 pub(crate) struct Inventory(pub(crate) Holdings);
+
+/// What a node says.
+#[derive(Debug)]
+pub(crate) struct Reported(pub(crate) Report);
 
 /// An operator's edit of a directive.
 #[derive(Debug)]
@@ -66,6 +71,14 @@ impl FromRequest<Arc<App>> for Inventory {
 
     async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Refusal> {
         read_json(request, MAX_HOLDINGS_BYTES).await.map(Self)
+    }
+}
+
+impl FromRequest<Arc<App>> for Reported {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Refusal> {
+        read_json(request, MAX_REPORT_BYTES).await.map(Self)
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Counters {
     pub(crate) calls: Counter,
     pub(crate) calls_waited: Counter,
     pub(crate) calls_woken: Counter,
+    pub(crate) reports: Counter,
+    pub(crate) reports_refused: Counter,
 }
 
 /// One number that only grows.
@@ -69,6 +71,8 @@ impl Counters {
             ("calls", &self.calls, "Calls of operators to boxes."),
             ("calls_waited", &self.calls_waited, "Requests that began to wait for a call."),
             ("calls_woken", &self.calls_woken, "Of those, the ones that heard one."),
+            ("reports", &self.reports, "Reports of nodes taken."),
+            ("reports_refused", &self.reports_refused, "Reports refused because the last one came a moment ago."),
         ];
         let mut text = String::new();
         for (name, counter, help) in all {

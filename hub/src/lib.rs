@@ -21,6 +21,7 @@ mod meter;
 mod polls;
 mod refusal;
 pub mod routes;
+mod standing;
 pub mod store;
 pub mod tls;
 
@@ -186,6 +187,7 @@ pub async fn serve(
     let health: Router = routes::health().with_state(Arc::clone(&app));
     servers.spawn(axum::serve(listeners.health, health).with_graceful_shutdown(until(stopped)).into_future());
     let renewal = tokio::spawn(renew(configs, Arc::clone(&app)));
+    let watching = tokio::spawn(standing::watch(Arc::clone(&app)));
     tracing::info!(hub_id = app.home.description().hub_id, "the hub is serving");
 
     shutdown.await;
@@ -196,8 +198,10 @@ pub async fn serve(
         tracing::warn!("some requests did not end in time");
         servers.shutdown().await;
     }
-    renewal.abort();
-    drop(renewal.await);
+    for task in [renewal, watching] {
+        task.abort();
+        drop(task.await);
+    }
     if let Some(app) = alone(app).await {
         app.store.close().await;
     }

@@ -9,7 +9,7 @@ mod pins;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use tenwords_protocol::time::Timestamp;
+use tenwords_protocol::{readiness::State, time::Timestamp};
 
 pub(crate) use self::boxes::{Add, BoxCommand, CallBox, ListBoxes, RemoveNode, Retire, SetBox, TicketOf};
 pub(crate) use self::directive::{Choice, DiffDirective, DirectiveCommand, EditDirective, ShowDirective};
@@ -26,8 +26,8 @@ Settings come from the flag, else from the variable, else from ~/.config/tenword
 `tenwords-hub init` prints the token once and writes server-ca.pem; copy both over a channel that
 you trust. Only this CA is believed, whatever the system trusts.
 
-Exit codes: 0 done, 2 not possible as asked, 13 the box has not said yet, 15 hub not reached, 16 not
-authorised, 20 internal.";
+Exit codes: 0 done, 1 looked at and not as it should be, 2 not possible as asked, 13 the box has
+not said yet, 15 hub not reached, 16 not authorised, 20 internal.";
 
 const ARM_AFTER: &str = "\
 The ticket leads the new machine to the hub and may be read out or sent: it opens nothing without
@@ -77,6 +77,12 @@ pub(crate) enum Command {
     /// Add a box, list boxes, look at one; its nodes, tickets, and its end
     #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     Box(BoxCommand),
+    /// Which box can be brought back today, and what mends the others
+    ///
+    /// The hub's judgement by what each box reports and what it holds of it: ready, at-risk, ceremony-pending,
+    /// unprotected. For cron and CI: `tenwords fleet --fail-on at-risk` ends with 1 if any box stands so badly or
+    /// worse, also if the hub keeps quiet about a box of your own map.
+    Fleet(Fleet),
     /// Open or close a box's recovery window
     #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     Recovery(RecoveryCommand),
@@ -98,6 +104,22 @@ pub(crate) enum RecoveryCommand {
     Arm(Arm),
     /// Close the window before its time; who claimed and has not proven the words is shut out
     Disarm(Which),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Fleet {
+    /// End with 1 if a box stands so badly, or worse
+    #[arg(long, value_name = "STATE", value_parser = state)]
+    pub(crate) fail_on: Option<State>,
+    /// Only the boxes of this customer
+    #[arg(long, value_name = "NAME")]
+    pub(crate) customer: Option<String>,
+}
+
+fn state(text: &str) -> Result<State, &'static str> {
+    let bad = State::ALL.into_iter().filter(|state| *state != State::Ready);
+    let found = bad.into_iter().find(|state| state.as_str() == text);
+    found.ok_or("at-risk, ceremony-pending or unprotected")
 }
 
 #[derive(Debug, Args)]

@@ -19,6 +19,8 @@ pub(crate) struct Failure {
 /// What the exit code says (design §8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
+    /// Looked at, and not as it should be.
+    NotReady = 1,
     /// Not possible as asked.
     Usage = 2,
     /// Asked for, and the box has not said yet what came of it.

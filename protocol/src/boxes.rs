@@ -10,6 +10,7 @@ use crate::{
     drill::Drills,
     id::{BoxId, NodeId},
     nodes::{MAX_NODES, NodeState},
+    readiness::Readiness,
     time::Timestamp,
     v1::V1,
     version::StoredHeader,
@@ -163,6 +164,12 @@ pub struct BoxSummary {
     /// That it was retired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired: Option<Retirement>,
+    /// How it stands, by everything that the hub knows; absent for a box that was retired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readiness: Option<Readiness>,
+    /// Since when it is in that state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_state_since: Option<Timestamp>,
 }
 
 /// What was said when a box was retired.

@@ -142,16 +142,14 @@ pub struct Escrowed {
     pub since: Timestamp,
 }
 
-/// A source.
+/// A source. It says neither where the server is nor why something is wrong with it: a hub's stolen disk must not
+/// lead to the backups.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceFact {
     /// Its name on the box.
     pub id: Text<128>,
     /// What it is to the box.
     pub state: SourceState,
-    /// Why it is broken or not used.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<Text<400>>,
     /// Whether the root has it as it is now.
     pub in_escrow: bool,
     /// When its server answered last.

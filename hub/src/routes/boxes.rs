@@ -24,6 +24,7 @@ use crate::{
     body::{Json, Named},
     identity::OperatorCaller,
     refusal::Refusal,
+    standing,
     store::{AddBox, AddBoxOutcome, ChangeBox, RetireOutcome},
 };
 
@@ -54,7 +55,7 @@ pub(super) async fn post(
 }
 
 pub(super) async fn get(State(app): State<Arc<App>>, _operator: OperatorCaller) -> Result<Json<BoxList>, Refusal> {
-    Ok(Json(BoxList { v: V1, boxes: app.store.boxes().await? }))
+    Ok(Json(BoxList { v: V1, boxes: standing::all(&app).await? }))
 }
 
 pub(super) async fn patch(

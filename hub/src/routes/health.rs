@@ -22,5 +22,5 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> (StatusCode, &'static 
 }
 
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> String {
-    app.counters.to_text()
+    app.counters.to_text() + &app.tally.to_text()
 }

@@ -23,6 +23,7 @@ mod pins;
 mod prove;
 mod push;
 mod renew;
+mod reports;
 mod retirement;
 mod tickets;
 mod versions;
@@ -96,6 +97,7 @@ pub(crate) fn agents() -> (Router<Arc<App>>, Vec<Route>) {
         .add("PUT", "/v1/boxes/{box_id}/keeper", put(nodes::put_keeper))
         .add("POST", "/v1/boxes/{box_id}/tickets", post(tickets::post_by_node))
         .add("GET", "/v1/boxes/{box_id}/calls", get(calls::get))
+        .add("POST", "/v1/boxes/{box_id}/reports", post(reports::post))
         .finish()
 }
 

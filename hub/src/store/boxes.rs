@@ -128,16 +128,31 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if they cannot be read.
     pub async fn boxes(&self) -> Result<Vec<BoxSummary>, StoreError> {
-        let rows = sqlx::query(
+        self.summaries(None).await
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub async fn of_box(&self, box_id: BoxId) -> Result<Option<BoxSummary>, StoreError> {
+        Ok(self.summaries(Some(box_id)).await?.pop())
+    }
+
+    async fn summaries(&self, of: Option<BoxId>) -> Result<Vec<BoxSummary>, StoreError> {
+        let rows = of_all_or_one!(
+            of,
             "SELECT box_id, name, added_at, enrolled_at, heard_at, customer, keeper, retired_at, retired_because, \
-             keep_days FROM boxes ORDER BY name",
+             keep_days FROM boxes ",
+            "WHERE box_id = $1 ",
+            "ORDER BY name"
         )
         .fetch_all(self.pool())
         .await?;
-        let mut newest = self.newest_versions().await?;
-        let mut windows = self.last_windows().await?;
-        let mut drills = self.newest_drills().await?;
-        let mut nodes = self.all_nodes().await?;
+        let mut newest = self.newest_versions(of).await?;
+        let mut windows = self.last_windows(of).await?;
+        let mut drills = self.newest_drills(of).await?;
+        let mut nodes = self.all_nodes(of).await?;
         rows.iter()
             .map(|row| {
                 let box_id: BoxId = parsed(row, "boxes", "box_id")?;
@@ -159,16 +174,20 @@ impl Store {
                     keeper: keeper_of(row)?,
                     nodes: List::cut(nodes.remove(&box_id).unwrap_or_default()).0,
                     retired: retirement(row)?,
+                    readiness: None,
+                    in_state_since: None,
                 })
             })
             .collect()
     }
 
-    async fn newest_versions(&self) -> Result<HashMap<BoxId, (u64, StoredHeader)>, StoreError> {
-        let rows = sqlx::query(
+    async fn newest_versions(&self, of: Option<BoxId>) -> Result<HashMap<BoxId, (u64, StoredHeader)>, StoreError> {
+        let rows = of_all_or_one!(
+            of,
             "SELECT v.box_id, v.number, v.received_at, v.header, n.versions FROM versions v \
-             JOIN (SELECT box_id, MAX(number) AS newest, COUNT(*) AS versions FROM versions GROUP BY box_id) n \
-             ON n.box_id = v.box_id AND n.newest = v.number",
+             JOIN (SELECT box_id, MAX(number) AS newest, COUNT(*) AS versions FROM versions ",
+            "WHERE box_id = $1 ",
+            "GROUP BY box_id) n ON n.box_id = v.box_id AND n.newest = v.number"
         )
         .fetch_all(self.pool())
         .await?;
@@ -180,11 +199,14 @@ impl Store {
             .collect()
     }
 
-    async fn last_windows(&self) -> Result<HashMap<BoxId, RecoveryState>, StoreError> {
-        let rows = sqlx::query(
+    async fn last_windows(&self, of: Option<BoxId>) -> Result<HashMap<BoxId, RecoveryState>, StoreError> {
+        let rows = of_all_or_one!(
+            of,
             "SELECT t.box_id, t.reason, t.made_at, t.expires_at, t.rehearsal, t.stolen, t.ended_at, t.used_at, \
              t.proven_at FROM tickets t JOIN (SELECT box_id, MAX(position) AS last FROM tickets \
-             WHERE purpose = 'recover' GROUP BY box_id) n ON n.last = t.position",
+             WHERE purpose = 'recover' ",
+            "AND box_id = $1 ",
+            "GROUP BY box_id) n ON n.last = t.position"
         )
         .fetch_all(self.pool())
         .await?;

@@ -167,13 +167,15 @@ impl Level {
 }
 
 impl Store {
-    /// The newest drill of each level, for every box that ever had one.
-    pub(super) async fn newest_drills(&self) -> Result<HashMap<BoxId, Drills>, StoreError> {
-        let rows = sqlx::query(
+    /// The newest drill of each level, for every box that ever had one, or for one box.
+    pub(super) async fn newest_drills(&self, of: Option<BoxId>) -> Result<HashMap<BoxId, Drills>, StoreError> {
+        let rows = of_all_or_one!(
+            of,
             "SELECT d.box_id, d.recorded_at, d.request, v.number, v.received_at, v.header FROM drills d \
-             JOIN (SELECT box_id, kind, MAX(number) AS newest FROM drills GROUP BY box_id, kind) n \
-             ON n.box_id = d.box_id AND n.newest = d.number \
-             JOIN versions v ON v.box_id = d.box_id AND v.number = d.version",
+             JOIN (SELECT box_id, kind, MAX(number) AS newest FROM drills ",
+            "WHERE box_id = $1 ",
+            "GROUP BY box_id, kind) n ON n.box_id = d.box_id AND n.newest = d.number \
+             JOIN versions v ON v.box_id = d.box_id AND v.number = d.version"
         )
         .fetch_all(self.pool())
         .await?;

@@ -8,6 +8,16 @@
 //!
 //! Nothing here reads the clock or knows of HTTP.
 
+/// A query over every box, or with a condition over one, so that each has a plan of its own.
+macro_rules! of_all_or_one {
+    ($of:expr, $before:literal, $one:literal, $after:literal) => {
+        match $of {
+            None => sqlx::query(concat!($before, $after)),
+            Some(of) => sqlx::query(concat!($before, $one, $after)).bind(tenwords_protocol::id::BoxId::to_string(&of)),
+        }
+    };
+}
+
 mod answers;
 mod audit;
 mod boxes;
@@ -29,7 +39,9 @@ mod proving;
 mod recovery;
 mod renewal;
 mod retirement;
+mod reports;
 mod schema;
+mod standings;
 mod tickets;
 mod versions;
 mod writer;
@@ -64,7 +76,9 @@ pub use self::{
     recovery::{Arm, ArmOutcome, Claim, ClaimOutcome, Disarm, DisarmOutcome},
     renewal::{Renew, RenewOutcome, TakeOver},
     retirement::{ChangeBox, Retire, RetireOutcome, Revive},
+    reports::{Evidence, Reported, SendReport},
     schema::FORMAT,
+    standings::{KEPT_DAYS, Stand, Standing, codes},
     tickets::{Found, Issued, NewTicket, Purpose, TicketRefusal},
     versions::{Push, PushOutcome},
     writer::{Act, Tx},

@@ -201,9 +201,13 @@ impl Store {
         Ok(NodeList { v: V1, keeper, nodes: List::cut(nodes).0 })
     }
 
-    /// The nodes of all boxes.
-    pub(super) async fn all_nodes(&self) -> Result<HashMap<BoxId, Vec<NodeState>>, StoreError> {
-        by_box(&sqlx::query(OF_ALL).fetch_all(self.pool()).await?)
+    /// The nodes of all boxes, or of one.
+    pub(super) async fn all_nodes(&self, of: Option<BoxId>) -> Result<HashMap<BoxId, Vec<NodeState>>, StoreError> {
+        let query = match of {
+            None => sqlx::query(OF_ALL),
+            Some(of) => sqlx::query(OF_BOX).bind(of.to_string()),
+        };
+        by_box(&query.fetch_all(self.pool()).await?)
     }
 }
 

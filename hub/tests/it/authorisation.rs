@@ -70,6 +70,7 @@ const ROWS: &[Row] = &[
     agents("PUT", "/v1/boxes/{box_id}/keeper", THE_BOX),
     agents("POST", "/v1/boxes/{box_id}/tickets", THE_BOX),
     agents("GET", "/v1/boxes/{box_id}/calls", THE_BOX),
+    agents("POST", "/v1/boxes/{box_id}/reports", THE_BOX),
     people("POST", "/v1/boxes"),
     people("GET", "/v1/boxes"),
     people("POST", "/v1/boxes/{box_id}/recovery"),

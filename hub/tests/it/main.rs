@@ -21,6 +21,7 @@ mod polls;
 mod problems;
 mod recovery;
 mod renewal;
+mod reports;
 mod retirement;
 mod store;
 mod support;

@@ -143,7 +143,7 @@ pub(super) fn disagreement(map: &Map, summary: &BoxSummary) -> Option<String> {
     }
 }
 
-fn warnings(map: &Map, boxes: &[BoxSummary]) -> Vec<String> {
+pub(super) fn warnings(map: &Map, boxes: &[BoxSummary]) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut told = BTreeSet::new();
     for summary in boxes {

@@ -6,6 +6,7 @@ mod ask;
 mod call;
 mod directive;
 mod disarm;
+mod fleet;
 mod list;
 mod order;
 mod pins;
@@ -54,6 +55,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Box(BoxCommand::Set(set)) => set::run(&desk, set).await,
         Command::Box(BoxCommand::Show(which)) => show::run(&desk, which).await,
         Command::Box(BoxCommand::Ticket(ticket)) => ticket_of::run(&desk, ticket).await,
+        Command::Fleet(fleet) => fleet::run(&desk, fleet).await,
         Command::Recovery(RecoveryCommand::Arm(arm)) => arm::run(&desk, arm).await,
         Command::Recovery(RecoveryCommand::Disarm(which)) => disarm::run(&desk, which).await,
         Command::Directive(DirectiveCommand::Show(show)) => directive::show(&desk, show).await,

@@ -64,7 +64,6 @@ fn source() -> SourceFact {
     SourceFact {
         id: Text::cut("pbs"),
         state: SourceState::InUse,
-        why: None,
         in_escrow: true,
         answered_at: Some(ago(HOUR)),
         pruning: Pruning::Cannot,

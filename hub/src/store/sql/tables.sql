@@ -232,6 +232,54 @@ CREATE TABLE pins_ended (
     ended_by TEXT NOT NULL
 );
 
+-- The newest report of each node, in the former one's place; machine is JSON. former_boots are the starts of the
+-- machine before this one, with a blank between them; clone_at is when another machine was seen to speak as this node.
+CREATE TABLE reports (
+    node_id TEXT NOT NULL PRIMARY KEY REFERENCES nodes (node_id),
+    box_id TEXT NOT NULL REFERENCES boxes (box_id),
+    received_at BIGINT NOT NULL,
+    boot_id TEXT NOT NULL,
+    former_boots TEXT NOT NULL,
+    uptime BIGINT NOT NULL,
+    clone_at BIGINT,
+    machine TEXT NOT NULL
+);
+CREATE INDEX reports_by_box ON reports (box_id);
+
+-- What the newest report of a node says is wrong, as JSON; none if nothing is.
+CREATE TABLE alarms (
+    node_id TEXT NOT NULL PRIMARY KEY REFERENCES nodes (node_id),
+    box_id TEXT NOT NULL REFERENCES boxes (box_id),
+    body TEXT NOT NULL
+);
+CREATE INDEX alarms_by_box ON alarms (box_id);
+
+-- What the keeper of a box saw last, as JSON.
+CREATE TABLE observations (
+    box_id TEXT NOT NULL PRIMARY KEY REFERENCES boxes (box_id),
+    node_id TEXT NOT NULL REFERENCES nodes (node_id),
+    received_at BIGINT NOT NULL,
+    body TEXT NOT NULL
+);
+
+-- Days (since 1970) on which the hub was up, in the order in which it saw them.
+CREATE TABLE days (
+    day BIGINT NOT NULL PRIMARY KEY,
+    position BIGINT NOT NULL UNIQUE
+);
+
+-- How a box stood, one row for each change, numbered by box. day_position is of the day on which it was written.
+CREATE TABLE standings (
+    box_id TEXT NOT NULL REFERENCES boxes (box_id),
+    number BIGINT NOT NULL,
+    since BIGINT NOT NULL,
+    day_position BIGINT NOT NULL,
+    state TEXT NOT NULL,
+    reasons TEXT NOT NULL,
+    PRIMARY KEY (box_id, number)
+);
+CREATE INDEX standings_by_day ON standings (day_position);
+
 -- Append-only, and a chain: hash is over the row's canonical text, previous included.
 CREATE TABLE audit (
     seq BIGINT NOT NULL PRIMARY KEY,

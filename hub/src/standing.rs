@@ -1,0 +1,166 @@
+//! How the boxes stand: what the store knows of each, judged by the one function.
+
+use std::{
+    collections::HashMap,
+    num::NonZeroU64,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tenwords_protocol::{
+    boxes::BoxSummary,
+    drill::Drills,
+    id::BoxId,
+    readiness::{self, Facts, Node, Policy, Readiness, Said, State},
+    time::Timestamp,
+};
+
+use crate::{
+    app::App,
+    refusal::chain,
+    store::{Evidence, Stand, StoreError, codes},
+};
+
+/// How often all boxes are looked at. Silence is noticed by this, and by nothing else.
+const EVERY: Duration = Duration::from_secs(300);
+/// Boxes whose standing is written in one act: others may write between two of them.
+const AT_ONCE: usize = 200;
+
+/// How many boxes stood how at the last look, and for which reasons.
+#[derive(Debug, Default)]
+pub(crate) struct Tally(Mutex<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    states: HashMap<State, u64>,
+    reasons: HashMap<String, u64>,
+}
+
+/// What is known of a box, judged at `now`.
+fn judge(summary: &BoxSummary, evidence: &Evidence, now: Timestamp) -> Readiness {
+    let nodes: Vec<Node> = summary
+        .nodes
+        .iter()
+        .map(|node| Node {
+            name: if node.hostname.as_str().is_empty() {
+                node.node_id.to_string()
+            } else {
+                node.hostname.as_str().to_owned()
+            },
+            // A box that names none has one node, which escrows.
+            is_keeper: summary.keeper.is_none_or(|keeper| keeper == node.node_id),
+            heard_at: node.last_seen,
+            certificate_ends: node.certificate_expires_at,
+            alarms: evidence.alarms.get(&node.node_id).cloned().unwrap_or_default(),
+        })
+        .collect();
+    let facts = Facts {
+        enrolled_at: summary.enrolled_at,
+        ceremony: evidence.ceremony.as_ref(),
+        newest: evidence.newest,
+        said: evidence.said.as_ref().map(|(at, observed)| Said { at: *at, observed }),
+        nodes: &nodes,
+        drilled_at: drilled_at(summary, evidence),
+    };
+    readiness::judge(&facts, &Policy::default(), now)
+}
+
+/// When the words of the newest ceremony were last in somebody's hands: at the ceremony itself, or at a drill of
+/// its code since.
+fn drilled_at(summary: &BoxSummary, evidence: &Evidence) -> Option<Timestamp> {
+    let (code_number, held_at) = evidence.held?;
+    let Drills { words, archive } = summary.drills.clone().unwrap_or_default();
+    let drills = words
+        .map(|drill| (drill.at, drill.code_number))
+        .into_iter()
+        .chain(archive.map(|drill| (drill.at, drill.code_number)));
+    let of_code = drills.filter(|(_, code)| *code == code_number).map(|(at, _)| at);
+    of_code.chain([held_at]).max()
+}
+
+/// Every box with how it stands; one that was retired stands nowhere.
+pub(crate) async fn all(app: &App) -> Result<Vec<BoxSummary>, StoreError> {
+    let now = app.now();
+    let mut boxes = app.store.boxes().await?;
+    let evidence = app.store.evidence(None, now).await?;
+    let known = app.store.standings().await?;
+    let nothing = Evidence::default();
+    for summary in &mut boxes {
+        if summary.retired.is_some() {
+            continue;
+        }
+        let readiness = judge(summary, evidence.get(&summary.box_id).unwrap_or(&nothing), now);
+        let since = known.get(&summary.box_id).filter(|known| known.state == readiness.state);
+        summary.in_state_since = Some(since.map_or(now, |known| known.since));
+        summary.readiness = Some(readiness);
+    }
+    Ok(boxes)
+}
+
+/// How one box stands, written down if that has changed.
+pub(crate) async fn of(app: &App, box_id: BoxId) -> Result<Option<(Readiness, Option<NonZeroU64>)>, StoreError> {
+    let now = app.now();
+    let Some(summary) = app.store.of_box(box_id).await? else { return Ok(None) };
+    let evidence = app.store.evidence(Some(box_id), now).await?.remove(&box_id).unwrap_or_default();
+    let readiness = judge(&summary, &evidence, now);
+    app.store.perform(Stand { found: vec![(box_id, readiness.state, codes(&readiness))], now }).await?;
+    Ok(Some((readiness, evidence.newest)))
+}
+
+/// Looks at all of them again and again, until it is aborted.
+pub(crate) async fn watch(app: Arc<App>) {
+    loop {
+        if let Err(error) = look(&app).await {
+            tracing::error!(cause = chain(&error), "how the boxes stand could not be looked at");
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+async fn look(app: &App) -> Result<(), StoreError> {
+    let now = app.now();
+    let boxes = all(app).await?;
+    let mut counts = Counts::default();
+    let mut found = Vec::new();
+    for summary in &boxes {
+        let Some(readiness) = &summary.readiness else { continue };
+        *counts.states.entry(readiness.state).or_default() += 1;
+        for reason in readiness.reasons.iter() {
+            // What a box says in words of its own is not a name for a series.
+            let known = readiness::ReasonCode::ALL.contains(&reason.code);
+            let code = if known { reason.code.as_str() } else { "other" };
+            *counts.reasons.entry(code.to_owned()).or_default() += 1;
+        }
+        found.push((summary.box_id, readiness.state, codes(readiness)));
+    }
+    *app.tally.0.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+    for some in found.chunks(AT_ONCE) {
+        app.store.perform(Stand { found: some.to_vec(), now }).await?;
+    }
+    Ok(())
+}
+
+impl Tally {
+    /// As Prometheus reads it: numbers, and no box's name.
+    pub(crate) fn to_text(&self) -> String {
+        use std::fmt::Write as _;
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text = String::from(
+            "# HELP tenwords_hub_boxes Boxes by how they stand.\n# TYPE tenwords_hub_boxes gauge\n",
+        );
+        for state in State::ALL {
+            let count = counts.states.get(&state).copied().unwrap_or(0);
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "tenwords_hub_boxes{{state=\"{state}\"}} {count}");
+        }
+        text.push_str(
+            "# HELP tenwords_hub_box_reasons Boxes for which a reason holds.\n# TYPE tenwords_hub_box_reasons gauge\n",
+        );
+        let mut reasons: Vec<_> = counts.reasons.iter().collect();
+        reasons.sort();
+        for (code, count) in reasons {
+            let _ = writeln!(text, "tenwords_hub_box_reasons{{reason=\"{code}\"}} {count}");
+        }
+        text
+    }
+}
