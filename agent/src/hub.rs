@@ -24,6 +24,7 @@ use tenwords_protocol::{
     problem::{Problem, ProblemCode},
     recovery::{CertificateEntry, CertificateList, ClaimReply, ClaimRequest, ProveReply},
     renew::{RenewReply, RenewRequest},
+    report::{Report, ReportReply},
     ticket::{HubAddress, TicketSecret},
     v1::V1,
     version::{Bundle, BundleError, MAX_AGE_BYTES, StoredHeader},
@@ -246,6 +247,11 @@ impl Hub {
         absent(self.call(Method::GET, &format!("/v1/boxes/{box_id}/inventory"), None, limit))?
             .map(|reply| read(&reply))
             .transpose()
+    }
+
+    /// Says how this node and its box are, and hears how the box stands.
+    pub(crate) fn report(&self, box_id: BoxId, report: &Report) -> Result<ReportReply, HubError> {
+        self.post(&format!("/v1/boxes/{box_id}/reports"), report)
     }
 
     fn post<T: DeserializeOwned>(&self, path: &str, request: &impl Serialize) -> Result<T, HubError> {

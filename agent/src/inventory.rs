@@ -21,13 +21,13 @@ use tenwords_protocol::{
     v1::V1,
 };
 
-pub(crate) use self::send::after as send_after;
+pub(crate) use self::{guests::Work, send::after as send_after};
 use crate::{
     exit::{Code, Outcome},
     interrupt,
     keys::LiveKey,
     settings::Configuration,
-    sources,
+    sources::{self, BoxSources, State},
 };
 
 /// The inventory, and how the command that took it ends.
@@ -35,6 +35,15 @@ pub(crate) struct Taken {
     pub(crate) inventory: Inventory,
     /// Of the first source that gave no answer.
     pub(crate) failed: Option<Code>,
+}
+
+/// Jobs and guests as Proxmox VE's files have them now; no server is asked.
+pub(crate) fn work(configuration: &Configuration, found: &BoxSources, problems: &mut Vec<String>) -> Outcome<Work> {
+    let in_use = found.sources.iter().filter(|source| matches!(source.state, State::InUse { .. }));
+    let storages: BTreeSet<&str> =
+        in_use.filter(|source| source.kept_in == KeptIn::StorageCfg).map(|source| source.id.as_str()).collect();
+    let node = sources::node(&configuration.settings)?;
+    Ok(node.as_ref().map(|node| guests::look(node, &storages, problems)).unwrap_or_default())
 }
 
 /// Asks every source that there is something to ask, and reads PVE's files.

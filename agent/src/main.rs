@@ -32,6 +32,7 @@ mod pins;
 mod record;
 mod recover;
 mod renew;
+mod report;
 mod seat;
 mod second_holder;
 mod self_test;

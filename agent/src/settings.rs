@@ -1,7 +1,8 @@
 //! `/etc/tenwords/agent.toml`.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU32,
     path::{Path, PathBuf},
 };
 
@@ -41,6 +42,9 @@ pub(crate) struct Settings {
     /// passed over. At most 512 KiB in all. [`Settings::small_files`] knows the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     files: Option<Vec<PathBuf>>,
+    /// Guests, by number, that are not backed up on purpose: nobody is told that no job covers them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) not_backed_up: BTreeSet<NonZeroU32>,
     /// Who helps the customer.
     #[serde(default)]
     pub(crate) operator: Operator,

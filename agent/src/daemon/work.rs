@@ -12,7 +12,7 @@ use crate::{
     exit::Outcome,
     interrupt, lineage,
     notify::Alarm,
-    renew, self_test,
+    renew, report, self_test,
     settings::Configuration,
     sources,
     standing::Standing,
@@ -21,6 +21,8 @@ use crate::{
 
 /// A machine that no hub knows has nobody to listen to; one that is enrolled meanwhile listens by itself.
 const ALONE: Duration = Duration::from_secs(60 * 60);
+/// What the hub's answer has shown is said with the next report.
+const SOON: Duration = Duration::from_secs(60);
 /// A hub that answers at once, again and again, is asked no faster.
 const BETWEEN_CALLS: Duration = Duration::from_secs(1);
 /// After so many waits the child ends and another takes its place, with the certificate that there is by then.
@@ -35,6 +37,9 @@ pub(super) fn keep(configuration: &Configuration, asked: &mut Asked<'_>) -> Outc
         return Ok(Done { changed: !look.changes.is_empty(), alarms: Some(alarms(&look)), retry_after: None });
     }
     let kept = update::bring_up_to_date(configuration, now)?;
+    if kept.given_again > 0 {
+        report::forget_newest(configuration);
+    }
     for warning in &kept.warnings {
         tracing::warn!("{warning}");
     }
@@ -70,6 +75,22 @@ pub(super) fn renew(configuration: &Configuration) -> Outcome<Done> {
     }
     let renewed = renew::if_due(configuration, Timestamp::now(), false)?;
     Ok(Done { changed: renewed.changed, ..Done::default() })
+}
+
+/// What the backup servers have of this box.
+pub(super) fn servers(configuration: &Configuration) -> Outcome<Done> {
+    let asked = report::servers::ask(configuration, Timestamp::now())?;
+    Ok(Done { changed: asked.changed, alarms: Some(asked.alarms), retry_after: None })
+}
+
+/// How this node and its box are, to the hub.
+pub(super) fn report(configuration: &Configuration) -> Outcome<Done> {
+    let standing = Standing::load(configuration)?;
+    let Some(identity) = standing.as_ref().and_then(Standing::identity) else {
+        return Ok(Done { retry_after: Some(ALONE), ..Done::default() });
+    };
+    let sent = report::send(configuration, identity, Timestamp::now())?;
+    Ok(Done { retry_after: sent.changed.then_some(SOON), ..Done::default() })
 }
 
 pub(super) fn self_test(configuration: &Configuration) -> Outcome<Done> {

@@ -14,9 +14,9 @@ use tenwords_protocol::{
 
 /// Jobs and guests, not yet bounded in number.
 #[derive(Default)]
-pub(super) struct Work {
-    pub(super) jobs: Vec<Job>,
-    pub(super) guests: Vec<Guest>,
+pub(crate) struct Work {
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) guests: Vec<Guest>,
 }
 
 /// Reads PVE's files; what cannot be read becomes a problem, and the rest is told.

@@ -31,7 +31,7 @@ use self::{
 };
 pub(crate) use self::{
     files::keep as keep_text,
-    index::{Change, Index},
+    index::{Change, Index, What},
     list::list,
     needed::ask,
     put_back::put_back,
@@ -211,7 +211,7 @@ mod tests {
 
     use pbs_format::key::{EncryptionKey, KeyFile};
 
-    use super::{index::What, *};
+    use super::*;
 
     type Tested = Result<(), Box<dyn std::error::Error>>;
 

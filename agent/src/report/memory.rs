@@ -7,7 +7,13 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use tenwords_protocol::{json, time::Timestamp, v1::V1};
+use tenwords_protocol::{
+    bounded::Text,
+    json,
+    report::{Alarm, AlarmCode},
+    time::Timestamp,
+    v1::V1,
+};
 
 use crate::{durable, settings::Configuration};
 
@@ -23,6 +29,12 @@ pub(super) struct Memory {
     /// The highest number of a version that the hub said it had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) newest: Option<NonZeroU64>,
+    /// Since when the hub has fewer versions than it said it had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lost: Option<Timestamp>,
+    /// Since when the clocks differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    clock_off: Option<Timestamp>,
     /// Since when each thing is as it is, by what it is.
     since: BTreeMap<String, Timestamp>,
     #[serde(skip)]
@@ -31,7 +43,14 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn load(configuration: &Configuration) -> Self {
-        let none = Self { v: V1, newest: None, since: BTreeMap::new(), asked: BTreeSet::new() };
+        let none = Self {
+            v: V1,
+            newest: None,
+            lost: None,
+            clock_off: None,
+            since: BTreeMap::new(),
+            asked: BTreeSet::new(),
+        };
         let path = configuration.state(FILE);
         match durable::read_limited(&path, LIMIT) {
             Ok(text) => json::from_slice(&text).unwrap_or_else(|error| {
@@ -63,9 +82,30 @@ impl Memory {
     }
 }
 
+impl Memory {
+    /// Takes in the hub's answer; whether the next report says something else by it.
+    pub(super) fn heard(&mut self, newest: Option<NonZeroU64>, is_clock_off: bool, now: Timestamp) -> bool {
+        let before = (self.lost, self.clock_off);
+        let is_lost = self.newest.is_some() && newest < self.newest;
+        self.lost = is_lost.then(|| self.lost.unwrap_or(now));
+        self.clock_off = is_clock_off.then(|| self.clock_off.unwrap_or(now));
+        self.newest = self.newest.max(newest);
+        before != (self.lost, self.clock_off)
+    }
+
+    /// What the hub's answers have shown.
+    pub(super) fn alarms(&self, now: Timestamp) -> impl Iterator<Item = Alarm> {
+        let found = [(AlarmCode::HubLostVersions, self.lost), (AlarmCode::ClockOff, self.clock_off)];
+        found.into_iter().filter_map(move |(code, since)| {
+            Some(Alarm { code, subject: Text::cut(""), since: since?.min(now) })
+        })
+    }
+}
+
 /// The hub was given its lost versions again, under other numbers: what it had before counts no more.
 pub(crate) fn forget_newest(configuration: &Configuration) {
     let mut memory = Memory::load(configuration);
+    memory.lost = None;
     if memory.newest.take().is_some() {
         memory.asked = memory.since.keys().cloned().collect();
         if let Err(error) = memory.keep(configuration) {

@@ -320,6 +320,14 @@ impl BoxSource {
         }
     }
 
+    /// The archives of it that may go back to where they came from.
+    pub(crate) fn restore_paths(&self) -> &[RestorePath] {
+        match &self.state {
+            State::InUse { restore_paths, .. } => restore_paths,
+            _ => &[],
+        }
+    }
+
     /// What it authenticates itself with.
     pub(crate) fn secret(&self) -> Outcome<TokenSecret> {
         let cannot = || format!("the password of storage {} cannot be used", self.id);

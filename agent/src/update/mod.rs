@@ -347,6 +347,37 @@ fn update_hash(version: &UpdateVersion) -> Option<Sha256> {
     own::update_of(version.header()).map(|entry| entry.sha256)
 }
 
+/// What the second holders have, by what this box has given them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holds {
+    Newest,
+    Older,
+    Nothing,
+}
+
+/// Whether a backup server of this box was given its escrow as it is now.
+pub(crate) fn second_holder(configuration: &Configuration) -> Outcome<Holds> {
+    let Some(record) = Record::load(configuration)? else { return Ok(Holds::Nothing) };
+    let key = FactsKey::load_or_make(configuration, &mut UnwrapErr(SysRng))?;
+    let acknowledged = Acknowledged::load(configuration, &key);
+    let Some(acknowledged) = acknowledged.filter(|it| it.root_sha256 == record.root_sha256 && !it.holders.is_empty())
+    else {
+        return Ok(Holds::Nothing);
+    };
+    let own = Own::load(configuration, record)?;
+    Ok(if holders::has_one(&acknowledged, &own.bundle)? { Holds::Newest } else { Holds::Older })
+}
+
+/// Whether an update was made and nobody has acknowledged it yet.
+pub(crate) fn is_waiting(configuration: &Configuration) -> bool {
+    Pending::is_there(configuration)
+}
+
+/// Whether the root has this source where it is now, whatever its key.
+pub(crate) fn stands_in(record: &Record, fact: &tenwords_escrow::root::Source) -> bool {
+    facts::is_where_the_root_says(&record.sources, fact)
+}
+
 /// The trust facts that are others than the root's. That a source has another key is none, once that is escrowed.
 fn needs_ceremony(found: &BoxSources, record: &Record) -> Vec<String> {
     let is_changed = |source: &&sources::BoxSource| match &source.state {

@@ -145,6 +145,11 @@ pub(super) fn chain(ceremony: &Ceremony, key: &BoxKey, versions: &[UpdateVersion
 // === impl Pending ===
 
 impl Pending {
+    /// Whether there is one, good or not.
+    pub(super) fn is_there(configuration: &Configuration) -> bool {
+        configuration.state(PENDING).symlink_metadata().is_ok()
+    }
+
     /// The one that may be on its way on this ceremony. One that is damaged, or of another ceremony, is none:
     /// had it arrived, it is found where it was sent.
     pub(super) fn load(configuration: &Configuration, key: &FactsKey, root_sha256: Sha256) -> Option<Self> {

@@ -1,0 +1,127 @@
+//! What this node says of itself and of its box, and what it has to go by: the backup servers' own word, asked by
+//! [`servers`], and everything that lies on this machine. A report decides nothing; the hub and this box judge by the
+//! one function of the protocol.
+
+mod alarms;
+mod looked;
+mod memory;
+mod observed;
+pub(crate) mod servers;
+mod signatures;
+
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+use pbs_driver::version;
+use tenwords_protocol::{
+    bounded::{List, Text},
+    readiness::{Readiness, State},
+    report::{Alarm, Machine, Observed, Report},
+    time::Timestamp,
+    v1::V1,
+};
+
+pub(crate) use self::memory::forget_newest;
+use self::{looked::Looked, memory::Memory, observed::Sight};
+use crate::{
+    durable,
+    exit::{Code, OrStop as _, Outcome},
+    identity::Identity,
+    record::Record,
+    settings::Configuration,
+    sources,
+};
+
+/// Clocks may differ by so much before anybody is told.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// A report that was sent.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) readiness: Readiness,
+    /// The next one would say more: what the hub's answer has shown.
+    pub(crate) changed: bool,
+}
+
+/// What is known of the box here, and what is wrong with it.
+pub(crate) struct Seen {
+    pub(crate) observed: Option<Observed>,
+    pub(crate) alarms: Vec<Alarm>,
+}
+
+/// Builds the report and sends it.
+pub(crate) fn send(configuration: &Configuration, identity: &Identity, now: Timestamp) -> Outcome<Sent> {
+    let mut memory = Memory::load(configuration);
+    let Seen { observed, alarms } = see_with(configuration, Some(identity), &mut memory, now);
+    let (alarms, alarms_left_out) = List::cut(alarms);
+    let report = Report { v: V1, made_at: now, machine: machine(configuration)?, observed, alarms, alarms_left_out };
+    let sent = identity.connect(configuration).and_then(|hub| Ok(hub.report(identity.box_id, &report)?));
+    let reply = match sent {
+        Ok(reply) => reply,
+        Err(stop) => {
+            keep(memory, configuration);
+            return Err(stop);
+        }
+    };
+    let apart = reply.hub_time.since(now).max(now.since(reply.hub_time));
+    let is_off = apart > CLOCKS_DIFFER;
+    if is_off {
+        tracing::warn!(seconds = apart.as_secs(), "this machine's clock and the hub's differ");
+    }
+    let changed = memory.heard(reply.newest, is_off, now);
+    keep(memory, configuration);
+    if reply.readiness.state != State::Ready {
+        let reasons = reply.readiness.reasons.iter().map(|reason| reason.code.to_string()).collect::<Vec<_>>();
+        tracing::info!(state = %reply.readiness.state, reasons = reasons.join(" "), "reported");
+    }
+    Ok(Sent { readiness: reply.readiness, changed })
+}
+
+/// What is known of the box here; nothing is sent, and nobody is asked.
+pub(crate) fn see(configuration: &Configuration, identity: Option<&Identity>, now: Timestamp) -> Seen {
+    see_with(configuration, identity, &mut Memory::load(configuration), now)
+}
+
+fn see_with(
+    configuration: &Configuration,
+    identity: Option<&Identity>,
+    memory: &mut Memory,
+    now: Timestamp,
+) -> Seen {
+    let looked = Looked::load(configuration);
+    let mut notes = Vec::new();
+    let observed = sources::of_box(configuration).and_then(|found| {
+        let record = Record::load(configuration)?;
+        let record = record.filter(|record| identity.is_none_or(|identity| record.box_id == identity.box_id));
+        let sight =
+            Sight { configuration, found: &found, record: record.as_ref(), looked: looked.as_ref(), now };
+        sight.observed(memory, &mut notes)
+    });
+    notes.iter().for_each(|note| tracing::warn!("{note}"));
+    let alarms = alarms::gather(configuration, looked.as_ref(), observed.as_ref().err(), memory, now);
+    Seen { observed: observed.ok(), alarms }
+}
+
+fn keep(memory: Memory, configuration: &Configuration) {
+    if let Err(error) = memory.keep(configuration) {
+        tracing::warn!(%error, "what was reported cannot be kept");
+    }
+}
+
+fn machine(configuration: &Configuration) -> Outcome<Machine> {
+    let boot_id = durable::read_limited(BOOT_ID.as_ref(), 64)
+        .or_stop(Code::Internal, || "the kernel does not say which start of this machine it is".to_owned())?;
+    let uptime = clock_gettime(ClockId::CLOCK_BOOTTIME)
+        .or_stop(Code::Internal, || "this machine has no boot clock".to_owned())?;
+    let client = sources::client(&configuration.settings).ok();
+    let client_version = client.and_then(|client| version::client(&client).ok());
+    Ok(Machine {
+        name: Text::cut(&crate::enroll::hostname()),
+        agent_version: Text::cut(env!("CARGO_PKG_VERSION")),
+        client_version: client_version.map(|version| Text::cut(&version.to_string())),
+        boot_id: Text::cut(String::from_utf8_lossy(&boot_id).trim()),
+        uptime: Duration::from(uptime).as_secs(),
+        keeper: None,
+    })
+}
