@@ -33,7 +33,7 @@ pub(crate) use self::{
     files::keep as keep_text,
     index::{Change, Index, What},
     list::list,
-    needed::ask,
+    needed::{ask, note as note_needed},
     put_back::put_back,
 };
 use crate::{

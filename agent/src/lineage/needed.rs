@@ -39,7 +39,7 @@ pub(crate) fn ask(configuration: &Configuration) -> Outcome<Asked> {
 
 /// Takes in what an inventory says of the keys, and lets go of those that nothing needs; tells which those were.
 /// The caller holds the lock.
-fn note(
+pub(crate) fn note(
     configuration: &Configuration,
     inventory: &Inventory,
     now: Timestamp,

@@ -80,7 +80,9 @@ impl Claimed {
         let (kept, again) = match (&earlier, claim(&key, ticket, ticket_sha256)) {
             (_, Ok(kept)) => (kept, false),
             // Used up by our own earlier run, or its window has ended since: the claim still stands.
-            (Some(earlier), Err(Unclaimed::Hub(HubError::Refused(_)))) => (earlier.clone(), true),
+            (Some(earlier), Err(Unclaimed::Hub(HubError::Refused(_) | HubError::Later { .. }))) => {
+                (earlier.clone(), true)
+            }
             (_, Err(Unclaimed::Hub(error))) => return Err(error.into()),
             (_, Err(Unclaimed::Stop(stop))) => return Err(stop),
         };

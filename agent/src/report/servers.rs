@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use pbs_driver::Client;
 use pbs_format::{datastore, name::SnapshotRef};
 use tenwords_protocol::{
     bounded::{List, Text},

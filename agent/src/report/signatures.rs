@@ -32,7 +32,7 @@ pub(super) struct Bench<'k> {
 impl<'k> Bench<'k> {
     pub(super) fn new(settings: &Settings, keys: impl Iterator<Item = &'k LiveKey>) -> Outcome<Self> {
         let cannot = || "the keys cannot be laid out for the client".to_owned();
-        let folder = sources::private(settings)?;
+        let folder = sources::private(settings)?.folder().or_stop(Code::Preflight, cannot)?;
         let mut files = BTreeMap::new();
         for key in keys {
             let fingerprint = key.fingerprint();

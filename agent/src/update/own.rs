@@ -98,8 +98,9 @@ impl Own {
 
     /// The hash of the newest update; the root's if there is none.
     pub(super) fn newest(&self) -> Sha256 {
-        let parts = self.bundle.updates().iter().filter_map(|version| update_of(version.header()));
-        parts.last().map_or(self.record.root_sha256, |entry| entry.sha256)
+        let newest_first = self.bundle.updates().iter().rev();
+        let mut parts = newest_first.filter_map(|version| update_of(version.header()));
+        parts.next().map_or(self.record.root_sha256, |entry| entry.sha256)
     }
 
     /// The ceremony version as it is pushed, without what lies on it.

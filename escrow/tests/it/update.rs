@@ -12,7 +12,7 @@ use tenwords_escrow::{
     keys::{AgeIdentity, BoxKey},
     root::Root,
     secret::TokenSecret,
-    update::{Ceremony, Chain, Contents, Link, MakeError, UpdateError, make, open_chain},
+    update::{Ceremony, Chain, Contents, Link, MakeError, UpdateError, follow, make, open_chain},
 };
 use tenwords_protocol::{hash::Sha256, json as strict, time::Timestamp, update::Update};
 use zeroize::Zeroizing;
@@ -268,6 +268,58 @@ fn a_signature_is_of_one_kind() {
     assert_eq!(format!("{:?}", held.refusal(&theirs)), "Signature(Key)");
     let other_text = part(&statement, &held.signature(b"another text", &Sig::default()), &sealed);
     assert_eq!(format!("{:?}", held.refusal(&other_text)), "Signature(Refused)");
+}
+
+/// The box follows its own chain as a recovery does, without what opens it: the same updates stand, and the same
+/// break ends it.
+#[test]
+fn the_box_follows_a_chain_to_where_a_recovery_opens_it() {
+    let (one, other) = (held("a"), held("b"));
+    let parts = one.updates(&["second", "third", "fourth"]);
+    let rival = one.updates(&["fifth"]);
+    let of_another = other.updates(&["second"]);
+    let (text, keys) = body("second");
+    let mut swapped: Update = strict::from_slice(&parts[1]).unwrap();
+    swapped.body = strict::from_slice::<Update>(&rival[0]).unwrap().body;
+    let swapped = strict::to_vec(&swapped).unwrap();
+    let lying = one.by_hand(&text, &keys, |statement| statement["more"] = json!(1));
+    let cases: Vec<Vec<(u64, &[u8])>> = vec![
+        vec![],
+        vec![(1, &parts[0]), (2, &parts[1]), (3, &parts[2])],
+        vec![(1, &parts[0]), (1, &parts[0]), (2, &parts[1]), (1, &parts[0])],
+        vec![(1, &parts[0]), (1, &rival[0]), (2, &parts[1])],
+        vec![(1, &parts[0]), (3, &parts[2])],
+        vec![(1, &parts[0]), (3, &parts[1])],
+        vec![(1, &of_another[0])],
+        vec![(1, &parts[0]), (2, &swapped), (3, &parts[2])],
+        vec![(1, &lying)],
+        vec![(1, b"{}")],
+    ];
+    for case in cases {
+        let opened = one.open(&case);
+        let followed = follow(&one.ceremony(), one.key.public(), case.iter().map(|(at, part)| (number(*at), *part)));
+        assert_eq!(followed.statements.len(), opened.updates().len());
+        for (statement, update) in followed.statements.iter().zip(opened.updates()) {
+            assert_eq!(statement.sequence, update.sequence());
+            assert!(statement.fingerprints.iter().eq(update.keys().keys()));
+        }
+        let broken = |broken: Option<&tenwords_escrow::update::Break>| {
+            broken.map(|broken| (broken.sequence, broken.reason.to_string(), broken.left))
+        };
+        assert_eq!(broken(followed.broken.as_ref()), broken(opened.broken()));
+        // Where it ends, the next one goes on.
+        let contents = Contents { keys: vec![plain("sixth")], tokens: BTreeMap::new() };
+        let next = make(&one.ceremony(), followed.next, &contents, &one.key, time()).unwrap();
+        let mut longer: Vec<(u64, &[u8])> = opened
+            .updates()
+            .iter()
+            .map(|update| (update.sequence().get(), parts[update.sequence().get() as usize - 1].as_slice()))
+            .collect();
+        longer.push((followed.next.sequence().get(), &next));
+        assert!(one.open(&longer).broken().is_none());
+    }
+    let with_another_key = follow(&one.ceremony(), other.key.public(), [(number(1), parts[0].as_slice())]);
+    assert!(with_another_key.statements.is_empty() && with_another_key.broken.is_some());
 }
 
 /// Whatever decides trust has no place in a body, however genuine the box key.

@@ -184,10 +184,13 @@ fn a_key_file_is_replaced_by_a_signed_order_and_the_former_key_is_kept() -> Resu
     // What was there cannot be kept: it is not replaced, and the order is not used up.
     let signed = sign(&burnt, &operators, &only(&machine)?.0, "second.sig")?;
     let folder = machine.state().join("lineage");
+    let aside = machine.state().join("lineage-aside");
+    fs::rename(&folder, &aside)?;
     fs::write(&folder, "in the way")?;
     let shown = recover(&burnt, &machine, &ticket, Some(&signed), 14)?;
     ensure!(fs::read(&enc)? == other, "it was replaced, and is kept nowhere:\n{shown}");
     fs::remove_file(&folder)?;
+    fs::rename(&aside, &folder)?;
 
     // Ordered: the former key is kept, ours is there, and the guests come back.
     let shown = recover(&burnt, &machine, &ticket, Some(&signed), 0)?;
