@@ -103,7 +103,8 @@ impl Look<'_> {
             Err(stop) => return Some(unknown(stop.in_one_line())),
         };
         let of_us = |entry: &&CertificateEntry| entry.node_id == node_id;
-        let Some(ours) = list.iter().filter(of_us).map(|entry| entry.made_at).max() else {
+        // The first of them: those that came by renewals are younger than machines that have joined since.
+        let Some(ours) = list.iter().filter(of_us).map(|entry| entry.made_at).min() else {
             return Some(unknown("the hub does not list this machine's own certificate".to_owned()));
         };
         // A machine that joined later is not the lost one.

@@ -8,7 +8,7 @@
 use std::{future::Future, pin::Pin, time::Duration};
 
 use sqlx::{
-    Any, AnyConnection, AnyPool, Transaction,
+    Any, AnyConnection, AnyPool, Connection as _, Transaction,
     any::{AnyArguments, AnyRow},
     query::Query,
 };
@@ -110,7 +110,22 @@ async fn commit_once(pool: &AnyPool, backend: Backend, group: &mut [Box<dyn Job>
         Backend::Postgres => "BEGIN ISOLATION LEVEL SERIALIZABLE",
         Backend::Sqlite => "BEGIN IMMEDIATE",
     };
-    let mut transaction: Transaction<'static, Any> = pool.begin_with(begin).await?;
+    let mut connection = pool.acquire().await?;
+    let outcome = transact(&mut connection, begin, group).await;
+    if outcome.as_ref().is_err_and(|error| !error.can_be_retried()) {
+        // A database that has run out of room ends the transaction by itself, and the driver goes on counting it:
+        // every later one on this connection would fail.
+        connection.close_on_drop();
+    }
+    outcome
+}
+
+async fn transact(
+    connection: &mut AnyConnection,
+    begin: &'static str,
+    group: &mut [Box<dyn Job>],
+) -> Result<(), StoreError> {
+    let mut transaction: Transaction<'_, Any> = connection.begin_with(begin).await?;
     for job in group {
         sqlx::query("SAVEPOINT act").execute(&mut *transaction).await?;
         if !job.run(&mut Tx { connection: &mut transaction }).await? {
