@@ -15,9 +15,9 @@ use nix::{
     unistd::Pid,
 };
 use tempfile::TempDir;
-use tenwords_spikes::world::{Machine, World};
+use tenwords_spikes::world::{Machine, World, write_private};
 
-use crate::support::{Scene, joined, protected};
+use crate::support::{Scene, joined, protected, versions};
 
 const LONG: Duration = Duration::from_secs(120);
 
@@ -249,5 +249,51 @@ fn a_client_that_is_broken_is_found_out_and_named() -> Result<()> {
     let ended = scene.box_1.agent(&["self-test", "--json"], "")?.with_code(0)?.json()?;
     ensure!(ended["verdict"] == "works", "{ended}");
     ensure!(scene.box_1.agent(&["status", "--json"], "")?.json()?["protected"] == true);
+    Ok(())
+}
+
+/// A key that somebody has changed, on a box where nobody types anything.
+#[test]
+fn a_key_that_changes_is_escrowed_by_itself_and_one_that_is_gone_is_an_alarm() -> Result<()> {
+    let scene = protected()?;
+    let mail = scene.box_1.folder().join("mail");
+    let mailer = scene.box_1.folder().join("sendmail");
+    fs::write(&mailer, format!("#!/bin/sh\nexec cat >> {}\n", mail.display()))?;
+    fs::set_permissions(&mailer, fs::Permissions::from_mode(0o755))?;
+    let text = fs::read_to_string(scene.box_1.config())?;
+    fs::write(scene.box_1.config(), format!("[notify]\ncommand = \"{}\"\n", mailer.display()))?;
+    let notify = fs::read_to_string(scene.box_1.config())?;
+    // A table after the last setting that has none, and before the first that has one.
+    let place = text.find("[connect]").context("the configuration has a table")?;
+    fs::write(scene.box_1.config(), format!("{}{notify}{}", &text[..place], &text[place..]))?;
+    let mut daemon = Daemon::ready(&scene.world, &scene.box_1)?;
+    let made = scene.world.folder().join("job/second.enc");
+    scene.server.run(&["key", "create", "--kdf", "none", &made.display().to_string()])?.with_code(0)?;
+    write_private(&scene.box_1.key_file(), &fs::read(&made)?)?;
+    until("the new key is not escrowed", || versions(&scene.hub).is_ok_and(|count| count == 2))?;
+    // Both keys were seen, and so both are kept. Then one is lost.
+    fs::remove_file(scene.box_1.key_file())?;
+    until("nobody is told of the lost key", || fs::read_to_string(&mail).is_ok_and(|mail| mail.contains("tenwords]")))?;
+    let mail = fs::read_to_string(&mail)?;
+    ensure!(mail.starts_with("To: root\n") && mail.contains("what to do: "), "{mail}");
+    daemon.signal(Signal::SIGTERM)?;
+    ensure!(daemon.ended()?.success());
+    Ok(())
+}
+
+#[test]
+#[ignore = "the first wait for a call begins within two minutes; cargo xtask proof runs it"]
+fn proof_the_daemon_hears_a_call_of_the_operator() -> Result<()> {
+    let scene = protected()?;
+    let _daemon = Daemon::ready(&scene.world, &scene.box_1)?;
+    let waits = || -> Result<bool> {
+        let called = scene.hub.operator(&["box", "call", crate::support::BOX])?.with_code(0)?.json()?;
+        Ok(called["waiting"].as_u64() == Some(1))
+    };
+    let end = Instant::now() + 3 * LONG;
+    while !waits()? {
+        ensure!(Instant::now() < end, "nobody waits for a call");
+        std::thread::sleep(Duration::from_secs(1));
+    }
     Ok(())
 }
