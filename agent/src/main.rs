@@ -29,6 +29,7 @@ mod notify;
 mod openers;
 mod opening;
 mod pins;
+mod readiness;
 mod record;
 mod recover;
 mod renew;

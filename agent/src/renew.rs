@@ -90,6 +90,11 @@ pub(crate) fn next_key(configuration: &Configuration, identity: &Identity) -> Ou
 }
 
 /// When the certificate ends, and when two thirds of its life are over.
+/// When a node's certificate ends.
+pub(crate) fn ends(certificate: &[u8]) -> Outcome<Timestamp> {
+    life(certificate).map(|(ends, _)| ends)
+}
+
 fn life(certificate: &[u8]) -> Outcome<(Timestamp, Timestamp)> {
     let unreadable = || {
         Stop::new(Code::Preflight, "this node's certificate cannot be read")

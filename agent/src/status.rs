@@ -13,6 +13,7 @@ use tenwords_protocol::{
     fingerprint::Fingerprint,
     hash::Sha256,
     problem::ProblemCode,
+    readiness::Readiness,
     time::Timestamp,
     v1::V1,
     version::{Kind, StoredHeader},
@@ -25,6 +26,7 @@ use crate::{
     hub::{HubError, REVOKED},
     kits::Kits,
     lineage,
+    readiness::{self, AtHub},
     record::Record,
     second_holder,
     self_test::{SelfTest, Verdict},
@@ -59,6 +61,8 @@ pub(crate) struct Status {
     /// What a recovery has left, as long as it is not closed.
     #[serde(skip_serializing_if = "Option::is_none")]
     closure: Option<Closure>,
+    /// Whether it can be brought back today with everything that is to be backed up, as this box sees it.
+    readiness: Readiness,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<String>,
 }
@@ -107,6 +111,7 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
     let mut problem = |what: String, remedy: String| problems.push(Problem { what, remedy });
     let mut notes = of_client(configuration);
     let mut revoked = false;
+    let mut at_hub = None;
     match sources::of_box(configuration) {
         Err(stop) => problem(stop.what, stop.remedy.unwrap_or_else(|| MEND_KEY.into())),
         Ok(found) => {
@@ -183,17 +188,21 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
                 problem(why, REVOKED.into());
             }
             Ok(Answer::Newest(newest, there))
-                if newest.header.parts() == record.parts && newest.number == record.number =>
+                if newest.0.header.parts() == record.parts && newest.0.number == record.number =>
             {
+                at_hub = Some(*newest);
                 let lost = sealed.updates.iter().filter(|update| !there.contains(update)).count();
                 if lost > 0 {
                     problem(format!("the hub has lost {lost} acknowledged updates of this box"), UPDATE.into());
                 }
             }
-            Ok(Answer::Newest(newest, _)) => problem(
-                format!("the hub's newest version is {}, this box's is {}", newest.number, record.number),
-                "ask the operator who has stored the other one; then hold a new ceremony".into(),
-            ),
+            Ok(Answer::Newest(newest, _)) => {
+                problem(
+                    format!("the hub's newest version is {}, this box's is {}", newest.0.number, record.number),
+                    "ask the operator who has stored the other one; then hold a new ceremony".into(),
+                );
+                at_hub = Some(*newest);
+            }
             Ok(Answer::Nothing) => problem("the hub has lost this box's escrow".into(), UPDATE.into()),
             Err(stop) => problem(
                 format!("the hub was not asked: {stop}"),
@@ -217,6 +226,7 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
         }
     };
     let Kept { words, archive, .. } = Kept::load(configuration, of.id);
+    let readiness = readiness::judge(configuration, &standing, record.as_ref(), at_hub.as_ref(), Timestamp::now());
     Ok(Status {
         v: V1,
         protected: problems.is_empty(),
@@ -237,6 +247,7 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
         problems,
         revoked,
         closure,
+        readiness,
         notes,
     })
 }
@@ -251,8 +262,8 @@ fn is_in(record: &Record, sealed: &Sealed, fact: &Source) -> bool {
 
 /// What the hub says of this box.
 enum Answer {
-    /// The newest ceremony, and the hashes of the updates that lie on it.
-    Newest(Box<StoredHeader>, BTreeSet<Sha256>),
+    /// The newest ceremony with the highest number of a version, and the hashes of the updates that lie on it.
+    Newest(Box<AtHub>, BTreeSet<Sha256>),
     Nothing,
     /// This machine is the box no more.
     Revoked(String),
@@ -267,8 +278,10 @@ fn of_hub(configuration: &Configuration, standing: &Standing) -> Outcome<Answer>
         Ok(versions) => {
             let updates = versions.iter().take_while(|stored| !is_ceremony(stored));
             let parts = updates.flat_map(|stored| stored.header.parts()).map(|part| part.sha256).collect();
-            let newest = versions.iter().find(|stored| is_ceremony(stored)).cloned();
-            Ok(newest.map_or(Answer::Nothing, |newest| Answer::Newest(Box::new(newest), parts)))
+            let newest = versions.iter().find(|stored| is_ceremony(stored)).cloned().zip(versions.first());
+            Ok(newest.map_or(Answer::Nothing, |(newest, highest)| {
+                Answer::Newest(Box::new((newest, highest.number)), parts)
+            }))
         }
         Err(HubError::Refused(problem)) if problem.code == ProblemCode::CertificateRevoked => {
             let why = problem.detail.unwrap_or_else(|| "the hub has revoked this machine's certificate".to_owned());
@@ -377,6 +390,7 @@ impl Status {
             lines.extend(closure.open().flat_map(closure::Line::lines).map(|line| format!("  {line}")));
             lines.push("    what to do: `tenwords-agent closure` looks again, and says how each is closed".to_owned());
         }
+        lines.extend(readiness::lines(&self.readiness));
         for note in &self.notes {
             lines.push(format!("  note: {}", harmless(note, 400)));
         }

@@ -89,8 +89,8 @@ pub(super) fn report(configuration: &Configuration) -> Outcome<Done> {
     let Some(identity) = standing.as_ref().and_then(Standing::identity) else {
         return Ok(Done { retry_after: Some(ALONE), ..Done::default() });
     };
-    let sent = report::send(configuration, identity, Timestamp::now())?;
-    Ok(Done { retry_after: sent.changed.then_some(SOON), ..Done::default() })
+    let has_news = report::send(configuration, identity, Timestamp::now())?;
+    Ok(Done { retry_after: has_news.then_some(SOON), ..Done::default() })
 }
 
 pub(super) fn self_test(configuration: &Configuration) -> Outcome<Done> {

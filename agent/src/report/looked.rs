@@ -44,6 +44,11 @@ pub(super) struct Source {
 }
 
 impl Looked {
+    /// The same as if it had been asked at this moment.
+    pub(super) fn at(self, at: Timestamp) -> Self {
+        Self { at, ..self }
+    }
+
     pub(super) fn new(at: Timestamp) -> Self {
         Self { v: V1, at, sources: BTreeMap::new(), alarms: List::default() }
     }

@@ -15,7 +15,7 @@ use nix::time::{ClockId, clock_gettime};
 use pbs_driver::version;
 use tenwords_protocol::{
     bounded::{List, Text},
-    readiness::{Readiness, State},
+    readiness::State,
     report::{Alarm, Machine, Observed, Report},
     time::Timestamp,
     v1::V1,
@@ -36,22 +36,14 @@ use crate::{
 const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// A report that was sent.
-#[derive(Debug)]
-pub(crate) struct Sent {
-    pub(crate) readiness: Readiness,
-    /// The next one would say more: what the hub's answer has shown.
-    pub(crate) changed: bool,
-}
-
 /// What is known of the box here, and what is wrong with it.
 pub(crate) struct Seen {
     pub(crate) observed: Option<Observed>,
     pub(crate) alarms: Vec<Alarm>,
 }
 
-/// Builds the report and sends it.
-pub(crate) fn send(configuration: &Configuration, identity: &Identity, now: Timestamp) -> Outcome<Sent> {
+/// Builds the report and sends it. Whether the next one would say more: by what the hub's answer has shown.
+pub(crate) fn send(configuration: &Configuration, identity: &Identity, now: Timestamp) -> Outcome<bool> {
     let mut memory = Memory::load(configuration);
     let Seen { observed, alarms } = see_with(configuration, Some(identity), &mut memory, now);
     let (alarms, alarms_left_out) = List::cut(alarms);
@@ -75,7 +67,7 @@ pub(crate) fn send(configuration: &Configuration, identity: &Identity, now: Time
         let reasons = reply.readiness.reasons.iter().map(|reason| reason.code.to_string()).collect::<Vec<_>>();
         tracing::info!(state = %reply.readiness.state, reasons = reasons.join(" "), "reported");
     }
-    Ok(Sent { readiness: reply.readiness, changed })
+    Ok(changed)
 }
 
 /// What is known of the box here; nothing is sent, and nobody is asked.

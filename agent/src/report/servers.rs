@@ -45,7 +45,7 @@ pub(crate) fn ask(configuration: &Configuration, now: Timestamp) -> Outcome<Aske
     let mut notes = Vec::new();
     let kept = lineage::kept(configuration, &mut notes);
     let inventory = inventory::take(configuration)?.inventory;
-    let mut looked = Looked { at: now, ..before.clone().unwrap_or_else(|| Looked::new(now)) };
+    let mut looked = before.clone().unwrap_or_else(|| Looked::new(now)).at(now);
     looked.sources.retain(|id, _| inventory.sources.iter().any(|source| source.id.as_str() == id));
     for source in inventory.sources.iter() {
         let kept = looked.sources.entry(source.id.as_str().to_owned()).or_insert_with(|| Source {
@@ -69,7 +69,7 @@ pub(crate) fn ask(configuration: &Configuration, now: Timestamp) -> Outcome<Aske
         lineage::note_needed(configuration, &inventory, now, &mut notes)?;
     }
     notes.iter().for_each(|note| tracing::warn!("{note}"));
-    let changed = before.is_none_or(|before| Looked { at: now, ..before } != looked);
+    let changed = before.is_none_or(|before| before.at(now) != looked);
     Ok(Asked { changed, alarms })
 }
 

@@ -1,0 +1,112 @@
+//! How this box stands by what it sees itself: the protocol's one function over its own facts and what the hub was
+//! just heard to have. The hub judges by more, since it hears of every node and of every drill.
+
+use std::{collections::BTreeSet, num::NonZeroU64};
+
+use tenwords_protocol::{
+    part::PartName,
+    readiness::{self, Ceremony, Facts, Node, Policy, Readiness, Reason, Said},
+    time::Timestamp,
+    version::StoredHeader,
+};
+
+use crate::{
+    drill::Kept,
+    enroll::hostname,
+    record::Record,
+    renew, report,
+    settings::Configuration,
+    show::harmless,
+    standing::Standing,
+};
+
+/// The hub's newest ceremony of this box, and the highest number that it has.
+pub(crate) type AtHub = (StoredHeader, NonZeroU64);
+
+/// Judges. `at_hub` is absent if no hub knows this box, or none could be asked: then its own record counts.
+pub(crate) fn judge(
+    configuration: &Configuration,
+    standing: &Standing,
+    record: Option<&Record>,
+    at_hub: Option<&AtHub>,
+    now: Timestamp,
+) -> Readiness {
+    let identity = standing.identity();
+    let seen = report::see(configuration, identity, now);
+    let of = standing.facts();
+    let ceremony = match (at_hub, record) {
+        (Some((stored, _)), _) => Some(of_hub(stored)),
+        (None, Some(record)) => Some(Ceremony {
+            number: record.number,
+            root_sha256: record.root_sha256,
+            keys: record.keys.clone(),
+        }),
+        (None, None) => None,
+    };
+    let held = seen.observed.as_ref().and_then(|observed| observed.escrow.as_ref());
+    let newest = at_hub.map(|(_, newest)| *newest).or(held.map(|held| held.newest));
+    let certificate_ends = identity.and_then(|identity| renew::ends(&identity.certificate.0).ok());
+    let node = Node {
+        name: hostname(),
+        is_keeper: true,
+        heard_at: Some(now),
+        // A box that no hub knows has none that could end.
+        certificate_ends: certificate_ends.unwrap_or_else(|| now.plus(Policy::default().certificate_left * 2)),
+        alarms: seen.alarms,
+    };
+    let facts = Facts {
+        enrolled_at: Some(now),
+        ceremony: ceremony.as_ref(),
+        newest,
+        said: seen.observed.as_ref().map(|observed| Said { at: now, observed }),
+        nodes: std::slice::from_ref(&node),
+        drilled_at: record.map(|record| drilled_at(record, &Kept::load(configuration, of.id))),
+    };
+    readiness::judge(&facts, &Policy::default(), now)
+}
+
+fn of_hub(stored: &StoredHeader) -> Ceremony {
+    let keys: BTreeSet<_> = stored
+        .header
+        .parts()
+        .iter()
+        .filter_map(|part| match part.name {
+            PartName::Key(key) => Some(key),
+            _ => None,
+        })
+        .collect();
+    Ceremony { number: stored.number, root_sha256: stored.header.facts().root_sha256, keys }
+}
+
+/// The ceremony is the first time that the words were tried.
+fn drilled_at(record: &Record, kept: &Kept) -> Timestamp {
+    let drills = [kept.words.as_ref(), kept.archive.as_ref()].into_iter().flatten();
+    let of_code = drills.filter(|drill| drill.code_number == record.code_number).map(|drill| drill.at);
+    of_code.chain([record.made_at]).max().unwrap_or(record.made_at)
+}
+
+/// For a person.
+pub(crate) fn lines(readiness: &Readiness) -> Vec<String> {
+    let mut lines = vec![format!("  readiness: {}", readiness.state)];
+    for reason in readiness.reasons.iter() {
+        lines.push(format!("  - {}", line(reason)));
+        lines.push(format!("    what to do: {}", harmless(reason.remedy.as_str(), 400)));
+    }
+    lines.extend(readiness.notes.iter().map(|note| format!("  note: {}", line(note))));
+    lines
+}
+
+fn line(reason: &Reason) -> String {
+    let mut line = harmless(reason.what.as_str(), 200);
+    let subjects: Vec<String> = reason.subjects.iter().map(|subject| harmless(subject.as_str(), 160)).collect();
+    if !subjects.is_empty() {
+        line.push_str(&format!(": {}", subjects.join(", ")));
+    }
+    if reason.more > 0 {
+        line.push_str(&format!(" and {} more", reason.more));
+    }
+    if let Some(since) = reason.since {
+        line.push_str(&format!(" (since {since})"));
+    }
+    line
+}
