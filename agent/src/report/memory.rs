@@ -124,7 +124,7 @@ mod tests {
         let path = folder.path().join("agent.toml");
         std::fs::write(&path, format!("state = \"{}\"", folder.path().join("state").display()))?;
         let configuration = Configuration::read(&path).map_err(|stop| stop.what)?;
-        let at = |second| Timestamp::from_unix(1_790_000_000 + second);
+        let at = |second: i64| Timestamp::from_unix(1_790_000_000 + second);
         let mut memory = Memory::load(&configuration);
         assert_eq!(memory.since("one", at(0)?), at(0)?);
         memory.since("two", at(0)?);
