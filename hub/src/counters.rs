@@ -68,7 +68,7 @@ impl Counters {
             ("renewals_refused", &self.renewals_refused, "Renewals refused because the node's day was used up."),
             ("calls", &self.calls, "Calls of operators to boxes."),
             ("calls_waited", &self.calls_waited, "Requests that began to wait for a call."),
-            ("calls_woken", &self.calls_woken, "Of those, the ones that heard one."),
+            ("calls_woken", &self.calls_woken, "Of those, the ones that heard one before their time was over."),
         ];
         let mut text = String::new();
         for (name, counter, help) in all {
