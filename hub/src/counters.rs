@@ -70,7 +70,7 @@ impl Counters {
             ("renewals_refused", &self.renewals_refused, "Renewals refused because the node's day was used up."),
             ("calls", &self.calls, "Calls of operators to boxes."),
             ("calls_waited", &self.calls_waited, "Requests that began to wait for a call."),
-            ("calls_woken", &self.calls_woken, "Of those, the ones that heard one."),
+            ("calls_woken", &self.calls_woken, "Of those, the ones that heard one before their time was over."),
             ("reports", &self.reports, "Reports of nodes taken."),
             ("reports_refused", &self.reports_refused, "Reports refused because the last one came a moment ago."),
         ];

@@ -57,7 +57,7 @@ pub(super) async fn get(
             if has_waited {
                 caller.still_holds(&app, "GET /v1/boxes/{box_id}/calls, while it waited").await?;
             }
-            if has_waited && call.is_some() {
+            if has_waited && call.is_some() && Instant::now() < end {
                 app.counters.calls_woken.add();
             }
             let number = call.map_or(after, |call| call.number);

@@ -64,7 +64,7 @@ async fn a_call_is_heard_by_every_node_of_its_box_once(hub: &mut TestHub) {
     let (here, there) = (waits(hub, &first, 0).await, waits(hub, &other, 0).await);
     assert_eq!(call(&operator, box_id).await, 1);
     let (number, kind) = heard(here.await.unwrap()).await;
-    assert_eq!(kind.as_deref(), Some("report"));
+    assert_eq!((kind.as_deref(), counted(hub, "calls_woken").await), (Some("report"), 1));
     assert!(!there.is_finished(), "another box's call was heard");
     // Who was away hears it when it asks, and nobody hears it twice.
     assert_eq!(ask(&second, 0).await, (number, Some("report".to_owned())));
@@ -108,6 +108,7 @@ async fn those_who_wait_for_calls_take_no_place_of_those_who_wait_for_answers(hu
     for task in waiting {
         assert!(heard(task.await.unwrap()).await.1.is_some());
     }
+    assert_eq!(counted(hub, "calls_woken").await, 2);
     for query in ["wait=51", "after=-1", "more=1", "after=1&after=2"] {
         let refused = machine.get(&machine.of_box(&format!("/calls?{query}"))).await;
         expect_problem(refused, ProblemCode::BadRequest).await;
