@@ -214,7 +214,7 @@ fn while_a_recovery_may_be_open_it_only_watches() -> Result<()> {
     let scene = joined()?;
     let folder = scene.box_1.state().join("recovery");
     fs::create_dir(&folder)?;
-    fs::write(folder.join("journal"), "nobody knows what\n")?;
+    fs::write(folder.join("journal"), "nobody knows what\nthis\nis\n")?;
     let mut daemon = Daemon::ready(&scene.world, &scene.box_1)?;
     daemon.tells("a recovery goes on on this machine")?;
     // By the next look everything that begins with the daemon would have begun.
