@@ -136,7 +136,7 @@ fn a_daemon_says_that_it_is_ready_alive_and_ending_and_tries_the_client() -> Res
     daemon.signal(Signal::SIGTERM)?;
     daemon.tells("STOPPING=1")?;
     ensure!(daemon.ended()?.success());
-    ensure!(!daemon.log()?.contains(&*scene.server.expose_secret()), "the log has the token");
+    ensure!(!daemon.log()?.contains(scene.server.expose_secret()), "the log has the token");
     Ok(())
 }
 
