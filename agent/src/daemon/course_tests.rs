@@ -248,9 +248,10 @@ fn s48_ten_thousand_boxes_that_come_back_at_once_do_not_come_together() {
         reports.extend(first(Kind::Keep).into_iter().chain(first(Kind::Report)));
         calls.extend(first(Kind::Listen));
     }
-    // Spread over a quarter of an hour and half an hour: some 170 of both in ten seconds.
-    assert!(worst_ten_seconds(&reports, back) < 350, "{}", worst_ten_seconds(&reports, back));
-    assert!(worst_ten_seconds(&calls, back) < 250, "{}", worst_ten_seconds(&calls, back));
+    // Whoever looks in at a random moment of such waits is twice as likely to be near their end: of a quarter of an
+    // hour for one and half an hour for the other, 333 of both in the worst ten seconds, where a herd would be 20 000.
+    assert!(worst_ten_seconds(&reports, back) < 450, "{}", worst_ten_seconds(&reports, back));
+    assert!(worst_ten_seconds(&calls, back) < 350, "{}", worst_ten_seconds(&calls, back));
 }
 
 #[test]

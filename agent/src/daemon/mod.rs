@@ -56,7 +56,8 @@ struct Daemon {
     /// What the wall clock shows less the boot clock, in seconds.
     offset: i64,
     mount: Mount,
-    is_held: bool,
+    /// Whether a recovery goes on here; nothing begins before that is known.
+    is_held: Option<bool>,
     /// A configuration that was not taken.
     refused: Option<String>,
 }
@@ -71,7 +72,8 @@ pub(crate) fn run(configuration: Configuration) -> Outcome<()> {
     let looks = Looks::begin(&configuration)
         .or_stop(Code::Internal, || "the thread that looks at files cannot be started".to_owned())?;
     let now = now()?;
-    let course = Course::new(&passes::known(), now, &mut chance());
+    let mut course = Course::new(&passes::known(), now, &mut chance());
+    course.happened(Event::Held(true), now, &mut chance());
     let mut daemon = Daemon {
         configuration,
         bell,
@@ -82,7 +84,7 @@ pub(crate) fn run(configuration: Configuration) -> Outcome<()> {
         next_look: now,
         offset: offset(now),
         mount: Mount::None,
-        is_held: false,
+        is_held: None,
         refused: None,
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "watching");
@@ -169,16 +171,26 @@ impl Daemon {
         self.offset = offset;
         if self.looks.ask(now, Timestamp::now().unix(), None) {
             self.mounted(Mount::Away);
+            // Proxmox VE's files may hang for ever; everything else does not wait for them.
+            if self.is_held.is_none() {
+                self.held(false, now);
+            }
+        }
+    }
+
+    fn held(&mut self, is_held: bool, now: Moment) {
+        if self.is_held != Some(is_held) {
+            if is_held {
+                tracing::info!("a recovery goes on on this machine: watching only");
+            }
+            self.is_held = Some(is_held);
+            self.happened(Event::Held(is_held), now);
         }
     }
 
     fn seen(&mut self, answer: looks::Answer, now: Moment) {
         self.mounted(answer.look.mount);
-        if answer.is_held != self.is_held {
-            self.is_held = answer.is_held;
-            tracing::info!(held = self.is_held, "a recovery goes on on this machine, or has ended");
-            self.happened(Event::Held(self.is_held), now);
-        }
+        self.held(answer.is_held, now);
         for event in answer.look.events {
             tracing::info!(?event, "seen");
             self.happened(event, now);
@@ -235,7 +247,7 @@ impl Daemon {
     /// What `systemctl status` shows.
     fn tell(&mut self) {
         let mut status = match self.course.running() {
-            _ if self.is_held => "a recovery goes on on this machine: watching only".to_owned(),
+            _ if self.is_held == Some(true) => "a recovery goes on on this machine: watching only".to_owned(),
             Some(kind) => format!("watching; at work: {}", kind.name()),
             None => "watching".to_owned(),
         };

@@ -136,7 +136,7 @@ fn a_daemon_says_that_it_is_ready_alive_and_ending_and_tries_the_client() -> Res
     daemon.signal(Signal::SIGTERM)?;
     daemon.tells("STOPPING=1")?;
     ensure!(daemon.ended()?.success());
-    ensure!(!daemon.log()?.contains(&*scene.server.expose_secret()), "the log has the token");
+    ensure!(!daemon.log()?.contains(scene.server.expose_secret()), "the log has the token");
     Ok(())
 }
 
@@ -214,7 +214,7 @@ fn while_a_recovery_may_be_open_it_only_watches() -> Result<()> {
     let scene = joined()?;
     let folder = scene.box_1.state().join("recovery");
     fs::create_dir(&folder)?;
-    fs::write(folder.join("journal"), "nobody knows what\n")?;
+    fs::write(folder.join("journal"), "nobody knows what\nthis\nis\n")?;
     let mut daemon = Daemon::ready(&scene.world, &scene.box_1)?;
     daemon.tells("a recovery goes on on this machine")?;
     // By the next look everything that begins with the daemon would have begun.
