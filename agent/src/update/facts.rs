@@ -59,8 +59,6 @@ pub(super) struct Acknowledged {
     v: V1,
     /// Of the ceremony.
     pub(super) root_sha256: Sha256,
-    /// Of the newest update on it; the root's own if there is none.
-    pub(super) newest: Sha256,
     pub(super) facts: Facts,
     /// What each second holder was given last, by the hash of its text.
     #[serde(default)]
@@ -208,8 +206,8 @@ impl News {
 // === impl Acknowledged ===
 
 impl Acknowledged {
-    pub(super) fn new(root_sha256: Sha256, newest: Sha256, facts: Facts) -> Self {
-        Self { v: V1, root_sha256, newest, facts, holders: BTreeMap::new() }
+    pub(super) fn new(root_sha256: Sha256, facts: Facts) -> Self {
+        Self { v: V1, root_sha256, facts, holders: BTreeMap::new() }
     }
 
     /// What is kept; nothing if it is damaged.
@@ -278,7 +276,7 @@ mod tests {
     #[test]
     fn what_was_changed_on_the_disk_or_written_under_another_key_is_nothing() -> Tested {
         let hash = Sha256::of(b"root");
-        let written = Acknowledged::new(hash, hash, facts(1, &[1], "one")?);
+        let written = Acknowledged::new(hash, facts(1, &[1], "one")?);
         let text = key().sealed("acknowledged", &written)?;
         assert_eq!(key().opened("acknowledged", &text), Some(written));
         assert_eq!(key().opened::<Acknowledged>("pending", &text), None);

@@ -144,7 +144,7 @@ pub(crate) fn begin(
 ) -> Outcome<()> {
     let key = FactsKey::load_or_make(configuration, rng)?;
     let facts = Facts::of_root(root, &key);
-    Acknowledged::new(record.root_sha256, record.root_sha256, facts).keep(configuration, &key)?;
+    Acknowledged::new(record.root_sha256, facts).keep(configuration, &key)?;
     Pending::forget(configuration)
 }
 
@@ -193,13 +193,10 @@ impl Run<'_> {
                     "what was escrowed last cannot be told on this box: everything that is live goes into an update"
                         .to_owned(),
                 );
-                Acknowledged::new(own.record.root_sha256, own.record.root_sha256, Facts::default())
+                Acknowledged::new(own.record.root_sha256, Facts::default())
             });
         if let Some(pending) = pending {
             self.send(own, pending, &mut acknowledged, kept)?;
-        } else if acknowledged.newest != own.newest() {
-            acknowledged.newest = own.newest();
-            acknowledged.keep(self.configuration, self.key)?;
         }
         let mut files = lineage::kept(self.configuration, &mut kept.warnings);
         let (live, tokens) = {
@@ -281,7 +278,7 @@ impl Run<'_> {
         let before = std::mem::take(&mut acknowledged.facts.tokens);
         let is_carried = |(id, token): &(&Name, &Sha256)| before.get(*id) != Some(token);
         kept.tokens.extend(facts.tokens.iter().filter(is_carried).map(|(id, _)| id.to_string()));
-        *acknowledged = Acknowledged::new(own.record.root_sha256, own.newest(), facts);
+        *acknowledged = Acknowledged::new(own.record.root_sha256, facts);
         acknowledged.holders = holders;
         acknowledged.keep(self.configuration, self.key)?;
         Pending::forget(self.configuration)?;

@@ -96,13 +96,6 @@ impl Own {
         &self.chain.statements
     }
 
-    /// The hash of the newest update; the root's if there is none.
-    pub(super) fn newest(&self) -> Sha256 {
-        let newest_first = self.bundle.updates().iter().rev();
-        let mut parts = newest_first.filter_map(|version| update_of(version.header()));
-        parts.next().map_or(self.record.root_sha256, |entry| entry.sha256)
-    }
-
     /// The ceremony version as it is pushed, without what lies on it.
     pub(super) fn plain(&self) -> Outcome<Bundle> {
         Bundle::of_fetched(self.bundle.header().clone(), self.bundle.parts().clone())
