@@ -494,6 +494,7 @@ Configuration (every line has a default):
   client  = \"/usr/bin/proxmox-backup-client\"
   pbs_local = \"/usr/bin/pbs-local\"            # reads a datastore's folder (recover --datastore)
   files   = [\"/etc/hosts\"]                    # small files to escrow, in place of the usual ones
+  not_backed_up = [104]                       # guests that no job is to cover, on purpose
   [operator]                                  # whom the recovery sheet says to call
   name = \"Marta Huber, Huber IT\"
   phone = \"+49 89 1234567\"
@@ -509,12 +510,12 @@ Configuration (every line has a default):
   qmrestore = \"/usr/sbin/qmrestore\"
   pvesh = \"/usr/bin/pvesh\"
   pvesm = \"/usr/sbin/pvesm\"
+  locks = \"/run/lock\"                        # where PVE's programs lock a guest
   tasks = \"/var/log/pve/tasks/index\"         # which backups have ended
   [notify]                                    # who is told of an alarm (run)
   command = \"/usr/sbin/sendmail\"            # gets -i -t and the message
   to = \"root\"                               # PVE forwards mail to root to its notification targets
   off = false
-  locks = \"/run/lock\"                        # where PVE's programs lock a guest
   [[source]]                                  # a key outside storage.cfg
   id = \"pbs\"                                  # not the name of a storage
   repository = \"backup@pbs!box1@pbs.example:8007:store\"
@@ -524,6 +525,6 @@ Configuration (every line has a default):
   token_file = \"/etc/tenwords/pbs.token\"       # the token's secret, 0600
   restore_paths = { \"host/box1/data.pxar\" = \"/srv/data\" }
 
-Exit codes: 0 done · 1 not protected, not closed (status, closure) · 2 usage · 10 preflight · 11 words wrong · 12 gate refused ·
-  13 waiting for an order · 14 partly restored · 15 unreachable · 16 not authorised · 20 internal ·
-  130 interrupted";
+Exit codes: 0 done · 1 not protected, not closed (status, closure) · 2 usage · 10 preflight ·
+  11 words wrong · 12 gate refused · 13 waiting for an order · 14 partly restored · 15 unreachable ·
+  16 not authorised · 20 internal · 130 interrupted";

@@ -11,12 +11,7 @@ use tenwords_protocol::{
 };
 
 use crate::{
-    drill::Kept,
-    enroll::hostname,
-    record::Record,
-    renew, report,
-    settings::Configuration,
-    show::harmless,
+    drill::Kept, enroll::hostname, record::Record, renew, report, settings::Configuration, show::harmless,
     standing::Standing,
 };
 
@@ -36,11 +31,9 @@ pub(crate) fn judge(
     let of = standing.facts();
     let ceremony = match (at_hub, record) {
         (Some((stored, _)), _) => Some(of_hub(stored)),
-        (None, Some(record)) => Some(Ceremony {
-            number: record.number,
-            root_sha256: record.root_sha256,
-            keys: record.keys.clone(),
-        }),
+        (None, Some(record)) => {
+            Some(Ceremony { number: record.number, root_sha256: record.root_sha256, keys: record.keys.clone() })
+        }
         (None, None) => None,
     };
     let held = seen.observed.as_ref().and_then(|observed| observed.escrow.as_ref());

@@ -279,9 +279,8 @@ fn of_hub(configuration: &Configuration, standing: &Standing) -> Outcome<Answer>
             let updates = versions.iter().take_while(|stored| !is_ceremony(stored));
             let parts = updates.flat_map(|stored| stored.header.parts()).map(|part| part.sha256).collect();
             let newest = versions.iter().find(|stored| is_ceremony(stored)).cloned().zip(versions.first());
-            Ok(newest.map_or(Answer::Nothing, |(newest, highest)| {
-                Answer::Newest(Box::new((newest, highest.number)), parts)
-            }))
+            Ok(newest
+                .map_or(Answer::Nothing, |(newest, highest)| Answer::Newest(Box::new((newest, highest.number)), parts)))
         }
         Err(HubError::Refused(problem)) if problem.code == ProblemCode::CertificateRevoked => {
             let why = problem.detail.unwrap_or_else(|| "the hub has revoked this machine's certificate".to_owned());

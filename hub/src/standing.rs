@@ -145,9 +145,8 @@ impl Tally {
     pub(crate) fn to_text(&self) -> String {
         use std::fmt::Write as _;
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut text = String::from(
-            "# HELP tenwords_hub_boxes Boxes by how they stand.\n# TYPE tenwords_hub_boxes gauge\n",
-        );
+        let mut text =
+            String::from("# HELP tenwords_hub_boxes Boxes by how they stand.\n# TYPE tenwords_hub_boxes gauge\n");
         for state in State::ALL {
             let count = counts.states.get(&state).copied().unwrap_or(0);
             // Writing to a String cannot fail.

@@ -68,7 +68,12 @@ pub(crate) struct Done {
 pub(super) const TABLE: &[Pass] = &[
     Pass { kind: Kind::Keep, most: minutes(15), locks: true, work: work::keep },
     Pass { kind: Kind::Renew, most: minutes(5), locks: true, work: |configuration, _| work::renew(configuration) },
-    Pass { kind: Kind::Servers, most: minutes(30), locks: false, work: |configuration, _| work::servers(configuration) },
+    Pass {
+        kind: Kind::Servers,
+        most: minutes(30),
+        locks: false,
+        work: |configuration, _| work::servers(configuration),
+    },
     Pass { kind: Kind::Report, most: minutes(5), locks: false, work: |configuration, _| work::report(configuration) },
     Pass {
         kind: Kind::SelfTest,

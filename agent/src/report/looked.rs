@@ -58,7 +58,9 @@ impl Looked {
         let path = configuration.state(FILE);
         let text = durable::read_limited(&path, LIMIT).ok()?;
         json::from_slice(&text)
-            .map_err(|error| tracing::warn!(path = %path.display(), %error, "what the servers said is not known any more"))
+            .map_err(
+                |error| tracing::warn!(path = %path.display(), %error, "what the servers said is not known any more"),
+            )
             .ok()
     }
 

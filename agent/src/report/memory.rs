@@ -43,14 +43,8 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn load(configuration: &Configuration) -> Self {
-        let none = Self {
-            v: V1,
-            newest: None,
-            lost: None,
-            clock_off: None,
-            since: BTreeMap::new(),
-            asked: BTreeSet::new(),
-        };
+        let none =
+            Self { v: V1, newest: None, lost: None, clock_off: None, since: BTreeMap::new(), asked: BTreeSet::new() };
         let path = configuration.state(FILE);
         match durable::read_limited(&path, LIMIT) {
             Ok(text) => json::from_slice(&text).unwrap_or_else(|error| {
@@ -96,9 +90,9 @@ impl Memory {
     /// What the hub's answers have shown.
     pub(super) fn alarms(&self, now: Timestamp) -> impl Iterator<Item = Alarm> {
         let found = [(AlarmCode::HubLostVersions, self.lost), (AlarmCode::ClockOff, self.clock_off)];
-        found.into_iter().filter_map(move |(code, since)| {
-            Some(Alarm { code, subject: Text::cut(""), since: since?.min(now) })
-        })
+        found
+            .into_iter()
+            .filter_map(move |(code, since)| Some(Alarm { code, subject: Text::cut(""), since: since?.min(now) }))
     }
 }
 

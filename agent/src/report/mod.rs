@@ -75,19 +75,13 @@ pub(crate) fn see(configuration: &Configuration, identity: Option<&Identity>, no
     see_with(configuration, identity, &mut Memory::load(configuration), now)
 }
 
-fn see_with(
-    configuration: &Configuration,
-    identity: Option<&Identity>,
-    memory: &mut Memory,
-    now: Timestamp,
-) -> Seen {
+fn see_with(configuration: &Configuration, identity: Option<&Identity>, memory: &mut Memory, now: Timestamp) -> Seen {
     let looked = Looked::load(configuration);
     let mut notes = Vec::new();
     let observed = sources::of_box(configuration).and_then(|found| {
         let record = Record::load(configuration)?;
         let record = record.filter(|record| identity.is_none_or(|identity| record.box_id == identity.box_id));
-        let sight =
-            Sight { configuration, found: &found, record: record.as_ref(), looked: looked.as_ref(), now };
+        let sight = Sight { configuration, found: &found, record: record.as_ref(), looked: looked.as_ref(), now };
         sight.observed(memory, &mut notes)
     });
     notes.iter().for_each(|note| tracing::warn!("{note}"));

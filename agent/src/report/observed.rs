@@ -85,7 +85,8 @@ impl Sight<'_> {
             .collect();
         let held: BTreeSet<Fingerprint> =
             self.found.keys().map(LiveKey::fingerprint).chain(kept.keys().copied()).collect();
-        let on_servers = self.looked.iter().flat_map(|looked| looked.sources.values()).flat_map(|source| source.keys.keys());
+        let on_servers =
+            self.looked.iter().flat_map(|looked| looked.sources.values()).flat_map(|source| source.keys.keys());
         let mut all: BTreeSet<Fingerprint> = held.iter().copied().collect();
         all.extend(on_servers.copied());
         let fact = |key: Fingerprint| KeyFact {

@@ -1,7 +1,10 @@
 //! The pass `servers`: asks each backup server what it has of this box, looks at the newest snapshots' signatures,
 //! and raises what must not wait for a recovery.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU32,
+};
 
 use pbs_format::{datastore, name::SnapshotRef};
 use tenwords_protocol::{
@@ -60,8 +63,10 @@ pub(crate) fn ask(configuration: &Configuration, now: Timestamp) -> Outcome<Aske
     }
     let keys: BTreeMap<Fingerprint, &LiveKey> =
         kept.values().chain(found.keys()).map(|key| (key.fingerprint(), key)).collect();
-    look_at_signatures(configuration, &found, &inventory, &keys, &mut looked)?;
-    let alarms = alarms(&inventory, &looked, &keys);
+    let groups = own_groups(&inventory, &found);
+    look_at_signatures(configuration, &found, &inventory, (&groups, &keys), &mut looked)?;
+    let exempt = &configuration.settings.not_backed_up;
+    let alarms = alarms(&inventory, &looked, (&groups, &keys), exempt);
     looked.alarms = List::cut(alarms.iter().filter_map(|alarm| told(alarm, before.as_ref(), now))).0;
     looked.keep(configuration).or_stop(Code::Preflight, || "what the servers said cannot be kept".to_owned())?;
     // What nothing needs any more is let go of, if no command is at work; there is no hurry.
@@ -118,22 +123,24 @@ fn look_at_signatures(
     configuration: &Configuration,
     found: &BoxSources,
     inventory: &Inventory,
-    keys: &BTreeMap<Fingerprint, &LiveKey>,
+    (groups, keys): (&[Group], &BTreeMap<Fingerprint, &LiveKey>),
     looked: &mut Looked,
 ) -> Outcome<()> {
-    let groups = own_groups(inventory, found);
     let Ok(client) = sources::client(&configuration.settings) else { return Ok(()) };
     let bench = Bench::new(&configuration.settings, keys.values().copied())?;
     let mut left = SIGNATURES;
     for source in &found.sources {
-        let answered = inventory.sources.iter().any(|entry| {
-            entry.id.as_str() == source.id && matches!(entry.answer, Answer::Listed(_))
-        });
+        let answered = inventory
+            .sources
+            .iter()
+            .any(|entry| entry.id.as_str() == source.id && matches!(entry.answer, Answer::Listed(_)));
         let (Some(kept), true) = (looked.sources.get_mut(&source.id), answered) else { continue };
         let Ok(access) = source.access() else { continue };
-        for group in &groups {
+        for group in groups {
             let Some(fact) = kept.groups.get_mut(&group.to_string()) else { continue };
-            let (Crypt::Encrypt, Signature::Unknown, Some(key)) = (fact.crypt, fact.signature, fact.key) else { continue };
+            let (Crypt::Encrypt, Signature::Unknown, Some(key)) = (fact.crypt, fact.signature, fact.key) else {
+                continue;
+            };
             if left == 0 {
                 return Ok(());
             }
@@ -152,13 +159,19 @@ fn snapshot(group: &Group, time: Timestamp) -> Option<SnapshotRef> {
 }
 
 /// What somebody has to hear of today, and not at the recovery.
-fn alarms(inventory: &Inventory, looked: &Looked, keys: &BTreeMap<Fingerprint, &LiveKey>) -> Vec<Alarm> {
+fn alarms(
+    inventory: &Inventory,
+    looked: &Looked,
+    (groups, keys): (&[Group], &BTreeMap<Fingerprint, &LiveKey>),
+    exempt: &BTreeSet<NonZeroU32>,
+) -> Vec<Alarm> {
+    let names: BTreeSet<String> = groups.iter().map(Group::to_string).collect();
     let mut alarms = Vec::new();
     for source in inventory.sources.iter().filter(|source| source.state == SourceState::InUse) {
         let id = source.id.as_str();
         let Some(kept) = looked.sources.get(id) else { continue };
         for (group, fact) in &kept.groups {
-            let of_box = is_of_box(group, inventory);
+            let of_box = names.contains(group);
             if of_box && (fact.crypt != Crypt::Encrypt || fact.key.is_none()) {
                 alarms.push(Alarm {
                     code: "plain-snapshot",
@@ -176,7 +189,10 @@ fn alarms(inventory: &Inventory, looked: &Looked, keys: &BTreeMap<Fingerprint, &
                 alarms.push(Alarm {
                     code: "unsigned-snapshot",
                     subject: format!("{group} on {id}"),
-                    what: format!("nothing shows that this box made the newest snapshot of {group} on {id}, of {}", fact.time),
+                    what: format!(
+                        "nothing shows that this box made the newest snapshot of {group} on {id}, of {}",
+                        fact.time
+                    ),
                     remedy: "find out who made it on the backup server; then back it up again".to_owned(),
                 });
             }
@@ -190,7 +206,7 @@ fn alarms(inventory: &Inventory, looked: &Looked, keys: &BTreeMap<Fingerprint, &
             });
         }
     }
-    for guest in inventory.uncovered() {
+    for guest in inventory.uncovered().filter(|guest| !guest.template && !exempt.contains(&guest.vmid)) {
         alarms.push(Alarm {
             code: "not-covered",
             subject: guest.vmid.to_string(),
@@ -199,11 +215,6 @@ fn alarms(inventory: &Inventory, looked: &Looked, keys: &BTreeMap<Fingerprint, &
         });
     }
     alarms
-}
-
-fn is_of_box(group: &str, inventory: &Inventory) -> bool {
-    let number = group.parse::<Group>().ok().and_then(|group| group.guest());
-    number.is_some_and(|number| inventory.guests.iter().any(|guest| guest.vmid == number))
 }
 
 /// The alarm as the hub hears it, since it stands. What a report says by itself is not said twice.

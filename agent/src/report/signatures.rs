@@ -7,11 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pbs_driver::{
-    Access, Client, DriverError, Failure,
-    private::Folder,
-    restore,
-};
+use pbs_driver::{Access, Client, DriverError, Failure, private::Folder, restore};
 use pbs_format::{key::EncryptionKey, name::SnapshotRef};
 use tenwords_escrow::gate;
 use tenwords_protocol::{fingerprint::Fingerprint, report::Signature};
@@ -61,9 +57,7 @@ impl<'k> Bench<'k> {
             },
             Err(error) => match error.failure() {
                 // What the client itself finds wrong with a list is the list's fault.
-                Some(
-                    Failure::Damaged { .. } | Failure::WrongKey { .. } | Failure::WrongSignature,
-                ) => {
+                Some(Failure::Damaged { .. } | Failure::WrongKey { .. } | Failure::WrongSignature) => {
                     tracing::warn!(%snapshot, %error, "the client refuses a snapshot's list of files");
                     Signature::Refused
                 }

@@ -21,8 +21,7 @@ pub(super) async fn post(
     Body(report): Body,
 ) -> Result<Json<ReportReply>, Refusal> {
     let now = app.now();
-    let act =
-        SendReport { report, serial: caller.serial.clone(), node_id: caller.node_id, box_id: caller.box_id, now };
+    let act = SendReport { report, serial: caller.serial.clone(), node_id: caller.node_id, box_id: caller.box_id, now };
     match app.store.perform(act).await? {
         Reported::Stored => app.counters.reports.add(),
         Reported::NotTheBox => return Err(Refusal::new(ProblemCode::CertificateRevoked)),

@@ -38,8 +38,8 @@ mod pins;
 mod proving;
 mod recovery;
 mod renewal;
-mod retirement;
 mod reports;
+mod retirement;
 mod schema;
 mod standings;
 mod tickets;
@@ -75,8 +75,8 @@ pub use self::{
     proving::{Prove, ProveOutcome, Unproven},
     recovery::{Arm, ArmOutcome, Claim, ClaimOutcome, Disarm, DisarmOutcome},
     renewal::{Renew, RenewOutcome, TakeOver},
-    retirement::{ChangeBox, Retire, RetireOutcome, Revive},
     reports::{Evidence, Reported, SendReport},
+    retirement::{ChangeBox, Retire, RetireOutcome, Revive},
     schema::FORMAT,
     standings::{KEPT_DAYS, Stand, Standing, codes},
     tickets::{Found, Issued, NewTicket, Purpose, TicketRefusal},

@@ -2,11 +2,7 @@
 //!
 //! Nothing here is history and nothing of it decides trust. How boxes stood lies in `standings`.
 
-use std::{
-    collections::HashMap,
-    num::NonZeroU64,
-    time::Duration,
-};
+use std::{collections::HashMap, num::NonZeroU64, time::Duration};
 
 use sqlx::{Row as _, any::AnyRow};
 use tenwords_protocol::{
@@ -81,10 +77,9 @@ impl Act for SendReport {
         if tx.certificate_kind(serial, *now).await? != Some(CertificateKind::Box) {
             return Ok(Reported::NotTheBox);
         }
-        let former = sqlx::query(
-            "SELECT received_at, boot_id, former_boots, uptime, clone_at FROM reports WHERE node_id = $1",
-        )
-        .bind(node_id.to_string());
+        let former =
+            sqlx::query("SELECT received_at, boot_id, former_boots, uptime, clone_at FROM reports WHERE node_id = $1")
+                .bind(node_id.to_string());
         let former = tx.read(former).await?.map(|row| Former::of(&row)).transpose()?;
         // A clock that was set back makes nobody wait.
         if let Some(former) = &former
@@ -162,22 +157,15 @@ impl Former {
         let next = Self { received_at: now, boot_id, former_boots: Vec::new(), uptime, clone_at: None };
         let Some(mut former) = former else { return next };
         let is_same_start = former.boot_id == next.boot_id;
-        let is_clone = if is_same_start {
-            next.uptime <= former.uptime
-        } else {
-            former.former_boots.contains(&next.boot_id)
-        };
+        let is_clone =
+            if is_same_start { next.uptime <= former.uptime } else { former.former_boots.contains(&next.boot_id) };
         if !is_same_start {
             former.former_boots.retain(|boot| *boot != next.boot_id);
             former.former_boots.push(former.boot_id);
             let beyond = former.former_boots.len().saturating_sub(FORMER_STARTS);
             former.former_boots.drain(..beyond);
         }
-        Self {
-            former_boots: former.former_boots,
-            clone_at: if is_clone { Some(now) } else { former.clone_at },
-            ..next
-        }
+        Self { former_boots: former.former_boots, clone_at: if is_clone { Some(now) } else { former.clone_at }, ..next }
     }
 }
 
@@ -212,12 +200,8 @@ impl Store {
             of_box.held = Some((stored.header.facts().code_number, stored.received_at));
             of_box.ceremony = Some(ceremony(&stored));
         }
-        let observations = of_all_or_one!(
-            of,
-            "SELECT box_id, received_at, body FROM observations ",
-            "WHERE box_id = $1",
-            ""
-        );
+        let observations =
+            of_all_or_one!(of, "SELECT box_id, received_at, body FROM observations ", "WHERE box_id = $1", "");
         for row in observations.fetch_all(self.pool()).await? {
             let said = (time(&row, "observations", "received_at")?, read(&row, "observations")?);
             found.entry(parsed(&row, "observations", "box_id")?).or_default().said = Some(said);
@@ -294,9 +278,10 @@ mod tests {
 
     /// Whether the last of these reports shows a second machine.
     fn is_clone(reports: &[(&str, u64)]) -> bool {
-        let last = reports.iter().zip(0..).fold(None, |former, ((boot, uptime), at)| {
-            Some(Former::after(former, &report(boot, *uptime), moment(at)))
-        });
+        let last = reports
+            .iter()
+            .zip(0..)
+            .fold(None, |former, ((boot, uptime), at)| Some(Former::after(former, &report(boot, *uptime), moment(at))));
         last.is_some_and(|last| last.clone_at.is_some())
     }
 

@@ -50,8 +50,11 @@ impl Act for Stand {
 
     async fn perform(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         let today = self.now.unix() / DAY_SECONDS;
-        let day = sqlx::query("INSERT INTO days (day, position) SELECT $1, (SELECT COALESCE(MAX(position), 0) + 1 \
-             FROM days) WHERE NOT EXISTS (SELECT 1 FROM days WHERE day = $1)").bind(today);
+        let day = sqlx::query(
+            "INSERT INTO days (day, position) SELECT $1, (SELECT COALESCE(MAX(position), 0) + 1 \
+             FROM days) WHERE NOT EXISTS (SELECT 1 FROM days WHERE day = $1)",
+        )
+        .bind(today);
         tx.write_any(day).await?;
         for (box_id, state, reasons) in &self.found {
             let last = sqlx::query(

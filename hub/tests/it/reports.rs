@@ -2,7 +2,10 @@
 
 use reqwest::{Response, StatusCode};
 use serde_json::json;
-use tenwords_hub::{clock::Clock as _, store::{KEPT_DAYS, Stand}};
+use tenwords_hub::{
+    clock::Clock as _,
+    store::{KEPT_DAYS, Stand},
+};
 use tenwords_protocol::{
     bounded::{List, Text},
     hash::Sha256,
@@ -20,7 +23,9 @@ use tenwords_protocol::{
     version::Grade,
 };
 
-use crate::support::{Machine, Operator, TestHub, Words, ceremony, enrolled_box, expect, expect_problem, on_both_databases};
+use crate::support::{
+    Machine, Operator, TestHub, Words, ceremony, enrolled_box, expect, expect_problem, on_both_databases,
+};
 
 on_both_databases![
     a_box_stands_by_what_it_says_and_by_what_the_hub_has,
@@ -190,7 +195,8 @@ async fn a_node_reports_every_ten_seconds_at_most(hub: &mut TestHub) {
     let (_, machine) = enrolled_box(hub, "alpha", Words(1)).await;
     reported(&machine, &report(hub, "a", 1, None)).await;
     hub.clock.forward(4);
-    let refused = expect_problem(try_report(&machine, &report(hub, "a", 5, None)).await, ProblemCode::RateLimited).await;
+    let refused =
+        expect_problem(try_report(&machine, &report(hub, "a", 5, None)).await, ProblemCode::RateLimited).await;
     assert_eq!(refused.retry_after, Some(6));
     hub.clock.forward(6);
     reported(&machine, &report(hub, "a", 11, None)).await;
@@ -265,8 +271,14 @@ async fn a_report_that_cannot_be_read_or_is_too_large_is_refused(hub: &mut TestH
     for (what, change) in [
         ("another version", json!({"v": 2})),
         ("no machine", json!({"machine": null})),
-        ("a list that is too long", json!({"alarms": vec![json!({"code": "x", "subject": "", "since": hub.clock.now().to_string()}); 129]})),
-        ("a text that is too long", json!({"alarms": [{"code": "x", "subject": "y".repeat(129), "since": hub.clock.now().to_string()}]})),
+        (
+            "a list that is too long",
+            json!({"alarms": vec![json!({"code": "x", "subject": "", "since": hub.clock.now().to_string()}); 129]}),
+        ),
+        (
+            "a text that is too long",
+            json!({"alarms": [{"code": "x", "subject": "y".repeat(129), "since": hub.clock.now().to_string()}]}),
+        ),
     ] {
         let mut text = good.clone();
         text.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
@@ -288,7 +300,12 @@ async fn a_lying_box_gets_no_better_word_than_the_hubs_own_facts_allow(hub: &mut
     let (id, machine) = enrolled_box(hub, "alpha", Words(1)).await;
     let mut lie = observed(hub, id, Words(1));
     // A key that no ceremony of it has, said to be proven.
-    let other = KeyFact { fingerprint: "00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff:00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff".parse().unwrap(), ..lie.keys[0].clone() };
+    let other = KeyFact {
+        fingerprint: "00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff:00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff"
+            .parse()
+            .unwrap(),
+        ..lie.keys[0].clone()
+    };
     lie.keys = list([lie.keys[0].clone(), other]);
     let reply = reported(&machine, &report(hub, "a", 1, Some(lie))).await;
     assert_eq!((reply.readiness.state, codes(&reply)), (State::Unprotected, vec!["key-not-escrowed"]));

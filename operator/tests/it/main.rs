@@ -6,6 +6,7 @@
 mod boxes;
 mod desk;
 mod directive;
+mod fleet;
 mod keys;
 mod orders;
 mod pins;

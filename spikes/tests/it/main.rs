@@ -25,6 +25,7 @@ mod orders_hub;
 mod orders_more;
 mod parallel;
 mod preflight;
+mod readiness;
 mod recordings;
 mod recovery;
 mod rehearsal;
