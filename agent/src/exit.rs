@@ -1,7 +1,9 @@
 //! How a command ends: the exit codes of the design, and errors in two parts, what happened and
 //! what to do now.
 
-use std::{fmt, process::ExitCode};
+use std::{fmt, process::ExitCode, time::Duration};
+
+use crate::hub::HubError;
 
 /// Why a command did not do its work, by exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub(crate) struct Stop {
     pub(crate) code: Code,
     pub(crate) what: String,
     pub(crate) remedy: Option<String>,
+    /// Nothing else is to be expected before this time is over; whoever refused has said so.
+    pub(crate) retry_after: Option<Duration>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -43,7 +47,16 @@ pub(crate) type Outcome<T> = Result<T, Stop>;
 
 impl Stop {
     pub(crate) fn new(code: Code, what: impl Into<String>) -> Self {
-        Self { code, what: what.into(), remedy: None, source: None }
+        Self { code, what: what.into(), remedy: None, retry_after: None, source: None }
+    }
+
+    /// A call to the hub that brought nothing; with the time that the hub has asked for, if it has.
+    pub(crate) fn of_call(error: HubError) -> Self {
+        let retry_after = match &error {
+            HubError::Later { after, .. } => Some(*after),
+            _ => None,
+        };
+        Self { retry_after, ..Self::from(error) }
     }
 
     /// What to do now.

@@ -45,6 +45,9 @@ const WHOLE: Duration = Duration::from_secs(60);
 const LIST_LIMIT: usize = 16 << 20;
 /// Pages that are asked for at most: what a box pushed in years.
 const MAX_PAGES: usize = 256;
+/// Headers that are held of one box, and their parts: a year of the most that a hub takes.
+const MAX_HEADERS: usize = 10_000;
+const MAX_PARTS: usize = 100_000;
 const REPLY_LIMIT: usize = 256 << 10;
 
 /// A connection to one hub.
@@ -181,18 +184,9 @@ impl Hub {
     pub(crate) fn versions_until(
         &self,
         box_id: BoxId,
-        mut enough: impl FnMut(&[StoredHeader]) -> bool,
+        enough: impl FnMut(&[StoredHeader]) -> bool,
     ) -> Result<Vec<StoredHeader>, HubError> {
-        let mut versions = self.page(box_id, None)?;
-        for _ in 0..MAX_PAGES {
-            let Some(last) = versions.last().filter(|_| !enough(&versions)) else { break };
-            let more = self.page(box_id, Some(last.number))?;
-            if more.is_empty() {
-                break;
-            }
-            versions.extend(more);
-        }
-        Ok(versions)
+        collected(|before| self.page(box_id, before), enough)
     }
 
     /// One header by its number, if the box has such a version.
@@ -301,6 +295,30 @@ impl Hub {
     }
 }
 
+/// Page after page, within what a box can have.
+fn collected(
+    mut page: impl FnMut(Option<NonZeroU64>) -> Result<Vec<StoredHeader>, HubError>,
+    mut enough: impl FnMut(&[StoredHeader]) -> bool,
+) -> Result<Vec<StoredHeader>, HubError> {
+    let mut versions: Vec<StoredHeader> = Vec::new();
+    let mut parts = 0_usize;
+    let mut before = None;
+    for _ in 0..=MAX_PAGES {
+        let more = page(before)?;
+        parts = parts.saturating_add(more.iter().map(|stored| stored.header.parts().len()).sum());
+        if versions.len() + more.len() > MAX_HEADERS || parts > MAX_PARTS {
+            return Err(HubError::TooLarge);
+        }
+        let Some(last) = more.last() else { break };
+        before = Some(last.number);
+        versions.extend(more);
+        if enough(&versions) {
+            break;
+        }
+    }
+    Ok(versions)
+}
+
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, HubError> {
     json::from_slice(bytes).map_err(HubError::Answer)
 }
@@ -397,8 +415,8 @@ impl From<HubError> for Stop {
 
 /// For a machine whose certificate has ended.
 const EXPIRED: &str = "run `tenwords-agent renew --now`; if that is refused too, ask the operator for a ticket \
-     (`tenwords box ticket`) and run `tenwords-agent enroll --again`; in the midst of a recovery, ask him to arm it anew: \
-     with the new ticket the same command goes on where it was";
+     (`tenwords box ticket`) and run `tenwords-agent enroll --again`; in the midst of a recovery, ask him to \
+     arm this recovery anew: with the new ticket the same command goes on where it was";
 
 /// For a node of a box that was retired.
 const RETIRED: &str = "nothing of this box is escrowed any more; if that is a mistake, the hub's operator can take it \
@@ -425,5 +443,43 @@ impl std::fmt::Display for Inner {
 impl std::error::Error for Inner {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         std::error::Error::source(&self.0)?.source()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Tested = Result<(), Box<dyn std::error::Error>>;
+
+    /// A page of so many headers below a number.
+    fn page(below: Option<NonZeroU64>, length: u64) -> Result<Vec<StoredHeader>, HubError> {
+        let one: StoredHeader = read(include_bytes!("../../protocol/tests/golden/header-stored.json"))?;
+        let below = below.map_or(u64::MAX, NonZeroU64::get);
+        let numbers = (1..=length).filter_map(|back| NonZeroU64::new(below.saturating_sub(back)));
+        Ok(numbers.map(|number| StoredHeader { number, ..one.clone() }).collect())
+    }
+
+    #[test]
+    fn pages_are_asked_for_until_it_is_enough_and_a_hub_that_has_no_end_is_told() -> Tested {
+        let mut asked = 0;
+        let found = collected(
+            |before| {
+                asked += 1;
+                page(before, 100)
+            },
+            |so_far| so_far.len() >= 250,
+        )?;
+        assert_eq!((found.len(), asked), (300, 3));
+        assert!(found.windows(2).all(|pair| pair[0].number > pair[1].number));
+        let few = collected(|before| if before.is_none() { page(None, 7) } else { Ok(Vec::new()) }, |_| false)?;
+        assert_eq!(few.len(), 7, "there are no more");
+        for length in [100, 9_999, 10_001] {
+            let endless = collected(|before| page(before, length), |_| false);
+            assert!(matches!(endless, Err(HubError::TooLarge)), "pages of {length}");
+        }
+        // Never more pages than a box has pushed in years, however short they are.
+        assert_eq!(collected(|before| page(before, 1), |_| false)?.len(), MAX_PAGES + 1);
+        Ok(())
     }
 }

@@ -52,7 +52,7 @@ impl NodeKey {
         let path = configuration.state(name);
         let text = durable::read_limited(&path, LIMIT).map_err(|error| {
             Stop::new(Code::Preflight, format!("the node's key in {} cannot be read", path.display()))
-                .remedy("ask the operator for a new enrolment ticket (`tenwords box ticket`), remove identity.json, and enrol again")
+                .remedy("ask the operator for a ticket of this very host (`tenwords box ticket NAME --reinstall HOST`), remove identity.json, and enrol again")
                 .because(error)
         })?;
         Self::parse(Zeroizing::new(text), &path)

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::Write as _,
+    io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     thread,
     time::{Duration, Instant},
@@ -27,6 +27,11 @@ pub(crate) struct StateLock {
 
 /// Held by the daemon as long as it runs: one watches a box.
 pub(crate) struct DaemonLock {
+    _file: Flock<File>,
+}
+
+/// Held while what was told is read and written: passes that run beside each other both do.
+pub(crate) struct AlarmsLock {
     _file: Flock<File>,
 }
 
@@ -81,6 +86,16 @@ impl DaemonLock {
     }
 }
 
+impl AlarmsLock {
+    /// Waits for it; it is held for no longer than a file takes.
+    pub(crate) fn take(configuration: &Configuration) -> Outcome<Self> {
+        let cannot = || format!("cannot keep state in {}", configuration.settings.state.display());
+        let file = open(configuration, ALARMS).or_stop(Code::Preflight, cannot)?;
+        let file = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error);
+        Ok(Self { _file: file.or_stop(Code::Preflight, cannot)? })
+    }
+}
+
 impl Taken {
     fn at_work(self) -> Stop {
         match self {
@@ -97,11 +112,8 @@ impl Taken {
 fn lock(configuration: &Configuration, name: &str, whose: &str) -> Result<Flock<File>, Taken> {
     let path = configuration.state(name);
     let cannot = || format!("cannot keep state in {}", configuration.settings.state.display());
-    let open = || {
-        durable::folder(&configuration.settings.state, 0o700)?;
-        OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(&path)
-    };
-    match Flock::lock(open().or_stop(Code::Preflight, cannot).map_err(Taken::Not)?, FlockArg::LockExclusiveNonblock) {
+    let file = open(configuration, name).or_stop(Code::Preflight, cannot).map_err(Taken::Not)?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(mut file) => {
             // For people, and for who waits for a pass; the lock itself is the kernel's.
             let _ = file.set_len(0).and_then(|()| writeln!(file, "{whose}"));
@@ -116,7 +128,14 @@ fn lock(configuration: &Configuration, name: &str, whose: &str) -> Result<Flock<
     }
 }
 
+fn open(configuration: &Configuration, name: &str) -> io::Result<File> {
+    durable::folder(&configuration.settings.state, 0o700)?;
+    let path = configuration.state(name);
+    OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)
+}
+
 const STATE: &str = "lock";
+const ALARMS: &str = "alarms.lock";
 const DAEMON: &str = "daemon.lock";
 /// What a pass writes behind its number.
 const OF_PASS: &str = " pass";
@@ -127,7 +146,7 @@ const PASS: Duration = Duration::from_secs(120);
 mod tests {
     use super::*;
 
-    fn configuration(folder: &std::path::Path) -> std::io::Result<std::path::PathBuf> {
+    fn configuration(folder: &std::path::Path) -> io::Result<std::path::PathBuf> {
         let path = folder.join("agent.toml");
         std::fs::write(&path, format!("state = \"{}\"", folder.join("state").display()))?;
         Ok(path)
@@ -151,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_daemon_is_told_of_the_first_and_a_command_is_not() -> std::io::Result<()> {
+    fn a_second_daemon_is_told_of_the_first_and_a_command_is_not() -> io::Result<()> {
         let folder = tempfile::tempdir()?;
         let path = configuration(folder.path())?;
         let Ok(configuration) = Configuration::read(&path) else { panic!("a configuration") };
@@ -164,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_command_is_told_of_the_first() -> std::io::Result<()> {
+    fn a_second_command_is_told_of_the_first() -> io::Result<()> {
         let folder = tempfile::tempdir()?;
         let path = configuration(folder.path())?;
         let take = || {

@@ -173,7 +173,7 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
         }
         Command::Status => {
             let status = status::look(&configuration)?;
-            result(cli.json, &status, || status.lines())?;
+            result(cli.json, &status, || status.all_lines())?;
             Ok(if status.is_green() { ExitCode::SUCCESS } else { Code::Unprotected.into() })
         }
         Command::Closure(args) => {

@@ -14,6 +14,7 @@ use crate::{
     durable,
     exit::{Code, OrStop as _, Outcome, Stop},
     interrupt,
+    lock::AlarmsLock,
     settings::Configuration,
     show::harmless,
     sources,
@@ -21,10 +22,14 @@ use crate::{
 };
 
 const FILE: &str = "alarms.json";
+const SEE_LOG: &str = "see the log of tenwords-agent";
 const LIMIT: u64 = 1 << 20;
 /// So many alarms of one pass are kept apart; more of them are counted.
 const MOST: usize = 64;
 const DAY: u64 = 24 * 60 * 60;
+/// A pass that was begun so often, and over a day, and has not come to its end is one that does not. Once or twice it
+/// may have been the machine that was switched off.
+const OFTEN: u32 = 3;
 /// A mailer that refused is tried again after this time.
 const AGAIN: u64 = 10 * 60;
 
@@ -43,6 +48,12 @@ pub(crate) struct Alarm {
 
 /// How a pass has ended, as far as alarms go.
 pub(crate) enum Found<'a> {
+    /// It has not ended: it begins. What never comes to its end is known by that.
+    Begun,
+    /// It has not ended, and these stand; it may find more, and may find others over.
+    SoFar(&'a [Alarm]),
+    /// A command was at work on this box, and the pass did nothing.
+    Busy,
     /// It has looked, and all of its kind that stand are these.
     All(&'a [Alarm]),
     /// It has done its work and looked at nothing that could be one.
@@ -57,11 +68,20 @@ struct Kept {
     v: V1,
     /// By pass, code and subject.
     alarms: BTreeMap<String, Raised>,
-    /// Since when each pass has not come to its end.
-    failing: BTreeMap<String, Timestamp>,
+    /// The passes that have not come to their end.
+    failing: BTreeMap<String, Failing>,
     /// When the mailer was last tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tried: Option<Timestamp>,
+}
+
+/// A pass that has not come to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Failing {
+    since: Timestamp,
+    /// So often it was begun; not counted beyond [`OFTEN`].
+    begun: u32,
 }
 
 /// One alarm.
@@ -82,23 +102,39 @@ struct Raised {
 /// nothing else.
 pub(crate) fn settle(configuration: &Configuration, pass: &str, found: &Found<'_>) {
     let now = Timestamp::now();
+    let kept = change(configuration, |kept| {
+        kept.take_in(pass, found, now);
+        kept.is_due(now).then(|| {
+            kept.tried = Some(now);
+            kept.clone()
+        })
+    });
+    // Nobody waits while the mailer is at work.
+    let Some(kept) = kept else { return };
+    let box_name = Standing::required(configuration)
+        .map_or_else(|_| "a box".to_owned(), |standing| harmless(&standing.facts().name, 64));
+    match send(configuration, &kept.message(&configuration.settings.notify.to, &box_name, now)) {
+        Ok(()) => change(configuration, |newer| newer.is_told(&kept, now)),
+        Err(stop) => tracing::error!("nobody could be told of an alarm: {}", stop.in_one_line()),
+    }
+}
+
+/// Changes what is kept, while nobody else does.
+fn change<T>(configuration: &Configuration, by: impl FnOnce(&mut Kept) -> T) -> T {
+    let lock = AlarmsLock::take(configuration);
+    if let Err(stop) = &lock {
+        tracing::warn!("what was told is not kept from others: {}", stop.in_one_line());
+    }
     let before = Kept::load(configuration);
     let mut kept = before.clone();
-    kept.take_in(pass, found, now);
-    if kept.is_due(now) {
-        let box_name = Standing::required(configuration)
-            .map_or_else(|_| "a box".to_owned(), |standing| harmless(&standing.facts().name, 64));
-        kept.tried = Some(now);
-        match send(configuration, &kept.message(&configuration.settings.notify.to, &box_name, now)) {
-            Ok(()) => kept.is_told(now),
-            Err(stop) => tracing::error!("nobody could be told of an alarm: {}", stop.in_one_line()),
-        }
-    }
+    let brought = by(&mut kept);
     if kept != before
         && let Err(stop) = kept.keep(configuration)
     {
         tracing::error!("what was told cannot be kept, and will be told again: {}", stop.in_one_line());
     }
+    drop(lock);
+    brought
 }
 
 fn send(configuration: &Configuration, message: &str) -> Outcome<()> {
@@ -145,36 +181,56 @@ impl Kept {
         let own = format!("{pass}/");
         let of_end = format!("{own}pass/{pass}");
         match found {
-            Found::All(alarms) => {
-                self.failing.remove(pass);
-                let mut stand: BTreeMap<String, (String, String)> = BTreeMap::new();
-                for alarm in *alarms {
-                    let name = format!("{own}{}/{}", alarm.code, harmless(&alarm.subject, 100));
-                    if stand.len() < MOST || stand.contains_key(&name) {
-                        stand.insert(name, (harmless(&alarm.what, 300), harmless(&alarm.remedy, 300)));
+            Found::Begun => {
+                let failing = self.failing.entry(pass.to_owned()).or_insert(Failing { since: now, begun: 0 });
+                failing.begun = failing.begun.saturating_add(1).min(OFTEN);
+                let Failing { since, begun } = *failing;
+                // What it was stopped by says more, if it was.
+                let is_said = self.alarms.get(&of_end).is_some_and(|alarm| !alarm.ended);
+                if begun >= OFTEN && is_long(since, now) && !is_said {
+                    let what = format!("`{pass}` is begun again and again, and has not come to its end since {since}");
+                    self.stands(of_end, what, SEE_LOG.to_owned(), now);
+                }
+            }
+            Found::SoFar(alarms) => {
+                for (name, (what, remedy)) in named(&own, alarms) {
+                    let of_pass = self.alarms.keys().filter(|name| name.starts_with(&own)).count();
+                    if of_pass <= 2 * MOST || self.alarms.contains_key(&name) {
+                        self.stands(name, what, remedy, now);
                     }
                 }
-                if alarms.len() > MOST {
-                    let what = format!("there are more: {} in all", alarms.len());
-                    stand.insert(format!("{own}more/"), (what, "`tenwords-agent status` shows them".to_owned()));
-                }
-                self.replace(&own, stand, now);
+            }
+            Found::All(alarms) => {
+                self.failing.remove(pass);
+                self.replace(&own, named(&own, alarms), now);
             }
             Found::Nothing => {
                 self.failing.remove(pass);
                 self.end(|name| name == of_end);
             }
+            Found::Busy => {
+                if is_long(self.failing_since(pass, now), now) {
+                    let what = format!("`{pass}` does not come to its end: a command holds this box all the time");
+                    let remedy =
+                        "the file `lock` in the agent's state folder names the process that holds it".to_owned();
+                    self.stands(of_end, what, remedy, now);
+                }
+            }
             Found::Stopped(stop) => {
-                let since = *self.failing.entry(pass.to_owned()).or_insert(now);
+                let since = self.failing_since(pass, now);
                 // What a gate refuses is wrong and stays so; everything else may pass by itself.
                 let is_grave = stop.code == Code::GateRefused;
-                if is_grave || now.since(since).as_secs() >= DAY || now < since {
+                if is_grave || is_long(since, now) {
                     let what = harmless(&format!("`{pass}` does not come to its end: {}", stop.in_one_line()), 400);
-                    let remedy = harmless(stop.remedy.as_deref().unwrap_or("see the log of tenwords-agent"), 300);
+                    let remedy = harmless(stop.remedy.as_deref().unwrap_or(SEE_LOG), 300);
                     self.stands(of_end, what, remedy, now);
                 }
             }
         }
+    }
+
+    fn failing_since(&mut self, pass: &str, now: Timestamp) -> Timestamp {
+        self.failing.entry(pass.to_owned()).or_insert(Failing { since: now, begun: 0 }).since
     }
 
     /// All of one pass: these stand, the others have ended.
@@ -209,10 +265,16 @@ impl Kept {
         self.alarms.values().any(|alarm| alarm.is_due(now)) && !is_recent(self.tried, AGAIN)
     }
 
-    fn is_told(&mut self, now: Timestamp) {
-        self.alarms.retain(|_, alarm| !alarm.ended);
-        for alarm in self.alarms.values_mut().filter(|alarm| alarm.is_due(now)) {
-            alarm.told = Some(now);
+    /// What was due then was told; what has become of it since is told the next time.
+    fn is_told(&mut self, then: &Self, now: Timestamp) {
+        let was_told = |name: &str, ended: bool| {
+            then.alarms.get(name).is_some_and(|alarm| alarm.is_due(now) && alarm.ended == ended)
+        };
+        self.alarms.retain(|name, alarm| !(alarm.ended && was_told(name, true)));
+        for (name, alarm) in &mut self.alarms {
+            if !alarm.ended && was_told(name, false) {
+                alarm.told = Some(now);
+            }
         }
     }
 
@@ -245,6 +307,27 @@ impl Kept {
         text.push_str("\n`tenwords-agent status` on that machine says how it stands now.\n");
         text
     }
+}
+
+/// Each by its name, so many of them; more are counted.
+fn named(own: &str, alarms: &[Alarm]) -> BTreeMap<String, (String, String)> {
+    let mut stand: BTreeMap<String, (String, String)> = BTreeMap::new();
+    for alarm in alarms {
+        let name = format!("{own}{}/{}", alarm.code, harmless(&alarm.subject, 100));
+        if stand.len() < MOST || stand.contains_key(&name) {
+            stand.insert(name, (harmless(&alarm.what, 300), harmless(&alarm.remedy, 300)));
+        }
+    }
+    if alarms.len() > MOST {
+        let what = format!("there are more: {} in all", alarms.len());
+        stand.insert(format!("{own}more/"), (what, "`tenwords-agent status` shows them".to_owned()));
+    }
+    stand
+}
+
+/// A day, or a clock that may have jumped.
+fn is_long(since: Timestamp, now: Timestamp) -> bool {
+    now < since || now.since(since).as_secs() >= DAY
 }
 
 impl Raised {
@@ -283,7 +366,8 @@ mod tests {
         }
         kept.tried = Some(now);
         let message = kept.message("root", "bakery", now);
-        kept.is_told(now);
+        let then = kept.clone();
+        kept.is_told(&then, now);
         Some(message)
     }
 
@@ -331,6 +415,61 @@ mod tests {
         assert!(over.contains("OVER"));
         let wrong = Stop::new(Code::GateRefused, "the two openings do not agree");
         assert!(told(&mut kept, "self-test", &Found::Stopped(&wrong), at(26)?).is_some());
+        Ok(())
+    }
+
+    #[test]
+    fn a_pass_that_is_ended_each_time_or_finds_a_command_at_work_is_an_alarm_after_a_day() -> Tested {
+        for found in [&Found::Begun, &Found::Busy] {
+            let mut kept = Kept::none();
+            for hour in 0..24 {
+                assert_eq!(told(&mut kept, "servers", found, at(hour)?), None);
+            }
+            let text = told(&mut kept, "servers", found, at(24)?).ok_or("nobody was told")?;
+            assert!(text.contains("`servers` "), "{text}");
+            // Another pass's end is not its own.
+            assert_eq!(told(&mut kept, "keep", &Found::Nothing, at(25)?), None);
+            let over = told(&mut kept, "servers", &Found::All(&[]), at(26)?).ok_or("its end was not told")?;
+            assert!(over.contains("OVER") && kept.failing.is_empty(), "{over}");
+        }
+        // A machine that was off for a month in the midst of one.
+        let mut kept = Kept::none();
+        for hours in [0, 720] {
+            assert_eq!(told(&mut kept, "listen", &Found::Begun, at(hours)?), None);
+        }
+        assert_eq!(told(&mut kept, "listen", &Found::Nothing, at(721)?), None);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_found_so_far_is_raised_and_ends_nothing() -> Tested {
+        let mut kept = Kept::none();
+        told(&mut kept, "servers", &Found::Begun, at(0)?);
+        let first = [alarm("ct/1")];
+        assert!(told(&mut kept, "servers", &Found::SoFar(&first), at(0)?).is_some());
+        let second = [alarm("ct/2")];
+        let text = told(&mut kept, "servers", &Found::SoFar(&second), at(1)?).ok_or("the second was not told")?;
+        assert!(text.contains("2 alarms") && !kept.failing.is_empty(), "{text}");
+        for number in 0..1000 {
+            let one = [alarm(&format!("vm/{number}"))];
+            kept.take_in("servers", &Found::SoFar(&one), at(2)?);
+        }
+        assert!(kept.alarms.len() <= 2 * MOST + 2, "{}", kept.alarms.len());
+        let text = told(&mut kept, "servers", &Found::All(&second), at(3)?).ok_or("the end was not told")?;
+        assert!(text.contains("OVER: the key of ct/1") && kept.failing.is_empty(), "{text}");
+        Ok(())
+    }
+
+    /// The mailer takes its time, and another pass goes on meanwhile.
+    #[test]
+    fn what_changes_while_the_mailer_is_at_work_is_told_the_next_time() -> Tested {
+        let mut kept = Kept::none();
+        kept.take_in("servers", &Found::All(&[alarm("pbs"), alarm("other")]), at(0)?);
+        let then = kept.clone();
+        kept.take_in("keep", &Found::All(&[alarm("third")]), at(0)?);
+        kept.is_told(&then, at(0)?);
+        let told: Vec<bool> = kept.alarms.values().map(|alarm| alarm.told.is_some()).collect();
+        assert_eq!(told, [false, true, true], "{:?}", kept.alarms.keys());
         Ok(())
     }
 

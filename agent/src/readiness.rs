@@ -12,7 +12,7 @@ use tenwords_protocol::{
 
 use crate::{
     drill::Kept, enroll::hostname, record::Record, renew, report, settings::Configuration, show::harmless,
-    standing::Standing,
+    standing::Standing, update,
 };
 
 /// The hub's newest ceremony of this box, and the highest number that it has.
@@ -31,13 +31,21 @@ pub(crate) fn judge(
     let of = standing.facts();
     let ceremony = match (at_hub, record) {
         (Some((stored, _)), _) => Some(of_hub(stored)),
-        (None, Some(record)) => {
-            Some(Ceremony { number: record.number, root_sha256: record.root_sha256, keys: record.keys.clone() })
-        }
+        (None, Some(record)) => Some(Ceremony {
+            number: record.number,
+            root_sha256: record.root_sha256,
+            keys: record.keys.clone(),
+            received_at: None,
+        }),
         (None, None) => None,
     };
     let held = seen.observed.as_ref().and_then(|observed| observed.escrow.as_ref());
-    let newest = at_hub.map(|(_, newest)| *newest).or(held.map(|held| held.newest));
+    // Without the hub's word it is as far as this box knows: the ceremony, and every update that was acknowledged.
+    let own = record.map(|record| {
+        let updates = update::escrowed(configuration).map_or(0, |escrowed| escrowed.updates.len() as u64);
+        record.number.saturating_add(updates)
+    });
+    let newest = at_hub.map(|(_, newest)| *newest).or(held.map(|held| held.newest).max(own));
     let certificate_ends = identity.and_then(|identity| renew::ends(&identity.certificate.0).ok());
     let node = Node {
         name: hostname(),
@@ -68,7 +76,7 @@ fn of_hub(stored: &StoredHeader) -> Ceremony {
             _ => None,
         })
         .collect();
-    Ceremony { number: stored.number, root_sha256: stored.header.facts().root_sha256, keys }
+    Ceremony { number: stored.number, root_sha256: stored.header.facts().root_sha256, keys, received_at: None }
 }
 
 /// The ceremony is the first time that the words were tried.

@@ -31,6 +31,7 @@ use crate::{
 
 const RECORD: &str = "escrow.json";
 const BUNDLE: &str = "escrow.bundle";
+const DAMAGED: &str = "escrow.bundle.damaged";
 const BOX_KEY: &str = "box.key";
 const LIMIT: u64 = 1 << 20;
 
@@ -106,10 +107,24 @@ impl Record {
 
     /// The newest acknowledged version's own bytes.
     pub(crate) fn bundle(configuration: &Configuration) -> Outcome<Bundle> {
-        let path = bundle_path(configuration);
-        let cannot = || format!("{} cannot be read", path.display());
-        let text = durable::read_limited(&path, kits::LIMIT).or_stop(Code::Internal, cannot)?;
+        let cannot = || format!("{} cannot be read", bundle_path(configuration).display());
+        let text = Self::bundle_text(configuration).or_stop(Code::Internal, cannot)?;
         Bundle::parse(&text).or_stop(Code::Internal, cannot)
+    }
+
+    /// The same, as they lie there.
+    pub(crate) fn bundle_text(configuration: &Configuration) -> io::Result<Vec<u8>> {
+        durable::read_limited(&bundle_path(configuration), kits::LIMIT)
+    }
+
+    /// A damaged copy makes room for another one, and can be looked at beside it.
+    pub(crate) fn set_damaged_bundle_aside(configuration: &Configuration) -> Outcome<()> {
+        match std::fs::rename(bundle_path(configuration), configuration.state(DAMAGED)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error).or_stop(Code::Preflight, || "the damaged copy of the escrow cannot be set aside".to_owned())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What an update is made for.

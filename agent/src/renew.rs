@@ -44,7 +44,7 @@ pub(crate) fn if_due(configuration: &Configuration, now: Timestamp, at_once: boo
     }
     let key = next_key(configuration, &identity)?;
     let hub = identity.connect(configuration)?;
-    let reply = hub.renew(identity.box_id, key.request()?)?;
+    let reply = hub.renew(identity.box_id, key.request()?).map_err(Stop::of_call)?;
     let strange =
         |what: &str| Stop::new(Code::GateRefused, what).remedy("tell the hub's operator; nothing was changed");
     if tls::spki_sha256(&reply.certificate.0) != Some(key.spki_sha256()) {

@@ -20,6 +20,7 @@ use tenwords_protocol::{json, time::Timestamp, v1::V1};
 use crate::{
     durable,
     exit::{Code, OrStop as _, Outcome, Stop},
+    notify::Alarm,
     openers::ByClient,
     settings::Configuration,
     show::harmless,
@@ -98,13 +99,18 @@ pub(crate) fn run(configuration: &Configuration) -> Outcome<SelfTest> {
     Ok(tested)
 }
 
-/// Tries it if the client is another than the one that was tried, or this agent is. Tells whether it was tried.
-pub(crate) fn if_due(configuration: &Configuration) -> Outcome<bool> {
+/// The last one if it went well with this very client and agent, else another. Tells whether it says something new.
+pub(crate) fn if_due(configuration: &Configuration) -> Outcome<(SelfTest, bool)> {
     let last = SelfTest::last(configuration);
-    if last.is_some_and(|last| last.program == Program::of(configuration) && last.verdict != Verdict::NoClient) {
-        return Ok(false);
+    if let Some(last) = &last
+        && last.verdict == Verdict::Works
+        && last.program == Program::of(configuration)
+    {
+        return Ok((last.clone(), false));
     }
-    run(configuration)?.judged().map(|_| true)
+    let tested = run(configuration)?;
+    let is_news = last.is_none_or(|last| (last.verdict, &last.client) != (tested.verdict, &tested.client));
+    Ok((tested, is_news))
 }
 
 fn trial(client: &Client) -> Result<(), (Verdict, String)> {
@@ -161,6 +167,18 @@ impl SelfTest {
         Err(Stop::new(code, format!("the self-test: {}: {why}", self.verdict.in_words())).remedy(self.verdict.remedy()))
     }
 
+    /// What stands until one goes well.
+    pub(crate) fn alarm(&self) -> Option<Alarm> {
+        let verdict = self.verdict;
+        let why = self.why.as_deref().unwrap_or("it does not say why");
+        (verdict != Verdict::Works).then(|| Alarm {
+            code: "client-self-test",
+            subject: "client".to_owned(),
+            what: format!("the self-test: {}: {why}", verdict.in_words()),
+            remedy: verdict.remedy().to_owned(),
+        })
+    }
+
     /// For a person.
     pub(crate) fn lines(&self) -> Vec<String> {
         let client = self.client.as_deref().unwrap_or("of no known version");
@@ -206,5 +224,54 @@ impl Program {
             }
             Err(_) => Self { device: 0, inode: 0, size: 0, written: 0, agent },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+    use super::*;
+
+    type Tested = Result<(), Box<dyn std::error::Error>>;
+
+    /// A client that does nothing but fail, and takes down that it was asked.
+    fn configuration(folder: &Path) -> Result<Configuration, Box<dyn std::error::Error>> {
+        let client = folder.join("client");
+        fs::write(&client, format!("#!/bin/sh\necho asked >> {}/asked\nexit 3\n", folder.display()))?;
+        fs::set_permissions(&client, fs::Permissions::from_mode(0o755))?;
+        let text = format!(
+            "state = \"{0}/state\"\nruntime = \"/dev/shm/{1}\"\nclient = \"{2}\"\n[pve]\netc = \"{0}/pve\"\npct = \
+             \"{0}/pct\"\n",
+            folder.display(),
+            folder.file_name().and_then(|name| name.to_str()).unwrap_or_default(),
+            client.display()
+        );
+        Ok(Configuration::of_text(&folder.join("agent.toml"), &text).map_err(|stop| stop.what)?)
+    }
+
+    #[test]
+    fn one_that_failed_is_tried_again_and_stands_and_one_that_went_well_is_not() -> Tested {
+        let folder = tempfile::tempdir()?;
+        let configuration = configuration(folder.path())?;
+        let asked = || fs::read_to_string(folder.path().join("asked")).unwrap_or_default().lines().count();
+        let (tested, is_news) = if_due(&configuration).map_err(|stop| stop.what)?;
+        assert!(tested.verdict != Verdict::Works && tested.alarm().is_some() && is_news);
+        let first = asked();
+        let (tested, is_news) = if_due(&configuration).map_err(|stop| stop.what)?;
+        assert!(asked() > first, "what failed once is not tried again");
+        assert!(tested.alarm().is_some() && !is_news);
+        // As if it had gone well.
+        let well = SelfTest { verdict: Verdict::Works, why: None, ..tested };
+        fs::write(configuration.state(FILE), json::to_vec(&well)?)?;
+        let second = asked();
+        let (tested, is_news) = if_due(&configuration).map_err(|stop| stop.what)?;
+        assert_eq!((asked(), tested.alarm(), is_news), (second, None, false));
+        // Another program is another client.
+        let client = folder.path().join("client");
+        fs::write(&client, format!("{}\n", fs::read_to_string(&client)?))?;
+        if_due(&configuration).map_err(|stop| stop.what)?;
+        assert!(asked() > second, "an upgrade is not tried");
+        Ok(())
     }
 }

@@ -357,7 +357,14 @@ impl Status {
         self.protected && self.closure.is_none()
     }
 
-    /// For a person.
+    /// For a person at a shell: with what is to be known of the backups.
+    pub(crate) fn all_lines(&self) -> Vec<String> {
+        let mut lines = self.lines();
+        lines.extend(readiness::lines(&self.readiness));
+        lines
+    }
+
+    /// For the customer's console: the escrow alone.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let word = if self.protected { "Protected" } else { "NOT PROTECTED" };
@@ -389,7 +396,6 @@ impl Status {
             lines.extend(closure.open().flat_map(closure::Line::lines).map(|line| format!("  {line}")));
             lines.push("    what to do: `tenwords-agent closure` looks again, and says how each is closed".to_owned());
         }
-        lines.extend(readiness::lines(&self.readiness));
         for note in &self.notes {
             lines.push(format!("  note: {}", harmless(note, 400)));
         }

@@ -32,6 +32,8 @@ pub(crate) struct Tally(Mutex<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
+    /// When that was; it stays when a look fails, and the numbers do not.
+    looked_at: Option<Timestamp>,
     states: HashMap<State, u64>,
     reasons: HashMap<String, u64>,
 }
@@ -119,8 +121,8 @@ pub(crate) async fn watch(app: Arc<App>) {
 
 async fn look(app: &App) -> Result<(), StoreError> {
     let now = app.now();
-    let boxes = all(app).await?;
-    let mut counts = Counts::default();
+    let boxes = all(app).await.inspect_err(|_| app.tally.forget())?;
+    let mut counts = Counts { looked_at: Some(now), ..Counts::default() };
     let mut found = Vec::new();
     for summary in &boxes {
         let Some(readiness) = &summary.readiness else { continue };
@@ -141,6 +143,12 @@ async fn look(app: &App) -> Result<(), StoreError> {
 }
 
 impl Tally {
+    /// A look has failed: what the one before it saw is not how the boxes stand now.
+    fn forget(&self) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts = Counts { looked_at: counts.looked_at, ..Counts::default() };
+    }
+
     /// As Prometheus reads it: numbers, and no box's name.
     pub(crate) fn to_text(&self) -> String {
         use std::fmt::Write as _;
@@ -159,6 +167,13 @@ impl Tally {
         reasons.sort();
         for (code, count) in reasons {
             let _ = writeln!(text, "tenwords_hub_box_reasons{{reason=\"{code}\"}} {count}");
+        }
+        if let Some(looked_at) = counts.looked_at {
+            text.push_str(
+                "# HELP tenwords_hub_last_look_timestamp_seconds When all boxes were looked at last.\n\
+                 # TYPE tenwords_hub_last_look_timestamp_seconds gauge\n",
+            );
+            let _ = writeln!(text, "tenwords_hub_last_look_timestamp_seconds {}", looked_at.unix());
         }
         text
     }

@@ -26,6 +26,9 @@ pub(crate) struct Entry {
     pub(crate) added_at: Timestamp,
     /// Whether the hub has answered. A lost answer leaves the id here, to be asked for again.
     pub(crate) acknowledged: bool,
+    /// Whether it was retired from here: else a hub could make a box that it has lost look as if it were gone.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) retired: bool,
 }
 
 /// The map as it was read.
@@ -87,7 +90,7 @@ impl Map {
             }
             None => {
                 let (name, added_at) = (name.clone(), Timestamp::now());
-                self.boxes.push(Entry { name, box_id, added_at, acknowledged: false });
+                self.boxes.push(Entry { name, box_id, added_at, acknowledged: false, retired: false });
                 Ok(())
             }
         }
@@ -154,6 +157,16 @@ impl HeldMap {
         self.write()
     }
 
+    /// Keeps whether a box was retired from here. One that is not in the map stays out of it.
+    pub(crate) fn note_retired(&mut self, id: BoxId, retired: bool) -> Result<(), Failure> {
+        let Some(entry) = self.map.boxes.iter_mut().find(|entry| entry.box_id == id) else { return Ok(()) };
+        if entry.retired == retired {
+            return Ok(());
+        }
+        entry.retired = retired;
+        self.write()
+    }
+
     /// Takes back an entry that the hub has refused.
     pub(crate) fn withdraw(&mut self, id: BoxId) -> Result<(), Failure> {
         self.map.boxes.retain(|entry| entry.box_id != id || entry.acknowledged);
@@ -164,6 +177,11 @@ impl HeldMap {
         let written = Written { v: V1, boxes: self.map.boxes.clone() };
         MAP.write(&self.folder, &self.folder.join(FILE), &written)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_false(truth: &bool) -> bool {
+    !*truth
 }
 
 #[cfg(test)]
@@ -186,6 +204,7 @@ mod tests {
             box_id: BoxId::random(&mut UnwrapErr(SysRng)),
             added_at: Timestamp::from_unix(1_772_539_200).unwrap(),
             acknowledged: false,
+            retired: false,
         }
     }
 

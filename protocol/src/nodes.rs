@@ -70,6 +70,10 @@ pub struct TicketRequest {
     /// The box's other enrolment tickets that nobody has used end.
     #[serde(default)]
     pub end_others: bool,
+    /// A node that was installed anew: the ticket is good for a machine of this name alone, and takes that node's
+    /// place although its certificate holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<Text<253>>,
 }
 
 /// A node asks for an enrolment ticket with which a machine of this name joins the same box.

@@ -193,6 +193,9 @@ pub struct GroupFact {
     /// The newest snapshot, on whichever source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest: Option<SnapshotFact>,
+    /// The time of the newest snapshot whose signature was found good; absent if none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_at: Option<Timestamp>,
     /// Since when the box knows of it.
     pub since: Timestamp,
 }

@@ -219,6 +219,7 @@ impl Course {
             Event::RecordChanged => {
                 // It may be enrolled now, or a ceremony was held.
                 self.timers[Kind::Listen.index()].patience = None;
+                self.timers[Kind::Report.index()].patience = None;
                 self.ask(Kind::Listen, now.plus(uniform(GATHER, chance)));
                 self.ask(Kind::Keep, now.plus(uniform(GATHER, chance)));
                 self.ask(Kind::Report, now.plus(GATHER + uniform(GATHER, chance)));
@@ -244,7 +245,12 @@ impl Course {
                 self.ask(Kind::Renew, now.plus(uniform(SETTLE, chance)));
                 self.ask(Kind::Report, now.plus(GATHER + uniform(GATHER, chance)));
             }
-            Event::Held(held) => self.held = held,
+            Event::Held(held) => {
+                if std::mem::replace(&mut self.held, held) && !held {
+                    // Until now only its first half was done.
+                    self.ask(Kind::Keep, now.plus(uniform(GATHER, chance)));
+                }
+            }
             Event::Ended(kind, end) => self.ended(kind, end, now, chance),
         }
     }
@@ -252,10 +258,7 @@ impl Course {
     /// What begins now. Whatever this says is taken as done.
     pub(crate) fn next(&mut self, now: Moment) -> Next {
         let mut next = Next { starts: Vec::new(), cut_short: None, wake: now.plus(IDLE) };
-        if self.held {
-            return next;
-        }
-        if !self.listening && self.timers[Kind::Listen.index()].ready(now) {
+        if !self.listening && !self.holds(Kind::Listen) && self.timers[Kind::Listen.index()].ready(now) {
             self.listening = true;
             self.begin(Kind::Listen);
             next.starts.push(Start { kind: Kind::Listen, local: false });
@@ -275,6 +278,12 @@ impl Course {
         }
         next.wake = self.wake(now).unwrap_or(next.wake).min(next.wake);
         next
+    }
+
+    /// Whether an open recovery keeps this kind back. It may stay open for months, and keys are kept, the certificate
+    /// renewed and the client tried all the same; a command that is at work has the lock.
+    fn holds(&self, kind: Kind) -> bool {
+        self.held && matches!(kind, Kind::Servers | Kind::Report | Kind::Listen)
     }
 
     /// Asks for it at this moment, or earlier if that was asked already.
@@ -299,19 +308,22 @@ impl Course {
         for other in may.into_iter().filter(|other| *other != kind) {
             self.timers[other.index()].passed_over += 1;
         }
-        let local = !self.timers[kind.index()].ready(now);
+        // What is escrowed while a recovery is open is that recovery's.
+        let local = !self.timers[kind.index()].ready(now) || (self.held && kind == Kind::Keep);
         let patience = self.timers[kind.index()].patience;
         self.begin(kind);
         if local {
             // The other half is still to be done, when the time has come.
-            self.timers[kind.index()].due = patience;
+            let later = kind.pace().every.map(|every| now.plus(every));
+            self.timers[kind.index()].due = patience.filter(|until| *until > now).or(later);
         }
         Some(Start { kind, local })
     }
 
     fn may_begin(&self, kind: Kind, now: Moment) -> bool {
         let timer = &self.timers[kind.index()];
-        timer.ready(now) || (kind == Kind::Keep && timer.is_known && timer.is_asked(now) && timer.rest <= now)
+        let for_itself = kind == Kind::Keep && timer.is_known && timer.is_asked(now) && timer.rest <= now;
+        !self.holds(kind) && (timer.ready(now) || for_itself)
     }
 
     /// Whether a key that has changed waits for what is running.
@@ -372,7 +384,8 @@ impl Course {
     /// When something may become possible that is not now.
     fn wake(&self, now: Moment) -> Option<Moment> {
         let free = |kind: Kind| if kind == Kind::Listen { !self.listening } else { self.running.is_none() };
-        let times = Kind::ALL.into_iter().filter(|kind| free(*kind)).filter_map(|kind| {
+        let may = Kind::ALL.into_iter().filter(|kind| free(*kind) && !self.holds(*kind));
+        let times = may.filter_map(|kind| {
             let timer = &self.timers[kind.index()];
             let whole = timer.wanted().map(|at| at.max(timer.rest).max(timer.patience.unwrap_or(at)));
             let local = timer.asked.filter(|_| kind == Kind::Keep).map(|at| at.max(timer.rest));

@@ -158,18 +158,53 @@ fn an_answer_of_any_length_keeps_nobody_waiting_for_longer_than_a_day() {
 }
 
 #[test]
-fn a_recovery_stops_everything_but_the_looks_and_its_end_begins_it_again() {
+fn an_open_recovery_keeps_a_box_from_others_and_not_from_its_keys() {
     let mut held = Box1::new(&Kind::ALL, even(6));
     held.until(held.now.plus(HOUR), SECOND, |_, _| DONE);
     held.happens(Event::Held(true));
     let before = held.started.len();
+    let listening = held.at_work.iter().any(|(kind, _)| *kind == Kind::Listen);
     held.happens(Event::KeysChanged);
     held.happens(Event::Called);
-    held.until(held.now.plus(10 * HOUR), SECOND, |_, _| DONE);
-    assert_eq!(held.started.len(), before, "something began while a recovery is open");
+    held.until(held.now.plus(48 * HOUR), SECOND, |_, _| DONE);
+    let meanwhile: Vec<Start> = held.started[before..].iter().map(|(_, start)| *start).collect();
+    let count = |kind| meanwhile.iter().filter(|start| start.kind == kind).count();
+    assert!((43..=60).contains(&count(Kind::Keep)), "keys are kept {} times", count(Kind::Keep));
+    assert!(meanwhile.iter().all(|start| start.kind != Kind::Keep || start.local), "the hub was spoken to");
+    assert!(count(Kind::Renew) >= 1, "the certificate is let end");
+    for kind in [Kind::Servers, Kind::Report, Kind::Listen] {
+        assert_eq!(count(kind), 0, "{} while a recovery is open (listening before: {listening})", kind.name());
+    }
+    let over = held.now;
     held.happens(Event::Held(false));
-    held.until(held.now.plus(MINUTE), SECOND, |_, _| DONE);
-    assert!(held.starts_of(Kind::Keep).last() >= Some(&Moment(Duration::from_secs(11 * 3600))));
+    held.until(held.now.plus(2 * MINUTE), SECOND, |_, _| DONE);
+    for kind in [Kind::Keep, Kind::Servers, Kind::Report, Kind::Listen] {
+        let again = held.started.iter().any(|(at, start)| *at >= over && start.kind == kind && !start.local);
+        assert!(again, "{} does not go on", kind.name());
+    }
+}
+
+/// What the hub has asked for holds while a recovery is open too, and its end makes no storm.
+#[test]
+fn a_patience_that_ends_while_a_recovery_is_open_is_no_storm() {
+    let mut held = Box1::new(&[Kind::Keep], even(11));
+    let told = End::Unreachable { retry_after: Some(HOUR) };
+    held.until(held.now.plus(MINUTE), SECOND, |_, _| told);
+    held.happens(Event::Held(true));
+    let before = held.started.len();
+    held.until(held.now.plus(24 * HOUR), SECOND, |_, _| DONE);
+    assert!((20..=26).contains(&(held.started.len() - before)), "{} times", held.started.len() - before);
+}
+
+#[test]
+fn the_first_report_after_an_enrolment_is_soon() {
+    let mut enrolled = Box1::new(&[Kind::Report], even(12));
+    let alone = End::Done { retry_after: Some(HOUR), changed: false };
+    enrolled.until(enrolled.now.plus(20 * MINUTE), SECOND, |_, _| alone);
+    let at = enrolled.now;
+    enrolled.happens(Event::RecordChanged);
+    enrolled.until(at.plus(2 * MINUTE), SECOND, |_, _| DONE);
+    assert!(enrolled.starts_of(Kind::Report).last() >= Some(&at), "it waits for an hour that was meant for a stranger");
 }
 
 #[test]

@@ -56,7 +56,7 @@ struct Daemon {
     /// What the wall clock shows less the boot clock, in seconds.
     offset: i64,
     mount: Mount,
-    /// Whether a recovery goes on here; nothing begins before that is known.
+    /// Whether a recovery goes on here; until that is known it counts as one.
     is_held: Option<bool>,
     /// A configuration that was not taken.
     refused: Option<String>,
@@ -181,7 +181,7 @@ impl Daemon {
     fn held(&mut self, is_held: bool, now: Moment) {
         if self.is_held != Some(is_held) {
             if is_held {
-                tracing::info!("a recovery goes on on this machine: watching only");
+                tracing::info!("a recovery goes on on this machine: keys are kept, and nobody is asked or told");
             }
             self.is_held = Some(is_held);
             self.happened(Event::Held(is_held), now);
@@ -247,7 +247,9 @@ impl Daemon {
     /// What `systemctl status` shows.
     fn tell(&mut self) {
         let mut status = match self.course.running() {
-            _ if self.is_held == Some(true) => "a recovery goes on on this machine: watching only".to_owned(),
+            _ if self.is_held == Some(true) => {
+                "a recovery goes on on this machine: keys are kept, and nobody is asked or told".to_owned()
+            }
             Some(kind) => format!("watching; at work: {}", kind.name()),
             None => "watching".to_owned(),
         };

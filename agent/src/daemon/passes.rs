@@ -111,6 +111,9 @@ pub(super) enum Line {
         what: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         remedy: Option<String>,
+        /// Seconds, if whoever refused has named them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_after: Option<u64>,
     },
 }
 
@@ -121,6 +124,11 @@ pub(super) fn known() -> Vec<Kind> {
 
 pub(super) fn of(kind: Kind) -> Option<&'static Pass> {
     TABLE.iter().find(|pass| pass.kind == kind)
+}
+
+/// What a pass is to alarms when it leaves the hub alone: it says nothing of how that half stands.
+pub(super) fn local(kind: Kind) -> String {
+    format!("{}-local", kind.name())
 }
 
 /// `pass`: in the child.
@@ -134,9 +142,15 @@ pub(crate) fn run(cli: &cli::Cli, args: &cli::Pass) -> ExitCode {
             tracing::debug!("the end of the daemon will not be heard");
         }
         end_when_told()?;
+        let name = if args.local { local(pass.kind) } else { args.kind.clone() };
+        // Whatever ends it, that it was begun is known; settled, it is forgotten.
+        notify::settle(&configuration, &name, &Found::Begun);
         let _lock = match pass.locks {
             true => match StateLock::take_for_pass(&configuration)? {
-                None => return Ok(Line::Busy { v: V1 }),
+                None => {
+                    notify::settle(&configuration, &name, &Found::Busy);
+                    return Ok(Line::Busy { v: V1 });
+                }
                 lock => lock,
             },
             false => None,
@@ -150,7 +164,7 @@ pub(crate) fn run(cli: &cli::Cli, args: &cli::Pass) -> ExitCode {
         };
         // A pass that was told to end says nothing of how things stand.
         if interrupt::check().is_ok() {
-            notify::settle(&configuration, &args.kind, &found);
+            notify::settle(&configuration, &name, &found);
         }
         let done = result?;
         Ok(Line::Done { v: V1, retry_after: done.retry_after.map(|after| after.as_secs()), changed: done.changed })
@@ -160,6 +174,7 @@ pub(crate) fn run(cli: &cli::Cli, args: &cli::Pass) -> ExitCode {
         code: stop.code as u8,
         what: harmless(&stop.in_one_line(), 400),
         remedy: stop.remedy.as_deref().map(|remedy| harmless(remedy, 400)),
+        retry_after: stop.retry_after.map(|after| after.as_secs()),
     });
     say(&line);
     match line {
@@ -214,8 +229,8 @@ impl Line {
                 Some(End::Done { retry_after: retry_after.map(Duration::from_secs), changed: *changed })
             }
             Self::Busy { .. } => Some(End::Busy),
-            Self::Stopped { code, .. } if *code == Code::Unreachable as u8 => {
-                Some(End::Unreachable { retry_after: None })
+            Self::Stopped { code, retry_after, .. } if *code == Code::Unreachable as u8 => {
+                Some(End::Unreachable { retry_after: retry_after.map(Duration::from_secs) })
             }
             Self::Stopped { code, .. } if *code == Code::NotAuthorised as u8 => Some(End::Refused),
             Self::Stopped { .. } => Some(End::Failed),
@@ -226,3 +241,20 @@ impl Line {
 const SETTINGS: u64 = 1 << 20;
 /// Less than the daemon waits.
 const OWN_WAY_OUT: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_hub_has_asked_for_reaches_the_daemon() -> Result<(), Box<dyn std::error::Error>> {
+        let code = Code::Unreachable as u8;
+        let what = "the hub takes no more for now".to_owned();
+        let stopped = Line::Stopped { v: V1, code, what, remedy: None, retry_after: Some(900) };
+        let read: Line = json::from_slice(&json::to_vec(&stopped)?)?;
+        assert_eq!(read.end(), Some(End::Unreachable { retry_after: Some(Duration::from_secs(900)) }));
+        let said = br#"{"is":"stopped","v":1,"code":15,"what":"no answer"}"#;
+        assert_eq!(json::from_slice::<Line>(said)?.end(), Some(End::Unreachable { retry_after: None }));
+        Ok(())
+    }
+}

@@ -7,20 +7,30 @@ use tenwords_protocol::{
     time::Timestamp,
 };
 
-use super::passes::{Asked, Done};
+use super::{
+    course::Kind,
+    passes::{Asked, Done, local},
+};
 use crate::{
-    exit::Outcome,
-    interrupt, lineage,
-    notify::Alarm,
-    renew, report, self_test,
+    exit::{Code, Outcome, Stop},
+    interrupt,
+    lineage::{self, What},
+    notify::{self, Alarm, Found},
+    recover, renew, report, self_test,
     settings::Configuration,
-    sources,
+    show::harmless,
     standing::Standing,
     update::{self, State},
 };
 
 /// A machine that no hub knows has nobody to listen to; one that is enrolled meanwhile listens by itself.
 const ALONE: Duration = Duration::from_secs(60 * 60);
+/// A recovery that is open, as alarms know it.
+const RECOVERY: &str = "recovery";
+/// What happened to a storage's key once is told for so long, in seconds.
+const LATELY: u64 = 7 * 24 * 60 * 60;
+/// A self-test that failed is made again after this time, also if nothing is another.
+const TRIED_AGAIN: Duration = Duration::from_secs(60 * 60);
 /// What the hub's answer has shown is said with the next report.
 const SOON: Duration = Duration::from_secs(60);
 /// A hub that answers at once, again and again, is asked no faster.
@@ -29,21 +39,36 @@ const BETWEEN_CALLS: Duration = Duration::from_secs(1);
 const WAITS: usize = 64;
 
 /// Every key that is seen is kept; then the escrow is brought up to date, unless the hub is to be left alone or
-/// there is none to bring it to.
+/// there is none to bring it to. What the look has found counts whatever becomes of the rest.
 pub(super) fn keep(configuration: &Configuration, asked: &mut Asked<'_>) -> Outcome<Done> {
     let now = Timestamp::now();
-    if asked.local || Standing::load(configuration)?.is_none() {
-        let look = lineage::keep(configuration, &sources::of_box(configuration)?, now)?;
-        return Ok(Done { changed: !look.changes.is_empty(), alarms: Some(alarms(&look)), retry_after: None });
+    open_recovery(configuration);
+    let (found, look) = update::look(configuration, now)?;
+    for note in &look.notes {
+        tracing::warn!("{}", harmless(note, 400));
     }
-    let kept = update::bring_up_to_date(configuration, now)?;
+    let of_keys = alarms(configuration, &look, now);
+    let has_news = !look.changes.is_empty();
+    if asked.local {
+        return Ok(Done { changed: has_news, alarms: Some(of_keys), retry_after: None });
+    }
+    if interrupt::check().is_ok() {
+        notify::settle(configuration, &local(Kind::Keep), &Found::All(&of_keys));
+    }
+    if Standing::load(configuration)?.is_none() {
+        return Ok(Done { changed: has_news, alarms: Some(Vec::new()), retry_after: None });
+    }
+    let (kept, stop) = update::bring_up_to_date_with(configuration, &found, look, now)?;
     if kept.given_again > 0 {
         report::forget_newest(configuration);
     }
     for warning in &kept.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!("{}", harmless(warning, 400));
     }
-    let mut alarms = alarms(&kept.lineage);
+    if let Some(stop) = stop {
+        return Err(stop);
+    }
+    let mut alarms = Vec::new();
     if kept.state == State::Waiting && kept.retry_after.is_some() {
         alarms.push(Alarm {
             code: "escrow-waits",
@@ -54,19 +79,43 @@ pub(super) fn keep(configuration: &Configuration, asked: &mut Asked<'_>) -> Outc
             remedy: "find out what has pushed so much: `tenwords box show` lists the versions".to_owned(),
         });
     }
-    let changed = kept.state == State::Updated || kept.given_again > 0 || !kept.lineage.changes.is_empty();
+    let changed = kept.state == State::Updated || kept.given_again > 0 || has_news;
     Ok(Done { changed, alarms: Some(alarms), retry_after: kept.retry_after.map(Duration::from_secs) })
 }
 
-/// What of the keys somebody has to mend.
-fn alarms(look: &lineage::Look) -> Vec<Alarm> {
+/// A recovery that stays open keeps this box from asking its servers, reporting and listening: after a day somebody
+/// is to know.
+fn open_recovery(configuration: &Configuration) {
+    let stop;
+    let found = if recover::status::is_going_on(configuration) {
+        stop = Stop::new(
+            Code::Preflight,
+            "it is open on this machine, and until it has ended the box does not report and its backup servers are not \
+             asked",
+        )
+        .remedy("`tenwords-agent recover --status` shows it; go on with it, or take it back (`--abort`)");
+        Found::Stopped(&stop)
+    } else {
+        Found::Nothing
+    };
+    notify::settle(configuration, RECOVERY, &found);
+}
+
+/// What of the keys somebody has to mend, and for some days what was done to them by hand.
+fn alarms(configuration: &Configuration, look: &lineage::Look, now: Timestamp) -> Vec<Alarm> {
     let alarm = |change: &lineage::Change| Alarm {
         code: "key",
         subject: change.what.in_words(),
         what: change.what.in_words(),
         remedy: change.what.remedy().unwrap_or_else(|| "`tenwords-agent key list` shows what is kept".to_owned()),
     };
-    look.standing.iter().map(alarm).collect()
+    // What a whole storage has lost or become is told as long as what was done to a key by hand.
+    let (index, _) = lineage::Index::load(configuration);
+    let is_new = |change: &&lineage::Change| {
+        matches!(change.what, What::AddedWithAnotherKey { .. } | What::KeysVanished { .. })
+            && now.since(change.since).as_secs() < LATELY
+    };
+    look.standing.iter().chain(&look.recent).chain(index.changes.iter().filter(is_new)).map(alarm).collect()
 }
 
 pub(super) fn renew(configuration: &Configuration) -> Outcome<Done> {
@@ -79,7 +128,12 @@ pub(super) fn renew(configuration: &Configuration) -> Outcome<Done> {
 
 /// What the backup servers have of this box.
 pub(super) fn servers(configuration: &Configuration) -> Outcome<Done> {
-    let asked = report::servers::ask(configuration, Timestamp::now())?;
+    let raise = |alarms: &[Alarm]| {
+        if interrupt::check().is_ok() {
+            notify::settle(configuration, Kind::Servers.name(), &Found::SoFar(alarms));
+        }
+    };
+    let asked = report::servers::ask(configuration, Timestamp::now(), raise)?;
     Ok(Done { changed: asked.changed, alarms: Some(asked.alarms), retry_after: None })
 }
 
@@ -94,8 +148,11 @@ pub(super) fn report(configuration: &Configuration) -> Outcome<Done> {
 }
 
 pub(super) fn self_test(configuration: &Configuration) -> Outcome<Done> {
-    let changed = self_test::if_due(configuration)?;
-    Ok(Done { changed, ..Done::default() })
+    let (tested, changed) = self_test::if_due(configuration)?;
+    let alarms: Vec<Alarm> = tested.alarm().into_iter().collect();
+    // What failed is tried again: it may have been a folder that was full.
+    let retry_after = (!alarms.is_empty()).then_some(TRIED_AGAIN);
+    Ok(Done { changed, alarms: Some(alarms), retry_after })
 }
 
 /// Waits for calls, one after another over one connection.
@@ -107,7 +164,8 @@ pub(super) fn listen(configuration: &Configuration, asked: &mut Asked<'_>) -> Ou
     let hub = identity.connect(configuration)?;
     let mut after = 0;
     for _ in 0..WAITS {
-        let reply = hub.call_after(identity.box_id, after, Duration::from_secs(LONGEST_CALL_WAIT))?;
+        let wait = Duration::from_secs(LONGEST_CALL_WAIT);
+        let reply = hub.call_after(identity.box_id, after, wait).map_err(Stop::of_call)?;
         interrupt::check()?;
         let is_new = reply.number != after;
         after = reply.number;

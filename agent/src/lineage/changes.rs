@@ -129,7 +129,8 @@ fn compare(index: &mut Index, now: Timestamp, id: &str, seen: &SeenSource) -> Op
     Some(what)
 }
 
-/// Where every key of PVE's storages has gone in one look, that is one thing and not many.
+/// Where every key of PVE's storages has gone in one look, that is one thing and not many. What has to be mended
+/// stands by itself all the same: each storage has a key of its own to be put back.
 fn all_at_once(found: Vec<What>, index: &Index, joined_cluster: bool) -> Vec<What> {
     let of_pve = |id: &str| index.sources.get(id).is_some_and(|source| source.of_pve);
     let lost = |what: &What| match what {
@@ -147,7 +148,8 @@ fn all_at_once(found: Vec<What>, index: &Index, joined_cluster: bool) -> Vec<Wha
     if keys.is_empty() || is_left || !(joined_cluster || keys.len() > 1) {
         return found;
     }
-    let mut told: Vec<What> = found.into_iter().filter(|what| lost(what).is_none()).collect();
+    let is_told = |what: &What| lost(what).is_none() || !matches!(what, What::SourceRemoved { .. });
+    let mut told: Vec<What> = found.into_iter().filter(is_told).collect();
     told.push(What::KeysVanished { keys: List::cut(keys).0, joined_cluster });
     told
 }
@@ -250,6 +252,14 @@ mod tests {
         assert!(index.keys.contains_key(&key(1)));
         let (at_once, _) = told(vec![two(), seen(vec![])]);
         assert!(matches!(&*at_once[1], [one] if one.contains("at once every key")), "{at_once:?}");
+        // Where the storages are still there, each lost key file stands until it is back.
+        let bare = || seen(vec![("pbs", storage(None)), ("pbs2", storage(None))]);
+        let (lost, index) = told(vec![two(), bare(), bare()]);
+        assert!(lost[1].len() == 3 && lost[1][2].contains("at once every key") && lost[2].is_empty(), "{lost:?}");
+        let remedies: Vec<_> = index.standing().filter_map(|change| change.what.remedy()).collect();
+        assert_eq!(remedies, ["pbs", "pbs2"].map(|id| format!("`tenwords-agent key put-back --source {id}`")));
+        let (_, index) = told(vec![two(), bare(), two()]);
+        assert_eq!(index.standing().count(), 0, "and no longer");
         // One that stays says that it was nothing of the kind.
         let (part, _) = told(vec![two(), seen(vec![("pbs2", storage(Some(2)))])]);
         assert!(matches!(&*part[1], [one] if one.contains("source pbs is gone")), "{part:?}");

@@ -105,7 +105,7 @@ pub(crate) enum What {
     KeyChangedByHand { source: String, former: Fingerprint, key: Fingerprint },
     /// A source is not there any more.
     SourceRemoved { source: String, key: Fingerprint },
-    /// Every key of this node's storages is gone at once.
+    /// Every key of this node's storages is gone at once. Each that has a storage still stands by itself beside it.
     KeysVanished {
         keys: List<Fingerprint, 64>,
         /// This node has become one of a cluster, whose files have taken the place of its own.
@@ -182,6 +182,13 @@ impl Index {
 }
 
 impl Change {
+    /// Whether somebody has put another key in the place of one within so many days: nothing is to be mended then,
+    /// and somebody should know.
+    pub(crate) fn recent(&self, now: Timestamp, days: u64) -> bool {
+        matches!(self.what, What::KeyChangedByHand { .. })
+            && now.since(self.since).as_secs() < days.saturating_mul(86_400)
+    }
+
     /// Whether it is there until somebody mends it.
     pub(crate) fn stands(&self) -> bool {
         self.until.is_none() && matches!(self.what, What::KeyFileGone { .. } | What::AddedWithoutKey { .. })
@@ -241,8 +248,8 @@ impl What {
                  be unencrypted"
             )),
             Self::KeysVanished { .. } => Some(
-                "the kept keys open the former backups; add the storages of the former backups again with them \
-                 (`tenwords-agent key list`)"
+                "the kept keys open the former backups (`tenwords-agent key list`): add their storages again where they \
+                 are gone, and run `tenwords-agent key put-back --source ID` for each"
                     .to_owned(),
             ),
             _ => None,

@@ -4,7 +4,8 @@
 //! PVE makes a new key and keeps one former, deletes the key with its storage, and has it written over when a
 //! node joins a cluster. What was seen once is kept here until no snapshot needs it ([`release`]); what has
 //! happened is told ([`index::What`]). The key files are what counts, the index only says what was seen of them.
-//! Nothing here stops an escrow: what cannot be written is a note, and the live keys are escrowed all the same.
+//! Nothing here stops an escrow: what cannot be written is a note, and the live keys are escrowed if the update
+//! itself can be written.
 
 mod changes;
 mod files;
@@ -52,9 +53,15 @@ pub(crate) struct Look {
     /// What somebody has to mend, and since when.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) standing: Vec<Change>,
+    /// Where somebody has changed a key of late: nothing is to be mended, and somebody should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) recent: Vec<Change>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) notes: Vec<String>,
 }
+
+/// So long it is told that somebody has changed a key.
+const TOLD_FOR_DAYS: u64 = 7;
 
 /// Keeps every key that lies on this box, `.enc.old` included, and takes down what was seen. The caller holds the
 /// lock. A disk that is full is told, and costs nothing else.
@@ -65,7 +72,7 @@ pub(crate) fn keep(configuration: &Configuration, found: &BoxSources, now: Times
     for key in found.keys() {
         if let Err(error) = files::keep_key(&folder, key.fingerprint(), &key.expose_file()) {
             look.notes.push(format!(
-                "key {} cannot be kept in {}: {error}; it is escrowed all the same",
+                "key {} cannot be kept in {}: {error}; what cannot be written cannot be escrowed either: make room there",
                 key.fingerprint().short(),
                 folder.display()
             ));
@@ -85,6 +92,7 @@ pub(crate) fn keep(configuration: &Configuration, found: &BoxSources, now: Times
         look.notes.push(format!("what was seen of the keys cannot be written down: {error}"));
     }
     look.standing = index.standing().cloned().collect();
+    look.recent = index.changes.iter().filter(|change| change.recent(now, TOLD_FOR_DAYS)).cloned().collect();
     Ok(look)
 }
 
@@ -188,7 +196,8 @@ impl Look {
             let remedy = change.what.remedy().map(|remedy| format!("\n    what to do: {remedy}")).unwrap_or_default();
             format!("  - since {}: {}{remedy}", change.since, crate::show::harmless(&change.what.in_words(), 400))
         };
-        let passing = self.changes.iter().filter(|change| !change.stands());
+        let former = self.recent.iter().filter(|change| !self.changes.contains(change));
+        let passing = self.changes.iter().filter(|change| !change.stands()).chain(former);
         let mut lines: Vec<String> = self.standing.iter().chain(passing).map(told).collect();
         lines.extend(self.notes.iter().map(|note| format!("  note: {}", crate::show::harmless(note, 400))));
         lines
@@ -255,11 +264,14 @@ mod tests {
             matches!(&look.changes[..], [change] if matches!(change.what, What::KeyChangedByHand { .. })),
             "{look:?}"
         );
+        assert_eq!(look.recent, look.changes, "what somebody did is told for a while");
         fs::remove_file(folder.path().join("K.enc"))?;
         let look = looked(&configuration, 2)?;
         assert_eq!((look.changes.len(), look.standing.len()), (1, 1), "{look:?}");
         let look = looked(&configuration, 3)?;
         assert_eq!((look.changes.len(), look.standing.len()), (0, 1), "it is told once, and stands");
+        assert_eq!(look.recent.len(), 1);
+        assert!(looked(&configuration, 8 * 86_400)?.recent.is_empty(), "and not for ever");
         let keys: Vec<Fingerprint> = kept(&configuration, &mut Vec::new()).into_keys().collect();
         let mut both = vec![one, two];
         both.sort_unstable();
@@ -284,7 +296,7 @@ mod tests {
         fs::remove_dir_all(configuration.state("lineage"))?;
         fs::write(configuration.state("lineage"), "in the way")?;
         let look = looked(&configuration, 3)?;
-        assert!(look.notes.iter().any(|note| note.contains("it is escrowed all the same")), "{look:?}");
+        assert!(look.notes.iter().any(|note| note.contains("cannot be kept in")), "{look:?}");
         Ok(())
     }
 }

@@ -3,7 +3,8 @@
 //! A key goes when it was found unneeded on [`DAYS`] days of the calendar, with no look in between that found a
 //! snapshot of it. Days are counted as they are seen and not reckoned from a first one, so that a clock that
 //! jumps by years lets nothing go. A look counts for a key only if every place answered, and wholly, where
-//! backups under it may lie: of a storage that was removed nobody knows what lies there, and its key stays.
+//! backups under it may lie: of a storage that was removed nobody knows what lies there, and its key stays. What
+//! is let go of is escrowed: a server may list a snapshot without the key that it needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +19,11 @@ use super::{
     index::{Index, Needed, Unneeded},
     place,
 };
-use crate::{settings::Configuration, sources::BoxSources};
+use crate::{
+    settings::Configuration,
+    sources::BoxSources,
+    update::{self, Escrowed, Sealed},
+};
 
 /// On so many days a key must have been found unneeded.
 pub(crate) const DAYS: u32 = 30;
@@ -67,7 +72,12 @@ pub(crate) fn take(
     let (mut index, damaged) = Index::load(configuration);
     notes.extend(damaged);
     let live = found.keys().map(crate::keys::LiveKey::fingerprint).collect();
-    let unneeded = judge(&mut index, &live, answers, now);
+    let escrowed = update::escrowed(configuration).unwrap_or_else(|stop| {
+        notes.push(format!("no kept key is let go of: {}", stop.in_one_line()));
+        Sealed::default()
+    });
+    let is_escrowed = |key| escrowed.of_key(key) != Escrowed::No;
+    let unneeded = judge(&mut index, &live, is_escrowed, answers, now);
     let mut released = Vec::new();
     for key in unneeded {
         match files::release(&files::folder(configuration), key) {
@@ -85,7 +95,13 @@ pub(crate) fn take(
 }
 
 /// The keys that may go.
-fn judge(index: &mut Index, live: &BTreeSet<Fingerprint>, answers: &Answers, now: Timestamp) -> Vec<Fingerprint> {
+fn judge(
+    index: &mut Index,
+    live: &BTreeSet<Fingerprint>,
+    is_escrowed: impl Fn(Fingerprint) -> bool,
+    answers: &Answers,
+    now: Timestamp,
+) -> Vec<Fingerprint> {
     let today = now.unix().div_euclid(DAY);
     let mut unneeded = Vec::new();
     for (key, entry) in &mut index.keys {
@@ -106,7 +122,7 @@ fn judge(index: &mut Index, live: &BTreeSet<Fingerprint>, answers: &Answers, now
         let is_later = today > counted.last_day;
         let days = counted.days.saturating_add(u32::from(is_later));
         entry.unneeded = Some(Unneeded { days, last_day: counted.last_day.max(today) });
-        if days >= DAYS {
+        if days >= DAYS && is_escrowed(*key) {
             unneeded.push(*key);
         }
     }
@@ -139,7 +155,19 @@ mod tests {
     /// On which look the key goes.
     fn goes(mut index: Index, looks: impl IntoIterator<Item = (i64, Answers)>, live: bool) -> Option<usize> {
         let live = if live { BTreeSet::from([key(1)]) } else { BTreeSet::new() };
-        looks.into_iter().position(|(at, answers)| !judge(&mut index, &live, &answers, day(at)).is_empty())
+        looks.into_iter().position(|(at, answers)| !judge(&mut index, &live, |_| true, &answers, day(at)).is_empty())
+    }
+
+    #[test]
+    fn a_key_that_is_not_escrowed_never_goes_and_goes_once_it_is() {
+        let mut index = index();
+        let none = BTreeSet::new();
+        for at in 0..100 {
+            let gone = judge(&mut index, &none, |_| false, &answers(&["a"], 0), day(at));
+            assert!(gone.is_empty(), "look {at}: it is kept nowhere else");
+        }
+        assert!(judge(&mut index, &none, |other| other == key(2), &answers(&["a"], 0), day(100)).is_empty());
+        assert_eq!(judge(&mut index, &none, |other| other == key(1), &answers(&["a"], 0), day(101)), [key(1)]);
     }
 
     #[test]

@@ -20,7 +20,8 @@ use crate::{
 const TOLD_FOR_DAYS: u64 = 14;
 const DAY: u64 = 86_400;
 
-/// All of them.
+/// All of them: first what is wrong on this machine, then its keys, and last what a server's list has brought. A report
+/// takes so many, and a list that is long, or made to be, is not to crowd out the others.
 pub(super) fn gather(
     configuration: &Configuration,
     looked: Option<&Looked>,
@@ -28,8 +29,7 @@ pub(super) fn gather(
     memory: &mut Memory,
     now: Timestamp,
 ) -> Vec<Alarm> {
-    let mut alarms: Vec<Alarm> = looked.map(|looked| looked.alarms.to_vec()).unwrap_or_default();
-    of_lineage(configuration, memory, now, &mut alarms);
+    let mut alarms: Vec<Alarm> = Vec::new();
     let mut stands = |code: AlarmCode, subject: &str, alarms: &mut Vec<Alarm>| {
         let since = memory.since(&format!("alarm {code} {subject}"), now);
         alarms.push(Alarm { code, subject: Text::cut(subject), since });
@@ -51,6 +51,8 @@ pub(super) fn gather(
         stands(AlarmCode::StateUnwritable, "", &mut alarms);
     }
     alarms.extend(memory.alarms(now));
+    of_lineage(configuration, memory, now, &mut alarms);
+    alarms.extend(looked.iter().flat_map(|looked| looked.alarms.iter().cloned()));
     alarms
 }
 
@@ -61,7 +63,7 @@ fn of_lineage(configuration: &Configuration, memory: &mut Memory, now: Timestamp
         let since = memory.since("alarm lineage", now);
         alarms.push(Alarm { code: AlarmCode::LineageDamaged, subject: Text::cut(""), since });
     }
-    for change in index.changes.iter() {
+    for change in index.standing().chain(index.changes.iter().filter(|change| !change.stands())) {
         let is_told = change.stands() || now.since(change.since).as_secs() < TOLD_FOR_DAYS * DAY;
         let found = match &change.what {
             What::KeyFileGone { source, .. } | What::AddedWithoutKey { source, .. } if change.stands() => {
@@ -76,5 +78,38 @@ fn of_lineage(configuration: &Configuration, memory: &mut Memory, now: Timestamp
         if let Some((code, subject)) = found {
             alarms.push(Alarm { code, subject: Text::cut(subject), since: change.since });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tenwords_protocol::bounded::List;
+
+    use super::*;
+
+    #[test]
+    fn a_flood_on_a_server_does_not_crowd_out_what_is_wrong_here() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("agent.toml");
+        std::fs::write(&path, format!("state = \"{}\"", folder.path().join("state").display()))?;
+        let configuration = Configuration::read(&path).map_err(|stop| stop.what)?;
+        std::fs::write(&path, "state = [")?;
+        std::fs::create_dir_all(configuration.state("lineage"))?;
+        std::fs::write(configuration.state("lineage/index.json"), "damaged")?;
+        let now = Timestamp::from_unix(1_790_000_000)?;
+        let of_server = |number: u32| Alarm {
+            code: AlarmCode::PlainSnapshot,
+            subject: Text::cut(&format!("ct/{number} on pbs")),
+            since: now,
+        };
+        let mut looked = Looked::new(now);
+        looked.alarms = List::cut((0..500).map(of_server)).0;
+        let mut memory = Memory::load(&configuration);
+        let alarms = gather(&configuration, Some(&looked), None, &mut memory, now);
+        let (told, left_out): (List<Alarm, 128>, u64) = List::cut(alarms);
+        let first: Vec<&AlarmCode> = told.iter().take(2).map(|alarm| &alarm.code).collect();
+        assert_eq!(first, [&AlarmCode::ConfigurationBroken, &AlarmCode::LineageDamaged]);
+        assert_eq!((told.len(), left_out), (128, 2));
+        Ok(())
     }
 }

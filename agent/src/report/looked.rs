@@ -8,7 +8,7 @@ use tenwords_protocol::{
     bounded::List,
     fingerprint::Fingerprint,
     json,
-    report::{Alarm, Pruning, SnapshotFact},
+    report::{Alarm, Pruning, Signature, SnapshotFact},
     time::Timestamp,
     v1::V1,
 };
@@ -27,6 +27,9 @@ pub(crate) struct Looked {
     pub(super) sources: BTreeMap<String, Source>,
     /// What was wrong with what they list.
     pub(super) alarms: List<Alarm, 128>,
+    /// Where the next look at signatures begins.
+    #[serde(default)]
+    pub(super) turn: u64,
 }
 
 /// One of them.
@@ -39,6 +42,9 @@ pub(super) struct Source {
     pub(super) pruning: Pruning,
     /// By group, its newest snapshot.
     pub(super) groups: BTreeMap<String, SnapshotFact>,
+    /// By group, the time of the newest snapshot whose signature was found good.
+    #[serde(default)]
+    pub(super) signed: BTreeMap<String, Timestamp>,
     /// How many snapshots are said to need which key.
     pub(super) keys: BTreeMap<Fingerprint, u64>,
 }
@@ -50,7 +56,28 @@ impl Looked {
     }
 
     pub(super) fn new(at: Timestamp) -> Self {
-        Self { v: V1, at, sources: BTreeMap::new(), alarms: List::default() }
+        Self { v: V1, at, sources: BTreeMap::new(), alarms: List::default(), turn: 0 }
+    }
+
+    /// Whether a report would be the same by the other.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        let said = |looked: &Self| -> Vec<Source> {
+            // That a server has answered once more is no news; that it does not any more is known by the time.
+            looked.sources.values().cloned().map(|source| Source { answered_at: None, ..source }).collect()
+        };
+        self.alarms == other.alarms && self.sources.keys().eq(other.sources.keys()) && said(self) == said(other)
+    }
+
+    /// Takes down which snapshots were found to be signed.
+    pub(super) fn note_signed(&mut self) {
+        for source in self.sources.values_mut() {
+            let Source { groups, signed, .. } = source;
+            signed.retain(|group, _| groups.contains_key(group));
+            for (group, fact) in groups.iter().filter(|(_, fact)| fact.signature == Signature::Good) {
+                let at = signed.entry(group.clone()).or_insert(fact.time);
+                *at = fact.time.max(*at);
+            }
+        }
     }
 
     /// What is known; nothing if it was never asked, or cannot be read.

@@ -25,7 +25,7 @@ pub(crate) use self::memory::forget_newest;
 use self::{looked::Looked, memory::Memory, observed::Sight};
 use crate::{
     durable,
-    exit::{Code, OrStop as _, Outcome},
+    exit::{Code, OrStop as _, Outcome, Stop},
     identity::Identity,
     record::Record,
     settings::Configuration,
@@ -48,7 +48,8 @@ pub(crate) fn send(configuration: &Configuration, identity: &Identity, now: Time
     let Seen { observed, alarms } = see_with(configuration, Some(identity), &mut memory, now);
     let (alarms, alarms_left_out) = List::cut(alarms);
     let report = Report { v: V1, made_at: now, machine: machine(configuration)?, observed, alarms, alarms_left_out };
-    let sent = identity.connect(configuration).and_then(|hub| Ok(hub.report(identity.box_id, &report)?));
+    let sent =
+        identity.connect(configuration).and_then(|hub| hub.report(identity.box_id, &report).map_err(Stop::of_call));
     let reply = match sent {
         Ok(reply) => reply,
         Err(stop) => {
@@ -81,12 +82,20 @@ fn see_with(configuration: &Configuration, identity: Option<&Identity>, memory: 
     let observed = sources::of_box(configuration).and_then(|found| {
         let record = Record::load(configuration)?;
         let record = record.filter(|record| identity.is_none_or(|identity| record.box_id == identity.box_id));
+        // Of several nodes the one that holds the ceremonies speaks for the box: the others know of no escrow.
+        if record.is_none() && is_clustered(configuration)? {
+            return Ok(None);
+        }
         let sight = Sight { configuration, found: &found, record: record.as_ref(), looked: looked.as_ref(), now };
-        sight.observed(memory, &mut notes)
+        sight.observed(memory, &mut notes).map(Some)
     });
     notes.iter().for_each(|note| tracing::warn!("{note}"));
     let alarms = alarms::gather(configuration, looked.as_ref(), observed.as_ref().err(), memory, now);
-    Seen { observed: observed.ok(), alarms }
+    Seen { observed: observed.ok().flatten(), alarms }
+}
+
+fn is_clustered(configuration: &Configuration) -> Outcome<bool> {
+    Ok(sources::node(&configuration.settings)?.is_some_and(|node| node.file("corosync.conf").exists()))
 }
 
 fn keep(memory: Memory, configuration: &Configuration) {

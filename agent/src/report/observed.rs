@@ -151,6 +151,7 @@ impl Sight<'_> {
                 exempt: self.configuration.settings.not_backed_up.contains(&guest.vmid),
                 interval: interval(guest, &jobs),
                 newest: self.newest(&group, &in_use),
+                signed_at: self.signed_at(&group, &in_use),
                 since: memory.since(&format!("group {group}"), self.now),
                 group,
             });
@@ -162,6 +163,7 @@ impl Sight<'_> {
                 exempt: false,
                 interval: Some(DAILY),
                 newest: self.newest(&group, &in_use),
+                signed_at: self.signed_at(&group, &in_use),
                 since: memory.since(&format!("group {group}"), self.now),
                 group,
             });
@@ -172,6 +174,13 @@ impl Sight<'_> {
     /// Groups that the box's own configuration says archives of.
     fn own_groups(&self) -> BTreeSet<Group> {
         self.found.sources.iter().flat_map(BoxSource::restore_paths).map(|path| path.group.clone()).collect()
+    }
+
+    /// When the newest snapshot was made that was found to be signed, on any of them.
+    fn signed_at(&self, group: &Group, in_use: &BTreeSet<&str>) -> Option<Timestamp> {
+        let name = group.to_string();
+        let seen = self.looked?.sources.iter().filter(|(id, _)| in_use.contains(id.as_str()));
+        seen.filter_map(|(_, source)| source.signed.get(&name)).max().copied()
     }
 
     /// The newest snapshot on any server that the box uses.

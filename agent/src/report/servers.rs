@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     num::NonZeroU32,
+    time::{Duration, Instant},
 };
 
 use pbs_format::{datastore, name::SnapshotRef};
@@ -31,8 +32,10 @@ use crate::{
     sources::{self, BoxSource, BoxSources},
 };
 
-/// Lists of files that are fetched in one pass, at most; the others follow with the next.
+/// Signatures that are found out in one pass, at most; the others follow with the next.
 const SIGNATURES: usize = 64;
+/// So long lists of files are fetched in one pass; a server that hangs may take the rest of it, and nothing else.
+const LOOKING: Duration = Duration::from_secs(10 * 60);
 
 /// What a pass has found.
 pub(crate) struct Asked {
@@ -41,8 +44,9 @@ pub(crate) struct Asked {
     pub(crate) alarms: Vec<Alarm>,
 }
 
-/// Asks all of them. That one gives no answer is no error: it is known by its silence.
-pub(crate) fn ask(configuration: &Configuration, now: Timestamp) -> Outcome<Asked> {
+/// Asks all of them. That one gives no answer is no error: it is known by its silence. What is wrong by their lists
+/// alone is kept and handed to `raise` before the signatures are looked at, which takes longer and may be cut off.
+pub(crate) fn ask(configuration: &Configuration, now: Timestamp, raise: impl FnOnce(&[Alarm])) -> Outcome<Asked> {
     let before = Looked::load(configuration);
     let found = sources::of_box(configuration)?;
     let mut notes = Vec::new();
@@ -55,6 +59,7 @@ pub(crate) fn ask(configuration: &Configuration, now: Timestamp) -> Outcome<Aske
             answered_at: None,
             pruning: Pruning::Unknown,
             groups: BTreeMap::new(),
+            signed: BTreeMap::new(),
             keys: BTreeMap::new(),
         });
         if let Answer::Listed(listing) = &source.answer {
@@ -64,17 +69,25 @@ pub(crate) fn ask(configuration: &Configuration, now: Timestamp) -> Outcome<Aske
     let keys: BTreeMap<Fingerprint, &LiveKey> =
         kept.values().chain(found.keys()).map(|key| (key.fingerprint(), key)).collect();
     let groups = own_groups(&inventory, &found);
+    // A pass that is cut off has not begun at the same place for nothing: the next begins elsewhere.
+    looked.turn = looked.turn.wrapping_add(1);
+    let judge = |looked: &mut Looked| -> Outcome<Vec<Alarm>> {
+        looked.note_signed();
+        let alarms = alarms(&inventory, looked, (&groups, &keys), &configuration.settings.not_backed_up);
+        looked.alarms = List::cut(alarms.iter().filter_map(|alarm| told(alarm, before.as_ref(), now))).0;
+        looked.keep(configuration).or_stop(Code::Preflight, || "what the servers said cannot be kept".to_owned())?;
+        Ok(alarms)
+    };
+    raise(&judge(&mut looked)?);
     look_at_signatures(configuration, &found, &inventory, (&groups, &keys), &mut looked)?;
-    let exempt = &configuration.settings.not_backed_up;
-    let alarms = alarms(&inventory, &looked, (&groups, &keys), exempt);
-    looked.alarms = List::cut(alarms.iter().filter_map(|alarm| told(alarm, before.as_ref(), now))).0;
-    looked.keep(configuration).or_stop(Code::Preflight, || "what the servers said cannot be kept".to_owned())?;
+    let alarms = judge(&mut looked)?;
+    interrupt::check()?;
     // What nothing needs any more is let go of, if no command is at work; there is no hurry.
     if let Some(_lock) = StateLock::take_for_pass(configuration)? {
         lineage::note_needed(configuration, &inventory, now, &mut notes)?;
     }
     notes.iter().for_each(|note| tracing::warn!("{note}"));
-    let changed = before.is_none_or(|before| before.at(now) != looked);
+    let changed = before.is_none_or(|before| !before.says_the_same(&looked));
     Ok(Asked { changed, alarms })
 }
 
@@ -119,6 +132,8 @@ fn own_groups(inventory: &Inventory, found: &BoxSources) -> Vec<Group> {
     groups
 }
 
+/// Those that are not known yet, as long as there is time, and beginning at another each time. One whose list cannot
+/// be fetched now keeps no other from its turn.
 fn look_at_signatures(
     configuration: &Configuration,
     found: &BoxSources,
@@ -128,29 +143,61 @@ fn look_at_signatures(
 ) -> Outcome<()> {
     let Ok(client) = sources::client(&configuration.settings) else { return Ok(()) };
     let bench = Bench::new(&configuration.settings, keys.values().copied())?;
-    let mut left = SIGNATURES;
+    let mut open = Vec::new();
     for source in &found.sources {
         let answered = inventory
             .sources
             .iter()
             .any(|entry| entry.id.as_str() == source.id && matches!(entry.answer, Answer::Listed(_)));
-        let (Some(kept), true) = (looked.sources.get_mut(&source.id), answered) else { continue };
-        let Ok(access) = source.access() else { continue };
+        let (Some(kept), true) = (looked.sources.get(&source.id), answered) else { continue };
         for group in groups {
-            let Some(fact) = kept.groups.get_mut(&group.to_string()) else { continue };
-            let (Crypt::Encrypt, Signature::Unknown, Some(key)) = (fact.crypt, fact.signature, fact.key) else {
-                continue;
-            };
-            if left == 0 {
-                return Ok(());
+            let name = group.to_string();
+            let Some(fact) = kept.groups.get(&name) else { continue };
+            if let (Crypt::Encrypt, Signature::Unknown, Some(key)) = (fact.crypt, fact.signature, fact.key)
+                && keys.contains_key(&key)
+                && let Some(snapshot) = snapshot(group, fact.time)
+            {
+                open.push(Open { source, group: name, key, snapshot });
             }
-            interrupt::check()?;
-            let Some(snapshot) = snapshot(group, fact.time) else { continue };
-            fact.signature = bench.look(&client, &access, key, &snapshot);
-            left -= 1;
         }
     }
+    let until = Instant::now() + LOOKING;
+    let (mut found_out, mut failed) = (0, 0_u64);
+    for Open { source, group, key, snapshot } in in_turn(open, looked.turn) {
+        if found_out == SIGNATURES || Instant::now() >= until || interrupt::is_ending() {
+            break;
+        }
+        let signature =
+            source.access().map_or(Signature::Unknown, |access| bench.look(&client, &access, key, &snapshot));
+        if signature == Signature::Unknown {
+            failed += 1;
+        } else {
+            found_out += 1;
+        }
+        let fact = looked.sources.get_mut(&source.id).and_then(|kept| kept.groups.get_mut(&group));
+        if let Some(fact) = fact {
+            fact.signature = signature;
+        }
+    }
+    // What was found out is open no more; what failed is passed by.
+    looked.turn = looked.turn.wrapping_add(failed);
     Ok(())
+}
+
+/// A snapshot whose signature is to be looked at.
+struct Open<'a> {
+    source: &'a BoxSource,
+    group: String,
+    key: Fingerprint,
+    snapshot: SnapshotRef,
+}
+
+/// All of them, beginning with another at each turn.
+fn in_turn<T>(mut all: Vec<T>, turn: u64) -> Vec<T> {
+    if let Some(place) = u64::try_from(all.len()).ok().and_then(|count| turn.checked_rem(count)) {
+        all.rotate_left(usize::try_from(place).unwrap_or_default());
+    }
+    all
 }
 
 fn snapshot(group: &Group, time: Timestamp) -> Option<SnapshotRef> {
@@ -158,7 +205,23 @@ fn snapshot(group: &Group, time: Timestamp) -> Option<SnapshotRef> {
     SnapshotRef::new(group, time).ok()
 }
 
-/// What somebody has to hear of today, and not at the recovery.
+/// The keys that snapshots name and this box does not have. A server says of a key how many name it and not which; so
+/// one that the newest snapshot of somebody else's group names, and none of this box's does, is that other's.
+fn unknown_keys(kept: &Source, own: &BTreeSet<String>, is_held: &dyn Fn(&Fingerprint) -> bool) -> Vec<Fingerprint> {
+    let named_by = |of_box: bool| -> BTreeSet<Fingerprint> {
+        kept.groups
+            .iter()
+            .filter(|(group, _)| own.contains(*group) == of_box)
+            .filter_map(|(_, fact)| fact.key)
+            .collect()
+    };
+    let (ours, theirs) = (named_by(true), named_by(false));
+    let named: BTreeSet<Fingerprint> = kept.keys.keys().chain(&ours).copied().collect();
+    named.into_iter().filter(|key| !is_held(key) && (ours.contains(key) || !theirs.contains(key))).collect()
+}
+
+/// What somebody has to hear of today, and not at the recovery. What is one thing of a whole source comes first, so
+/// that a list of groups does not crowd it out.
 fn alarms(
     inventory: &Inventory,
     looked: &Looked,
@@ -167,6 +230,22 @@ fn alarms(
 ) -> Vec<Alarm> {
     let names: BTreeSet<String> = groups.iter().map(Group::to_string).collect();
     let mut alarms = Vec::new();
+    for source in inventory.sources.iter().filter(|source| source.state == SourceState::InUse) {
+        let id = source.id.as_str();
+        let Some(kept) = looked.sources.get(id) else { continue };
+        let unknown = unknown_keys(kept, &names, &|key| keys.contains_key(key));
+        if !unknown.is_empty() {
+            let some: Vec<String> = unknown.iter().take(3).map(Fingerprint::short).collect();
+            let more = if unknown.len() > some.len() { ", …" } else { "" };
+            let count = if unknown.len() == 1 { "1 key".to_owned() } else { format!("{} keys", unknown.len()) };
+            alarms.push(Alarm {
+                code: "unknown-key",
+                subject: id.to_owned(),
+                what: format!("snapshots on {id} need {count} that this box does not have ({}{more})", some.join(", ")),
+                remedy: "find out what backs up there under another key; without it nothing opens them".to_owned(),
+            });
+        }
+    }
     for source in inventory.sources.iter().filter(|source| source.state == SourceState::InUse) {
         let id = source.id.as_str();
         let Some(kept) = looked.sources.get(id) else { continue };
@@ -197,14 +276,6 @@ fn alarms(
                 });
             }
         }
-        for key in kept.keys.keys().filter(|key| !keys.contains_key(key)) {
-            alarms.push(Alarm {
-                code: "unknown-key",
-                subject: format!("{} on {id}", key.short()),
-                what: format!("snapshots on {id} need key {}, which this box does not have", key.short()),
-                remedy: "find out what backs up under that key; without it nothing opens them".to_owned(),
-            });
-        }
     }
     for guest in inventory.uncovered().filter(|guest| !guest.template && !exempt.contains(&guest.vmid)) {
         alarms.push(Alarm {
@@ -229,4 +300,52 @@ fn told(alarm: &Alarm, before: Option<&Looked>, now: Timestamp) -> Option<Told> 
         before.alarms.iter().find(|known| known.code == code && known.subject == subject).map(|known| known.since)
     });
     Some(Told { code, subject, since: known.unwrap_or(now) })
+}
+
+#[cfg(test)]
+mod tests {
+    use tenwords_protocol::inventory::Verified;
+
+    use super::*;
+
+    type Tested = Result<(), Box<dyn std::error::Error>>;
+
+    #[test]
+    fn each_turn_begins_elsewhere_and_leaves_none_out() {
+        assert_eq!(in_turn(Vec::<u8>::new(), 7), [0_u8; 0]);
+        assert_eq!(in_turn(vec![1, 2, 3], 0), [1, 2, 3]);
+        assert_eq!(in_turn(vec![1, 2, 3], 1), [2, 3, 1]);
+        assert_eq!(in_turn(vec![1, 2, 3], 5), [3, 1, 2]);
+        assert_eq!(in_turn(vec![1, 2, 3], u64::MAX).len(), 3);
+    }
+
+    #[test]
+    fn a_key_of_somebody_elses_group_is_not_missed_and_one_of_ours_is() -> Tested {
+        let key = |byte: u8| Fingerprint::from_bytes([byte; 32]);
+        let time = Timestamp::from_unix(1_790_000_000)?;
+        let fact = |key| SnapshotFact {
+            time,
+            crypt: Crypt::Encrypt,
+            key: Some(key),
+            verified: Verified::Never,
+            signature: Signature::Unknown,
+        };
+        let (held, missed, old, foreign) = (key(1), key(2), key(3), key(4));
+        let kept = Source {
+            answered_at: Some(time),
+            pruning: Pruning::Unknown,
+            signed: BTreeMap::new(),
+            groups: [("ct/100", missed), ("ct/101", held), ("vm/900", foreign)]
+                .map(|(group, key)| (group.to_owned(), fact(key)))
+                .into(),
+            keys: [held, missed, old, foreign].map(|key| (key, 1)).into(),
+        };
+        let own: BTreeSet<String> = ["ct/100", "ct/101"].map(str::to_owned).into();
+        let is_held = |key: &Fingerprint| *key == held;
+        assert_eq!(unknown_keys(&kept, &own, &is_held), [missed, old]);
+        // A group of this box's under the same key makes it this box's.
+        let all: BTreeSet<String> = ["ct/100", "ct/101", "vm/900"].map(str::to_owned).into();
+        assert_eq!(unknown_keys(&kept, &all, &is_held), [missed, old, foreign]);
+        Ok(())
+    }
 }

@@ -8,6 +8,7 @@
 
 use std::{collections::BTreeSet, num::NonZeroU64};
 
+use serde::Serialize;
 use tenwords_protocol::{
     hash::Sha256,
     id::BoxId,
@@ -28,7 +29,20 @@ pub(super) struct Step {
     pub(super) given_again: u64,
     /// Updates that the hub had and this box had not.
     pub(super) taken_back: u64,
+    pub(super) faults: Vec<HubFault>,
     pub(super) notes: Vec<String>,
+}
+
+/// What is wrong with what the hub has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum HubFault {
+    /// It had lost versions that it had acknowledged.
+    Lost,
+    /// Somebody has stored updates there that this box did not make.
+    Parted,
+    /// It has a newer ceremony than the one that this box knows of.
+    Newer,
 }
 
 /// How the hub's updates stand to the box's.
@@ -50,15 +64,16 @@ fn compare(own: &[Sha256], there: &[Sha256]) -> Stands {
     }
 }
 
-/// Brings hub and box to one state. `pending` is the update that may have arrived there.
+/// Brings hub and box to one state. `pending` is the update that may have arrived there. What was found by then is
+/// told in `step`, whatever comes of it.
 pub(super) fn bring_together(
     configuration: &Configuration,
     own: &mut Own,
     pending: Option<Sha256>,
     hub: &Hub,
     of: BoxId,
-) -> Result<Step, Trouble> {
-    let mut step = Step::default();
+    step: &mut Step,
+) -> Result<(), Trouble> {
     let is_ours = |stored: &StoredHeader| stored.header.parts() == own.record.parts;
     let is_ceremony = |stored: &&StoredHeader| stored.header.facts().kind == Kind::Ceremony;
     let versions = hub.versions_until(of, |so_far| so_far.iter().any(|stored| is_ceremony(&stored)))?;
@@ -68,6 +83,7 @@ pub(super) fn bring_together(
         Some(stored) if is_ours(stored) => number_is(configuration, own, stored.number)?,
         // Somebody who has the words has held one since.
         Some(stored) if sequence(stored) > own.record.sequence => {
+            step.faults.push(HubFault::Newer);
             return Err(Stop::new(
                 Code::GateRefused,
                 format!(
@@ -80,9 +96,9 @@ pub(super) fn bring_together(
             .into());
         }
         _ => {
+            step.faults.push(HubFault::Lost);
             step.notes.push("the hub had lost this box's newest ceremony version".to_owned());
-            begin_anew(configuration, own, hub, of, &mut step)?;
-            return Ok(step);
+            return begin_anew(configuration, own, hub, of, step);
         }
     }
     let since = own.record.number;
@@ -97,11 +113,12 @@ pub(super) fn bring_together(
     match compare(&mine, &there) {
         Stands::Behind(at) => {
             if at < mine.len() {
+                step.faults.push(HubFault::Lost);
                 step.notes.push(format!("the hub had lost {} acknowledged updates", mine.len() - at));
             }
             let with_update = own.updates().enumerate().filter(|(_, version)| update_of(version.header()).is_some());
             let first = with_update.map(|(index, _)| index).nth(at);
-            give(own, first.unwrap_or(usize::MAX), hub, of, &mut step)?;
+            give(own, first.unwrap_or(usize::MAX), hub, of, step)?;
         }
         Stands::Ahead(at) => {
             let more: Vec<&StoredHeader> = on_it.into_iter().skip(at).collect();
@@ -116,24 +133,26 @@ pub(super) fn bring_together(
                     step.notes.push(format!("{} updates at the hub were not known to this box any more", more.len()));
                 }
             } else {
+                step.faults.push(HubFault::Parted);
                 step.notes.push(
                     "somebody has stored an update at the hub that this box's key did not sign: ceremony and updates \
                      are stored there once more; tell the operator"
                         .to_owned(),
                 );
-                begin_anew(configuration, own, hub, of, &mut step)?;
+                begin_anew(configuration, own, hub, of, step)?;
             }
         }
         Stands::Apart => {
+            step.faults.push(HubFault::Parted);
             step.notes.push(
                 "the updates at the hub are not those that this box has stored there: ceremony and updates are stored \
                  once more; tell the operator"
                     .to_owned(),
             );
-            begin_anew(configuration, own, hub, of, &mut step)?;
+            begin_anew(configuration, own, hub, of, step)?;
         }
     }
-    Ok(step)
+    Ok(())
 }
 
 /// Whether a version is an update on this ceremony, stored after it.

@@ -6,7 +6,11 @@ use serde::Serialize;
 use tenwords_protocol::{fingerprint::Fingerprint, time::Timestamp};
 
 use super::{SEALED_FOR, own::Own};
-use crate::{exit::Outcome, record::Record, settings::Configuration};
+use crate::{
+    exit::{Outcome, Stop},
+    record::Record,
+    settings::Configuration,
+};
 
 /// How a key is escrowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -47,7 +51,7 @@ impl Sealed {
         let (proven, at) = (record.keys.clone(), record.made_at);
         let mut sealed = BTreeMap::new();
         let mut updates = Vec::new();
-        match Own::load(configuration, record) {
+        match Own::load(configuration, record).map_err(Stop::from) {
             Ok(own) => {
                 for statement in own.statements() {
                     for key in statement.fingerprints.iter().filter(|key| !proven.contains(key)) {

@@ -180,6 +180,12 @@ impl Facts {
         News { keys, tokens: self.tokens.iter().filter(is_news).map(|(id, _)| id.clone()).collect() }
     }
 
+    /// Of these only what the escrow as it is has still: the keys of an update that was lost are news again.
+    pub(super) fn keep_only(&mut self, keys: &BTreeSet<Fingerprint>) {
+        self.keys.retain(|key| keys.contains(key));
+        self.in_use.retain(|_, key| keys.contains(key));
+    }
+
     /// `escrowed` with what is live: what has gone from the box stays escrowed.
     pub(super) fn added_to(&self, escrowed: &Self) -> Self {
         let mut all = escrowed.clone();
@@ -267,6 +273,11 @@ mod tests {
             escrowed = now.added_to(&escrowed);
             assert!(now.news(&escrowed).is_nothing());
         }
+        // An update is lost, with a key in it: that is news once more, and nothing else is.
+        let mut left = escrowed.clone();
+        left.keep_only(&[1, 2].into_iter().map(fingerprint).collect());
+        let news = facts(1, &[1, 2, 3], "one")?.news(&left);
+        assert_eq!((news.keys.into_iter().collect::<Vec<_>>(), news.tokens.len()), (vec![fingerprint(3)], 0));
         // What has gone from the box is no news, and stays escrowed.
         assert!(Facts::default().news(&escrowed).is_nothing());
         assert_eq!(Facts::default().added_to(&escrowed), escrowed);

@@ -13,7 +13,11 @@ mod facts;
 mod holders;
 mod own;
 
-use std::{collections::BTreeMap, num::NonZeroU64, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU64,
+    time::Duration,
+};
 
 use pbs_format::key::KeyFile;
 use rand::{CryptoRng, rand_core::UnwrapErr, rngs::SysRng};
@@ -33,15 +37,18 @@ use tenwords_protocol::{
     version::{Bundle, Grade, Header, HeaderFacts, Kind, UpdateVersion},
 };
 
-pub(crate) use self::escrowed::{Escrowed, Sealed, escrowed};
+pub(crate) use self::{
+    at_hub::HubFault,
+    escrowed::{Escrowed, Sealed, escrowed},
+};
 use self::{
     at_hub::{Step, Trouble},
     facts::{Acknowledged, Facts, FactsKey, News},
-    own::{Own, Pending},
+    own::{Own, Pending, Unloaded},
 };
 use crate::{
     ceremony::History,
-    exit::{Code, OrStop as _, Outcome},
+    exit::{Code, OrStop as _, Outcome, Stop},
     hub::Hub,
     keys::LiveKey,
     lineage::{self, Look},
@@ -69,6 +76,9 @@ pub(crate) struct Kept {
     pub(crate) tokens: Vec<String>,
     /// Versions that the hub had lost and was given again.
     pub(crate) given_again: u64,
+    /// What was wrong with what the hub has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) hub_faults: Vec<HubFault>,
     /// In so many seconds the hub takes more; until then the newest state waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) retry_after: Option<u64>,
@@ -101,38 +111,87 @@ pub(crate) enum State {
 ///
 /// # Errors
 /// The sources cannot be read; the hub does not answer, or has something else than this box has stored there. What
-/// was made by then is kept, and sent by the next run.
+/// was made by then is kept, lies with the second holders, and is sent by the next run.
 pub(crate) fn bring_up_to_date(configuration: &Configuration, now: Timestamp) -> Outcome<Kept> {
-    let standing = Standing::required(configuration)?;
+    let (found, look) = look(configuration, now)?;
+    match bring_up_to_date_with(configuration, &found, look, now)? {
+        (kept, None) => Ok(kept),
+        (kept, Some(stop)) => {
+            for warning in &kept.warnings {
+                tracing::warn!("{}", harmless(warning, 400));
+            }
+            Err(stop)
+        }
+    }
+}
+
+/// Keeps the keys: what comes first, and counts whatever comes after. The caller holds the lock.
+pub(crate) fn look(configuration: &Configuration, now: Timestamp) -> Outcome<(BoxSources, Look)> {
     let found = sources::of_box(configuration)?;
-    let mut kept = Kept::new(lineage::keep(configuration, &found, now)?);
+    let look = lineage::keep(configuration, &found, now)?;
+    Ok((found, look))
+}
+
+/// Brings the escrow up to date with what a look has found. Where the hub does not have it, that is told beside what
+/// was done all the same.
+pub(crate) fn bring_up_to_date_with(
+    configuration: &Configuration,
+    found: &BoxSources,
+    look: Look,
+    now: Timestamp,
+) -> Outcome<(Kept, Option<Stop>)> {
+    let standing = Standing::required(configuration)?;
+    let mut kept = Kept::new(look);
     let of = standing.facts().id;
     let Some(record) = Record::load(configuration)?.filter(|record| record.box_id == of) else {
-        return Ok(kept);
+        return Ok((kept, None));
     };
     kept.state = State::Current;
-    kept.ceremony_needed = needs_ceremony(&found, &record);
+    kept.ceremony_needed = needs_ceremony(found, &record);
     let key = FactsKey::load_or_make(configuration, &mut UnwrapErr(SysRng))?;
-    let hub = standing.identity().map(|identity| identity.connect(configuration)).transpose()?;
-    let mut own = match (Own::load(configuration, record.clone()), &hub) {
-        (Ok(own), _) => own,
-        (Err(stop), None) => return Err(stop),
-        // The hub's copy of it will do: what was signed by this box's key is taken from there too.
-        (Err(stop), Some(hub)) => {
-            kept.warnings.push(format!("{}: the hub's copy is taken", stop.in_one_line()));
-            let bundle = at_hub::ceremony(hub, of, &record)?;
-            Record::keep_bundle(configuration, &bundle)?;
-            let box_key = record.box_key(configuration)?;
-            Own::of(record, box_key, bundle)?
-        }
+    let (hub, unconnected) = match standing.identity().map(|identity| identity.connect(configuration)) {
+        None => (None, None),
+        Some(Ok(hub)) => (Some(hub), None),
+        Some(Err(stop)) => (None, Some(stop)),
     };
-    let run = Run { configuration, found: &found, key: &key, hub: hub.as_ref(), now };
-    match run.bring(&mut own, &mut kept) {
-        Ok(()) => {}
-        Err(Trouble::Stop(stop)) => return Err(stop),
-        Err(Trouble::Later(after)) => kept.waits(after),
+    let mut own = own_or_the_hubs(configuration, record, hub.as_ref(), &mut kept)?;
+    let run = Run { configuration, found, key: &key, hub: hub.as_ref(), now };
+    let brought = match unconnected {
+        None => run.bring(&mut own, &mut kept),
+        Some(stop) => Err(Trouble::Stop(stop)),
+    };
+    let Err(trouble) = brought else { return Ok((kept, None)) };
+    if standing.identity().is_some() {
+        run.bring_to_holders_alone(&own, &mut kept);
     }
-    Ok(kept)
+    if Pending::is_there(configuration) {
+        kept.state = State::Waiting;
+    }
+    match trouble {
+        Trouble::Stop(stop) => Ok((kept, Some(stop))),
+        Trouble::Later(after) => {
+            kept.waits(after);
+            Ok((kept, None))
+        }
+    }
+}
+
+/// The escrow as this box has it. Where its copy is damaged the hub's will do: what was signed by this box's key is
+/// taken from there too.
+fn own_or_the_hubs(configuration: &Configuration, record: Record, hub: Option<&Hub>, kept: &mut Kept) -> Outcome<Own> {
+    let damaged = match Own::load(configuration, record.clone()) {
+        Ok(own) => return Ok(own),
+        Err(Unloaded::Other(stop)) => return Err(stop),
+        Err(Unloaded::Damaged(stop)) => stop,
+    };
+    let Some(hub) = hub else { return Err(damaged) };
+    kept.warnings.push(format!("{}: the hub's copy is taken", damaged.in_one_line()));
+    let bundle = at_hub::ceremony(hub, record.box_id, &record)?;
+    let box_key = record.box_key(configuration)?;
+    let own = Own::of(record, box_key, bundle)?;
+    Record::set_damaged_bundle_aside(configuration)?;
+    Record::keep_bundle(configuration, &own.bundle)?;
+    Ok(own)
 }
 
 /// At the end of a ceremony: what it has escrowed needs no update.
@@ -175,43 +234,101 @@ impl Run<'_> {
     fn bring(&self, own: &mut Own, kept: &mut Kept) -> Result<(), Trouble> {
         let of = own.record.box_id;
         let pending = Pending::load(self.configuration, self.key, own.record.root_sha256);
-        let mut taken_back = 0;
+        let mut step = Step::default();
         if let Some(hub) = self.hub {
             let pending = pending.as_ref().and_then(Pending::sha256);
-            let Step { given_again, taken_back: taken, notes } =
-                at_hub::bring_together(self.configuration, own, pending, hub, of)?;
-            (kept.given_again, taken_back) = (given_again, taken);
-            kept.warnings.extend(notes);
+            let together = at_hub::bring_together(self.configuration, own, pending, hub, of, &mut step);
+            kept.given_again = step.given_again;
+            kept.hub_faults = step.faults;
+            kept.warnings.extend(step.notes);
+            together?;
         }
-        let acknowledged = Acknowledged::load(self.configuration, self.key);
-        let mut acknowledged = acknowledged
-            .filter(|acknowledged| acknowledged.root_sha256 == own.record.root_sha256)
-            // What others have added is not known; where the box lags behind itself, neither.
-            .filter(|_| taken_back == 0)
-            .unwrap_or_else(|| {
-                kept.warnings.push(
-                    "what was escrowed last cannot be told on this box: everything that is live goes into an update"
-                        .to_owned(),
-                );
-                Acknowledged::new(own.record.root_sha256, Facts::default())
-            });
+        let mut acknowledged = self.acknowledged(own, step.taken_back, kept);
+        if step.taken_back > 0 {
+            // What is written down is older than what lies there now, whatever comes next.
+            acknowledged.keep(self.configuration, self.key)?;
+        }
         if let Some(pending) = pending {
             self.send(own, pending, &mut acknowledged, kept)?;
         }
-        let mut files = lineage::kept(self.configuration, &mut kept.warnings);
-        let (live, tokens) = {
-            let of_root = &own.record.sources;
-            Facts::live(self.found, files.keys(), of_root, self.key, &mut kept.warnings)
-        };
-        let news = live.news(&acknowledged.facts);
-        if !news.is_nothing() {
-            let facts = live.added_to(&acknowledged.facts);
-            let update = self.made(own, &news, facts, &mut files, tokens)?;
-            update.keep(self.configuration, self.key)?;
+        if let Some(update) = self.next_update(own, &acknowledged, self.hub, kept)? {
             self.send(own, update, &mut acknowledged, kept)?;
         }
         self.tell_holders(own, &mut acknowledged, kept)?;
         Ok(())
+    }
+
+    /// The hub does not have it, for whatever reason: the second holders get the same bytes that it gets later.
+    fn bring_to_holders_alone(&self, own: &Own, kept: &mut Kept) {
+        if let Err(stop) = self.to_holders_alone(own, kept) {
+            kept.warnings.push(format!("the second holders are not told: {}", stop.in_one_line()));
+        }
+        let mut told = BTreeSet::new();
+        kept.warnings.retain(|warning| told.insert(warning.clone()));
+    }
+
+    fn to_holders_alone(&self, own: &Own, kept: &mut Kept) -> Outcome<()> {
+        let mut acknowledged = self.acknowledged(own, 0, kept);
+        let pending = Pending::load(self.configuration, self.key, own.record.root_sha256);
+        // One whose place another one has taken is of no use any more, here as at the hub.
+        let is_next = |pending: &Pending| own.has(pending) || pending.sequence() == Some(own.chain.next.sequence());
+        let pending = match pending.filter(is_next) {
+            Some(pending) => Some(pending),
+            None => self.next_update(own, &acknowledged, None, kept)?,
+        };
+        let Some(pending) = pending.filter(|pending| !own.has(pending)) else {
+            return self.tell_holders(own, &mut acknowledged, kept);
+        };
+        let before = acknowledged.holders.clone();
+        let given = self.to_a_holder(own, &pending, &mut acknowledged, kept);
+        if acknowledged.holders != before {
+            acknowledged.keep(self.configuration, self.key)?;
+        }
+        given?;
+        Ok(())
+    }
+
+    /// What is escrowed, by what this box has written down of it.
+    fn acknowledged(&self, own: &Own, taken_back: u64, kept: &mut Kept) -> Acknowledged {
+        let acknowledged = Acknowledged::load(self.configuration, self.key);
+        let acknowledged = acknowledged
+            .filter(|acknowledged| acknowledged.root_sha256 == own.record.root_sha256)
+            // What others have added is not known; where the box lags behind itself, neither.
+            .filter(|_| taken_back == 0);
+        let mut acknowledged = acknowledged.unwrap_or_else(|| {
+            kept.warnings.push(
+                "what was escrowed last cannot be told on this box: everything that is live goes into an update"
+                    .to_owned(),
+            );
+            Acknowledged::new(own.record.root_sha256, Facts::default())
+        });
+        acknowledged.facts.keep_only(&own.keys());
+        acknowledged
+    }
+
+    /// An update of what is news, if anything is; it is on the disk before anybody gets it.
+    fn next_update(
+        &self,
+        own: &Own,
+        acknowledged: &Acknowledged,
+        hub: Option<&Hub>,
+        kept: &mut Kept,
+    ) -> Outcome<Option<Pending>> {
+        let files = lineage::kept(self.configuration, &mut kept.warnings);
+        let of_root = &own.record.sources;
+        let (live, tokens) = Facts::live(self.found, files.keys(), of_root, self.key, &mut kept.warnings);
+        let news = live.news(&acknowledged.facts);
+        if news.is_nothing() {
+            return Ok(None);
+        }
+        let facts = live.added_to(&acknowledged.facts);
+        // Whatever lies there, the hub's list and this box's own may be of different lengths.
+        let history = History::ask(self.configuration, own.record.box_id, hub)?;
+        let last = own.updates().map(|version| version.header().facts().sequence).max();
+        let sequence = last.into_iter().fold(history, History::and).next_sequence()?;
+        let update = self.made(own, &news, facts, &files, tokens, sequence)?;
+        update.keep(self.configuration, self.key)?;
+        Ok(Some(update))
     }
 
     /// Makes the next update of the chain.
@@ -220,8 +337,9 @@ impl Run<'_> {
         own: &Own,
         news: &News,
         facts: Facts,
-        files: &mut BTreeMap<Fingerprint, LiveKey>,
+        files: &BTreeMap<Fingerprint, LiveKey>,
         mut tokens: BTreeMap<Name, TokenSecret>,
+        sequence: NonZeroU64,
     ) -> Outcome<Pending> {
         let cannot = || "the update cannot be made".to_owned();
         let live: BTreeMap<Fingerprint, &LiveKey> = self.found.keys().map(|key| (key.fingerprint(), key)).collect();
@@ -234,14 +352,10 @@ impl Run<'_> {
         let link = own.chain.next;
         let part = make(&own.ceremony, link, &Contents { keys, tokens }, &own.key, self.now)
             .or_stop(Code::Internal, cannot)?;
-        // Whatever lies there, the hub's list and this box's own may be of different lengths.
-        let history = History::ask(self.configuration, own.record.box_id, self.hub)?;
-        let last = own.updates().map(|version| version.header().facts().sequence).max();
-        let history = last.into_iter().fold(history, History::and);
         let header = HeaderFacts {
             kind: Kind::Update,
             grade: Grade::Sealed,
-            sequence: history.next_sequence()?,
+            sequence,
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             made_at: self.now,
             ..own.bundle.header().facts().clone()
@@ -260,7 +374,7 @@ impl Run<'_> {
         acknowledged: &mut Acknowledged,
         kept: &mut Kept,
     ) -> Result<(), Trouble> {
-        let has_it = own.updates().any(|version| update_hash(version) == pending.sha256());
+        let has_it = own.has(&pending);
         if !has_it && pending.sequence() != Some(own.chain.next.sequence()) {
             // Another one has its place: what it was to carry is still news.
             return Ok(Pending::forget(self.configuration)?);
@@ -399,6 +513,7 @@ impl Kept {
             keys: Vec::new(),
             tokens: Vec::new(),
             given_again: 0,
+            hub_faults: Vec::new(),
             retry_after: None,
             second_holders: Vec::new(),
             ceremony_needed: Vec::new(),

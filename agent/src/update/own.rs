@@ -6,7 +6,7 @@
 //! in `escrow.pending` before it is sent anywhere, since two of one number would break the chain: whatever
 //! happens, that one is sent, and sent again.
 
-use std::num::NonZeroU64;
+use std::{collections::BTreeSet, io, num::NonZeroU64};
 
 use serde::{Deserialize, Serialize};
 use tenwords_escrow::{
@@ -15,6 +15,7 @@ use tenwords_escrow::{
 };
 use tenwords_protocol::{
     bytes::Base64,
+    fingerprint::Fingerprint,
     hash::Sha256,
     part::PartName,
     update::Statement,
@@ -51,6 +52,14 @@ pub(super) struct Pending {
     pub(super) facts: Facts,
 }
 
+/// Why the box's own copy is not to be had.
+pub(super) enum Unloaded {
+    /// It is not there, or not what was written: the hub's copy will do.
+    Damaged(Stop),
+    /// It may be good, and something else is not: it stays as it is.
+    Other(Stop),
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -63,26 +72,30 @@ struct Written {
 
 impl Own {
     /// Of this ceremony.
-    pub(super) fn load(configuration: &Configuration, record: Record) -> Outcome<Self> {
+    pub(super) fn load(configuration: &Configuration, record: Record) -> Result<Self, Unloaded> {
         let key = record.box_key(configuration)?;
-        let bundle = Record::bundle(configuration)?;
+        let cannot = || "what this box has kept of its escrow cannot be read".to_owned();
+        let text = Record::bundle_text(configuration).map_err(|error| {
+            let is_lost = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::FileTooLarge);
+            let stop = Stop::new(Code::Internal, cannot()).because(error);
+            if is_lost { Unloaded::Damaged(stop) } else { Unloaded::Other(stop) }
+        })?;
+        let bundle = Bundle::parse(&text).or_stop(Code::Internal, cannot).map_err(Unloaded::Damaged)?;
         Self::of(record, key, bundle)
     }
 
     /// The same with a bundle from elsewhere, where the box's own is damaged.
-    pub(super) fn of(record: Record, key: BoxKey, bundle: Bundle) -> Outcome<Self> {
+    pub(super) fn of(record: Record, key: BoxKey, bundle: Bundle) -> Result<Self, Unloaded> {
         if bundle.header().parts() != record.parts {
-            return Err(Stop::new(Code::Internal, "what this box has kept of its escrow is another ceremony's")
-                .remedy(CEREMONY));
+            let what = "what this box has kept of its escrow is another ceremony's";
+            return Err(Unloaded::Damaged(Stop::new(Code::Internal, what).remedy(CEREMONY)));
         }
         let ceremony = record.ceremony()?;
         let chain = chain(&ceremony, &key, bundle.updates());
         if let Some(broken) = &chain.broken {
-            return Err(Stop::new(
-                Code::Internal,
-                format!("the updates that this box has kept break off at {}: {}", broken.sequence, broken.reason),
-            )
-            .remedy(CEREMONY));
+            let what =
+                format!("the updates that this box has kept break off at {}: {}", broken.sequence, broken.reason);
+            return Err(Unloaded::Damaged(Stop::new(Code::Internal, what).remedy(CEREMONY)));
         }
         Ok(Self { record, ceremony, key, bundle, chain })
     }
@@ -94,6 +107,17 @@ impl Own {
 
     pub(super) fn statements(&self) -> &[Statement] {
         &self.chain.statements
+    }
+
+    /// Whether an update is among the acknowledged ones.
+    pub(super) fn has(&self, pending: &Pending) -> bool {
+        self.updates().any(|version| update_of(version.header()).map(|entry| entry.sha256) == pending.sha256())
+    }
+
+    /// The keys that are in the root, or in an update that stands on it.
+    pub(super) fn keys(&self) -> BTreeSet<Fingerprint> {
+        let added = self.statements().iter().flat_map(|statement| &statement.fingerprints);
+        self.record.keys.iter().chain(added).copied().collect()
     }
 
     /// The ceremony version as it is pushed, without what lies on it.
@@ -136,6 +160,22 @@ pub(super) fn chain(ceremony: &Ceremony, key: &BoxKey, versions: &[UpdateVersion
     follow(ceremony, key.public(), parts)
 }
 
+// === impl Unloaded ===
+
+impl From<Stop> for Unloaded {
+    fn from(stop: Stop) -> Self {
+        Self::Other(stop)
+    }
+}
+
+impl From<Unloaded> for Stop {
+    fn from(unloaded: Unloaded) -> Self {
+        match unloaded {
+            Unloaded::Damaged(stop) | Unloaded::Other(stop) => stop,
+        }
+    }
+}
+
 // === impl Pending ===
 
 impl Pending {
@@ -167,7 +207,7 @@ impl Pending {
     pub(super) fn forget(configuration: &Configuration) -> Outcome<()> {
         let path = configuration.state(PENDING);
         match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(error).or_stop(Code::Preflight, || format!("{} cannot be taken away", path.display()))
             }
             _ => Ok(()),

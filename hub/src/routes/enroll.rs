@@ -6,6 +6,7 @@ use axum::extract::State;
 use tenwords_protocol::{
     bytes::Base64,
     enroll::{EnrollReply, EnrollRequest},
+    id::BoxId,
     problem::ProblemCode,
     v1::V1,
 };
@@ -18,7 +19,7 @@ use crate::{
     chance,
     identity::TicketCaller,
     refusal::Refusal,
-    store::{Enroll, EnrollOutcome, Found, Purpose},
+    store::{Enroll, EnrollOutcome, Entry, Found, Purpose},
 };
 
 /// Somebody else may enrol the same host between our look and the act.
@@ -48,6 +49,10 @@ pub(super) async fn post(
             EnrollOutcome::Refused(why, box_id) => {
                 return Err(claim::refuse(&app, &caller, "enroll", why, box_id).await);
             }
+            EnrollOutcome::Lives(box_id) => {
+                caller.forgive(&app);
+                return Err(lives(&app, &caller, box_id, &hostname).await);
+            }
             EnrollOutcome::NoRoom => {
                 caller.forgive(&app);
                 return Err(Refusal::saying(
@@ -70,6 +75,23 @@ pub(super) async fn post(
         }
     }
     Err(Refusal::saying(ProblemCode::Unavailable, "this host is just enrolling from elsewhere: try again"))
+}
+
+/// The host is a node that lives, and the ticket is not for installing it anew.
+async fn lives(app: &App, caller: &TicketCaller, box_id: BoxId, hostname: &str) -> Refusal {
+    let entry = Entry {
+        time: app.now(),
+        actor: "anonymous".to_owned(),
+        action: "enroll.refused",
+        box_id: Some(box_id),
+        detail: format!("from {}: host {hostname} is a node whose certificate holds", caller.address),
+    };
+    app.note(&format!("enroll {}", caller.address), entry).await;
+    Refusal::saying(
+        ProblemCode::Conflict,
+        "the box has a node of this name, and its certificate holds. If it was installed anew, the operator's \
+         `tenwords box ticket NAME --reinstall HOST` gives a ticket for it; another machine needs another name",
+    )
 }
 
 /// Shown, never believed; still, it is text. Two spellings are one host.

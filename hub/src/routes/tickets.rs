@@ -35,9 +35,11 @@ pub(super) async fn post(
     State(app): State<Arc<App>>,
     operator: OperatorCaller,
     Named(box_id): Named<BoxId>,
-    Json(TicketRequest { for_days, end_others, .. }): Json<TicketRequest>,
+    Json(request): Json<TicketRequest>,
 ) -> Result<Response, Refusal> {
-    let asker = Asker::Operator { actor: operator.actor(), end_others };
+    let TicketRequest { for_days, end_others, hostname: named, .. } = request;
+    let named = named.map(|named| hostname(named.as_str())).transpose()?;
+    let asker = Asker::Operator { actor: operator.actor(), end_others, hostname: named };
     give(&app, box_id, lifetime(for_days)?, asker).await
 }
 

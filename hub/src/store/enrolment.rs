@@ -39,6 +39,8 @@ pub enum EnrollOutcome {
         /// The certificate.
         der: Vec<u8>,
     },
+    /// The host is a node whose certificate holds, and the ticket is not for installing it anew.
+    Lives(BoxId),
     /// The box has so many nodes already.
     NoRoom,
     /// The certificate names another node than the one that this host is, or none knew of it when it was
@@ -66,6 +68,12 @@ impl Act for Enroll {
         let found = tx.node_called(ticket.box_id, hostname).await?;
         if found != *known {
             return Ok(EnrollOutcome::OtherNode(found));
+        }
+        // A machine that only calls itself as a node does not end that node's certificates.
+        if let (Some(node_id), None) = (found, &ticket.hostname)
+            && tx.node_lives(node_id, *now).await?
+        {
+            return Ok(EnrollOutcome::Lives(ticket.box_id));
         }
         if !tx.has_room(ticket.box_id, issued.node_id).await? {
             return Ok(EnrollOutcome::NoRoom);

@@ -42,6 +42,8 @@ pub enum Asker {
         actor: String,
         /// The box's other tickets that nobody has used end.
         end_others: bool,
+        /// The one machine that it is for, a node that was installed anew.
+        hostname: Option<String>,
     },
     /// A node of the box, for one machine.
     Node {
@@ -85,8 +87,11 @@ impl Act for GiveTicket {
             return Ok(GiveTicketOutcome::Retired);
         }
         let (actor, detail) = match asker {
-            Asker::Operator { actor, end_others } => {
+            Asker::Operator { actor, end_others, hostname } => {
                 let mut detail = format!("enrolment ticket until {}", ticket.expires_at);
+                if let Some(hostname) = hostname {
+                    detail.push_str(&format!("; to install host {hostname} anew"));
+                }
                 if *end_others {
                     tx.end_tickets(*box_id, Purpose::Enroll, *now).await?;
                     detail.push_str("; those before it ended");
@@ -108,10 +113,14 @@ impl Act for GiveTicket {
             return Ok(GiveTicketOutcome::TooManyOpen);
         }
         tx.insert_ticket(ticket, Purpose::Enroll, *box_id, *now, &Window::default()).await?;
-        if let Asker::Node { node_id, hostname, .. } = asker {
+        let (hostname, asked_by) = match asker {
+            Asker::Operator { hostname, .. } => (hostname.as_ref(), None),
+            Asker::Node { node_id, hostname, .. } => (Some(hostname), Some(node_id.to_string())),
+        };
+        if let Some(hostname) = hostname {
             let bind = sqlx::query("UPDATE tickets SET hostname = $1, asked_by = $2 WHERE ticket_hash = $3")
                 .bind(hostname)
-                .bind(node_id.to_string())
+                .bind(asked_by)
                 .bind(&ticket.hash);
             tx.write("tickets", 1, bind).await?;
         }

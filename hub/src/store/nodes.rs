@@ -12,7 +12,10 @@ use tenwords_protocol::{
     v1::V1,
 };
 
-use super::{Act, CertificateKind, Entry, Store, StoreError, Tx, certificates::REMOVED, maybe_time, parsed, time};
+use super::{
+    Act, CertificateKind, Entry, Store, StoreError, Tx, certificates::REMOVED, maybe_time, parsed, tickets::Purpose,
+    time,
+};
 
 /// A node says which one escrows from now on.
 #[derive(Debug)]
@@ -135,6 +138,8 @@ impl Act for RemoveNode {
             .bind(box_id.to_string())
             .bind(node_id.to_string());
         tx.write_any(keeper).await?;
+        // It may have saved one, its own or another's.
+        tx.end_tickets(*box_id, Purpose::Enroll, *now).await?;
         tx.end_orders_of_former(*box_id, actor, *now).await?;
         tx.audit(Entry {
             time: *now,
@@ -153,6 +158,17 @@ impl Tx<'_> {
     pub(super) async fn node_called(&mut self, box_id: BoxId, hostname: &str) -> Result<Option<NodeId>, StoreError> {
         let select = sqlx::query(CALLED).bind(box_id.to_string()).bind(hostname);
         self.read(select).await?.map(|row| parsed(&row, "nodes", "node_id")).transpose()
+    }
+
+    /// Whether the node has a certificate of the box that holds.
+    pub(super) async fn node_lives(&mut self, node_id: NodeId, now: Timestamp) -> Result<bool, StoreError> {
+        let select = sqlx::query(
+            "SELECT serial FROM certificates \
+             WHERE node_id = $1 AND kind = 'box' AND revoked_at IS NULL AND expires_at > $2 LIMIT 1",
+        )
+        .bind(node_id.to_string())
+        .bind(now.unix());
+        Ok(self.read(select).await?.is_some())
     }
 
     /// Whether another node still fits into the box, or this one is in it already.

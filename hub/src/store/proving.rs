@@ -16,7 +16,12 @@ use tenwords_protocol::{
     words::{Purpose, WordsProof},
 };
 
-use super::{Act, CertificateKind, Entry, StoreError, Tx, certificates::RECOVERED, tickets::Issued, versions};
+use super::{
+    Act, CertificateKind, Entry, StoreError, Tx,
+    certificates::RECOVERED,
+    tickets::{self, Issued},
+    versions,
+};
 
 /// A proof's time may differ from the hub's by so much.
 const SKEW_SECONDS: u64 = 600;
@@ -108,6 +113,8 @@ impl Act for Prove {
         tx.write("tickets", 1, moved).await?;
         tx.revoke(serial, "it was proven, and the box's took its place", *now).await?;
         let revoked = tx.revoke_others(*box_id, &issued.serial, RECOVERED, *now).await?;
+        // What a former machine has saved brings it back in no more than its certificate.
+        tx.end_tickets(*box_id, tickets::Purpose::Enroll, *now).await?;
         tx.end_orders_of_former(*box_id, &self.actor(), *now).await?;
         let more = format!("certificate {} until {}; {revoked} certificates revoked", issued.serial, issued.expires_at);
         self.record(tx, "recovery.prove", &more).await?;

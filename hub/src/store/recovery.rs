@@ -26,7 +26,7 @@ pub struct Arm {
     pub reason: String,
     /// Practise only.
     pub rehearsal: bool,
-    /// Revoke the box's certificates at once.
+    /// Revoke the box's certificates at once, and end its enrolment tickets.
     pub stolen: bool,
     /// When the box was lost.
     pub lost_at: Option<Timestamp>,
@@ -130,6 +130,8 @@ impl Act for Arm {
             false => 0,
         };
         if self.stolen {
+            // The thief may have saved one.
+            tx.end_tickets(*box_id, Purpose::Enroll, *now).await?;
             tx.end_orders_of_former(*box_id, &self.actor, *now).await?;
         }
         let mut detail = format!("until {}: {}", self.ticket.expires_at, self.reason);

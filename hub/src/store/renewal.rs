@@ -90,6 +90,7 @@ impl Act for Renew {
         }
         let box_id = parsed(&asks, "certificates", "box_id")?;
         tx.insert_certificate(box_id, issued, CertificateKind::Box, *now).await?;
+        let dropped = self.drop_unused(tx).await?;
         let (action, late) = if ended <= *now {
             ("certificate.renew-late", format!(", which had ended at {ended}"))
         } else {
@@ -100,7 +101,12 @@ impl Act for Renew {
             actor: format!("node:{}", issued.node_id),
             action,
             box_id: Some(box_id),
-            detail: format!("certificate {} until {}, by {serial}{late}", issued.serial, issued.expires_at),
+            detail: format!(
+                "certificate {} until {}, by {serial}{late}{}",
+                issued.serial,
+                issued.expires_at,
+                if dropped > 0 { format!("; {dropped} that nobody has used revoked") } else { String::new() }
+            ),
         })
         .await?;
         Ok(RenewOutcome::Renewed { der: issued.der.clone(), expires_at: issued.expires_at })
@@ -108,6 +114,22 @@ impl Act for Renew {
 }
 
 impl Renew {
+    /// Revokes what the node was given and has not used, but for the newest two: an answer may still be on its way,
+    /// and a heap of certificates that hold is of use to a thief only.
+    async fn drop_unused(&self, tx: &mut Tx<'_>) -> Result<u64, StoreError> {
+        let unused = sqlx::query(
+            "UPDATE certificates SET revoked_at = $1, revoked_because = $2 WHERE node_id = $3 AND kind = 'box' \
+             AND used_at IS NULL AND revoked_at IS NULL AND serial <> $4 AND position < (SELECT k.position \
+             FROM certificates k WHERE k.node_id = $3 AND k.kind = 'box' AND k.used_at IS NULL \
+             AND k.revoked_at IS NULL AND k.serial <> $4 ORDER BY k.position DESC LIMIT 1 OFFSET 1)",
+        )
+        .bind(self.now.unix())
+        .bind(SUPERSEDED)
+        .bind(self.issued.node_id.to_string())
+        .bind(&self.serial);
+        tx.write_any(unused).await
+    }
+
     async fn day_is_full(&self, tx: &mut Tx<'_>) -> Result<Option<Duration>, StoreError> {
         let select = sqlx::query(
             "SELECT made_at FROM certificates WHERE node_id = $1 AND made_at > $2 AND made_at <= $3 \

@@ -16,7 +16,9 @@ use tenwords_protocol::{
     version::StoredHeader,
 };
 
-use super::{Act, CertificateKind, Store, StoreError, Tx, maybe_time, parsed, time, versions};
+use super::{
+    Act, CertificateKind, Store, StoreError, Tx, day::DAY_SECONDS, maybe_time, nodes::keeper_of, parsed, time, versions,
+};
 
 /// Between two reports of one node there is at least so much time.
 const APART: Duration = Duration::from_secs(10);
@@ -113,7 +115,9 @@ impl Act for SendReport {
             tx.write("alarms", 1, insert).await?;
         }
         // A keeper that could not look leaves what it saw before.
-        if let Some(observed) = &report.observed {
+        if let Some(observed) = &report.observed
+            && self.speaks_for_the_box(tx).await?
+        {
             let delete = sqlx::query("DELETE FROM observations WHERE box_id = $1").bind(box_id.to_string());
             tx.write_any(delete).await?;
             let insert =
@@ -125,6 +129,40 @@ impl Act for SendReport {
             tx.write("observations", 1, insert).await?;
         }
         Ok(Reported::Stored)
+    }
+}
+
+impl SendReport {
+    /// Whether what this node sees counts as the box's. The keeper's does; where none is named, or the one that is
+    /// has no certificate any more, that of the only node, or of one that has said so all along.
+    async fn speaks_for_the_box(&self, tx: &mut Tx<'_>) -> Result<bool, StoreError> {
+        let Self { node_id, box_id, now, .. } = self;
+        let keeper = sqlx::query("SELECT keeper FROM boxes WHERE box_id = $1").bind(box_id.to_string());
+        let keeper = tx.read(keeper).await?.map(|row| keeper_of(&row)).transpose()?.flatten();
+        if let Some(keeper) = keeper
+            && tx.node_lives(keeper, *now).await?
+        {
+            return Ok(keeper == *node_id);
+        }
+        let other = sqlx::query(
+            "SELECT serial FROM certificates WHERE box_id = $1 AND node_id <> $2 AND kind = 'box' \
+             AND revoked_at IS NULL AND expires_at > $3 LIMIT 1",
+        )
+        .bind(box_id.to_string())
+        .bind(node_id.to_string())
+        .bind(now.unix());
+        if tx.read(other).await?.is_none() {
+            return Ok(true);
+        }
+        let said = sqlx::query(
+            "SELECT node_id FROM observations WHERE box_id = $1 AND node_id <> $2 AND received_at > $3 \
+             AND received_at <= $4",
+        )
+        .bind(box_id.to_string())
+        .bind(node_id.to_string())
+        .bind(now.unix() - DAY_SECONDS)
+        .bind(now.unix());
+        Ok(tx.read(said).await?.is_none())
     }
 }
 
@@ -234,7 +272,12 @@ fn ceremony(stored: &StoredHeader) -> Ceremony {
         PartName::Key(key) => Some(key),
         _ => None,
     });
-    Ceremony { number: stored.number, root_sha256: stored.header.facts().root_sha256, keys: keys.collect() }
+    Ceremony {
+        number: stored.number,
+        root_sha256: stored.header.facts().root_sha256,
+        keys: keys.collect(),
+        received_at: Some(stored.received_at),
+    }
 }
 
 fn text(value: &impl serde::Serialize) -> Result<String, StoreError> {

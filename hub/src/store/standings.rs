@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use sqlx::Row as _;
 use tenwords_protocol::{
     id::BoxId,
-    readiness::{Readiness, State},
+    readiness::{Readiness, ReasonCode, State},
     time::Timestamp,
 };
 
@@ -18,6 +18,11 @@ use super::{Act, Store, StoreError, Tx, day::DAY_SECONDS, parsed, time};
 pub const KEPT_DAYS: i64 = 400;
 /// Rows of one box, at most: one that changes every five minutes for a month.
 const MOST: i64 = 10_000;
+/// Rows of one box on one day, at most; what changes more often is written over the newest.
+const MOST_A_DAY: i64 = 48;
+/// A row that is so little younger than a look is a later look's: the older one comes too late. One that is younger
+/// by more is from a clock that was set back.
+const OVERTAKEN: i64 = 3600;
 
 /// Writes down how boxes stand now, where that is another than before.
 #[derive(Debug)]
@@ -39,10 +44,18 @@ pub struct Standing {
     pub reasons: String,
 }
 
-/// The codes of the reasons, as a row keeps them.
+/// The codes of the reasons, as a row keeps them. What a box says in words of its own is one word here: else it
+/// could fill its history with whatever it likes.
 #[must_use]
 pub fn codes(readiness: &Readiness) -> String {
-    readiness.reasons.iter().map(|reason| reason.code.as_str()).collect::<Vec<_>>().join(" ")
+    let mut codes: Vec<&str> = Vec::new();
+    for reason in readiness.reasons.iter() {
+        let code = if ReasonCode::ALL.contains(&reason.code) { reason.code.as_str() } else { "other" };
+        if !codes.contains(&code) {
+            codes.push(code);
+        }
+    }
+    codes.join(" ")
 }
 
 impl Act for Stand {
@@ -55,10 +68,10 @@ impl Act for Stand {
              FROM days) WHERE NOT EXISTS (SELECT 1 FROM days WHERE day = $1)",
         )
         .bind(today);
-        tx.write_any(day).await?;
+        let is_new_day = tx.write_any(day).await? > 0;
         for (box_id, state, reasons) in &self.found {
             let last = sqlx::query(
-                "SELECT number, state, reasons FROM standings WHERE box_id = $1 ORDER BY number DESC LIMIT 1",
+                "SELECT number, since, state, reasons FROM standings WHERE box_id = $1 ORDER BY number DESC LIMIT 1",
             )
             .bind(box_id.to_string());
             let number = match tx.read(last).await? {
@@ -68,9 +81,27 @@ impl Act for Stand {
                 {
                     continue;
                 }
-                Some(row) => row.try_get::<i64, _>("number")?,
+                Some(row) => {
+                    let ahead = row.try_get::<i64, _>("since")? - self.now.unix();
+                    if (1..=OVERTAKEN).contains(&ahead) {
+                        continue;
+                    }
+                    row.try_get::<i64, _>("number")?
+                }
                 None => 0,
             };
+            if full_day(tx, *box_id).await? {
+                let over = sqlx::query(
+                    "UPDATE standings SET since = $1, state = $2, reasons = $3 WHERE box_id = $4 AND number = $5",
+                )
+                .bind(self.now.unix())
+                .bind(state.as_str())
+                .bind(reasons)
+                .bind(box_id.to_string())
+                .bind(number);
+                tx.write("standings", 1, over).await?;
+                continue;
+            }
             let insert = sqlx::query(
                 "INSERT INTO standings (box_id, number, since, day_position, state, reasons) \
                  VALUES ($1, $2, $3, (SELECT MAX(position) FROM days), $4, $5)",
@@ -86,6 +117,10 @@ impl Act for Stand {
                 .bind(number + 1 - MOST);
             tx.write_any(beyond).await?;
         }
+        // Nothing grows older but by a new day.
+        if !is_new_day {
+            return Ok(());
+        }
         // The one that stands stays, however old it is.
         let old = sqlx::query(
             "DELETE FROM standings WHERE day_position < (SELECT MAX(position) FROM days) - $1 \
@@ -95,6 +130,17 @@ impl Act for Stand {
         tx.write_any(old).await?;
         Ok(())
     }
+}
+
+/// Whether the box has as many rows of this day as it may have.
+async fn full_day(tx: &mut Tx<'_>, box_id: BoxId) -> Result<bool, StoreError> {
+    let select = sqlx::query(
+        "SELECT number FROM standings WHERE box_id = $1 AND day_position = (SELECT MAX(position) FROM days) \
+         LIMIT 1 OFFSET $2",
+    )
+    .bind(box_id.to_string())
+    .bind(MOST_A_DAY - 1);
+    Ok(tx.read(select).await?.is_some())
 }
 
 impl Store {

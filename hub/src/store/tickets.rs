@@ -58,6 +58,8 @@ pub enum TicketRefusal {
     OtherMachine,
     /// Another key has used it.
     Taken,
+    /// The node that asked for it is in the box no more.
+    NoAsker,
     /// No such ticket.
     Unknown,
     /// It is for something else.
@@ -86,12 +88,15 @@ pub struct Ticket {
     pub rehearsal: bool,
     /// When the operator says that the box was lost.
     pub lost_at: Option<Timestamp>,
-    /// The one machine that it is good for, if a node of the box has asked for it.
+    /// The one machine that it is good for: a node of the box has asked for it, or an operator for one that was
+    /// installed anew.
     pub hostname: Option<String>,
 }
 
 const FIND: &str = "SELECT t.purpose, t.box_id, b.name, t.expires_at, t.ended_at, t.rehearsal, t.lost_at, t.hostname, \
-     t.serial, c.node_id, c.spki_sha256, c.der, c.expires_at AS certificate_expires_at, c.revoked_at \
+     t.serial, t.asked_by, c.node_id, c.spki_sha256, c.der, c.expires_at AS certificate_expires_at, c.revoked_at, \
+     (SELECT COUNT(*) FROM certificates a WHERE a.node_id = t.asked_by AND a.kind = 'box' AND a.revoked_at IS NULL \
+     AND a.expires_at > $2) AS asker_lives \
      FROM tickets t JOIN boxes b ON b.box_id = t.box_id LEFT JOIN certificates c ON c.serial = t.serial \
      WHERE t.ticket_hash = $1";
 
@@ -107,7 +112,7 @@ impl Store {
         spki: Sha256,
         now: Timestamp,
     ) -> Result<Found, StoreError> {
-        let row = sqlx::query(FIND).bind(hash).fetch_optional(self.pool()).await?;
+        let row = sqlx::query(FIND).bind(hash).bind(now.unix()).fetch_optional(self.pool()).await?;
         judge(row.as_ref(), purpose, spki, now)
     }
 }
@@ -120,7 +125,7 @@ impl Tx<'_> {
         spki: Sha256,
         now: Timestamp,
     ) -> Result<Found, StoreError> {
-        let row = self.read(sqlx::query(FIND).bind(hash)).await?;
+        let row = self.read(sqlx::query(FIND).bind(hash).bind(now.unix())).await?;
         judge(row.as_ref(), purpose, spki, now)
     }
 
@@ -221,6 +226,12 @@ fn judge(row: Option<&sqlx::any::AnyRow>, purpose: Purpose, spki: Sha256, now: T
         return match () {
             () if row.try_get::<Option<i64>, _>("ended_at")?.is_some() => refused(TicketRefusal::Ended),
             () if time(row, "tickets", "expires_at")? <= now => refused(TicketRefusal::Expired),
+            // A node lets others in as long as it is in itself.
+            () if row.try_get::<Option<String>, _>("asked_by")?.is_some()
+                && row.try_get::<i64, _>("asker_lives")? == 0 =>
+            {
+                refused(TicketRefusal::NoAsker)
+            }
             () => Ok(Found::Open(Box::new(ticket))),
         };
     };
@@ -264,6 +275,7 @@ impl fmt::Display for TicketRefusal {
             Self::Spent => "its certificate has ended or was revoked",
             Self::OtherMachine => "it is for a machine of another name",
             Self::Taken => "another key has used it",
+            Self::NoAsker => "the node that asked for it is in the box no more",
             Self::Unknown => "no such ticket",
             Self::WrongPurpose => "it is for something else",
         })

@@ -14,6 +14,7 @@ use crate::support::{
 
 on_both_databases![
     s49_a_node_that_is_installed_anew_is_the_same_node_of_the_same_box,
+    a_machine_that_calls_itself_as_a_node_does_not_take_its_place,
     s58_several_nodes_are_one_box_with_one_history,
     the_box_says_which_node_escrows,
     a_node_that_is_taken_out_is_told_so,
@@ -38,7 +39,7 @@ async fn s49_a_node_that_is_installed_anew_is_the_same_node_of_the_same_box(hub:
     let (box_id, old) = enrolled_box(hub, "alpha", Words(1)).await;
     // Two spellings are one host.
     let mut new = named(hub, "PVE1.Example");
-    let reply = new.enroll(hub, &operator.ticket(box_id).await).await;
+    let reply = new.enroll(hub, &operator.reinstall(box_id, "pve1.EXAMPLE").await).await;
     assert_eq!((reply.box_id, reply.node_id), (box_id, old.node_id.unwrap()));
     assert!(old.reads().await, "the new installation has not spoken yet");
     assert!(new.reads().await && !old.reads().await);
@@ -48,6 +49,30 @@ async fn s49_a_node_that_is_installed_anew_is_the_same_node_of_the_same_box(hub:
     let refused = expect_problem(old.get(&old.of_box("/versions")).await, ProblemCode::CertificateRevoked).await;
     assert!(refused.problem.detail.unwrap().contains("enrolled anew"));
     assert!(hub.audited("box.enroll").await[1].contains("installed anew"));
+}
+
+async fn a_machine_that_calls_itself_as_a_node_does_not_take_its_place(hub: &mut TestHub) {
+    let operator = Operator::of(hub);
+    let (box_id, old) = enrolled_box(hub, "alpha", Words(1)).await;
+    let ticket = operator.ticket(box_id).await;
+    for name in ["pve1.example", "PVE1.Example"] {
+        let refused = expect_problem(named(hub, name).try_enroll(&ticket).await, ProblemCode::Conflict).await;
+        assert!(refused.problem.detail.unwrap().contains("tenwords box ticket NAME --reinstall HOST"));
+    }
+    assert!(old.reads().await);
+    assert!(hub.audited("enroll.refused").await[0].contains("pve1.example is a node whose certificate holds"));
+    // One that is for another host lets neither in, and the first one is not spent.
+    let other = operator.reinstall(box_id, "pve2").await;
+    expect_problem(named(hub, "pve1.example").try_enroll(&other).await, ProblemCode::TicketRefused).await;
+    named(hub, "pve3").enroll(hub, &ticket).await;
+    // Whose certificate has ended needs no such ticket.
+    let late = operator.ticket(box_id).await;
+    hub.clock.forward(86_399);
+    expect_problem(named(hub, "pve1.example").try_enroll(&late).await, ProblemCode::Conflict).await;
+    hub.clock.forward(90 * 86_400);
+    hub.restart().await;
+    let mut again = named(hub, "pve1.example");
+    assert_eq!(Some(again.enroll(hub, &Operator::of(hub).ticket(box_id).await).await.node_id), old.node_id);
 }
 
 async fn s58_several_nodes_are_one_box_with_one_history(hub: &mut TestHub) {
@@ -135,11 +160,14 @@ async fn a_box_has_so_many_nodes(hub: &mut TestHub) {
     }
     assert_eq!(nodes(&first).await.nodes.len(), MAX_NODES);
     let (ticket, mut late) = (operator.ticket(box_id).await, named(hub, "late"));
-    expect_problem(late.try_enroll(&ticket).await, ProblemCode::Conflict).await;
-    // One that is installed anew has its place, and the ticket is not spent by the refusal.
+    for _ in 0..2 {
+        // The ticket is not spent by the refusal.
+        expect_problem(late.try_enroll(&ticket).await, ProblemCode::Conflict).await;
+    }
+    // One that is installed anew has its place.
     let mut anew = named(hub, "pve7");
-    anew.enroll(hub, &operator.ticket(box_id).await).await;
+    anew.enroll(hub, &operator.reinstall(box_id, "pve7").await).await;
     let path = format!("/v1/boxes/{box_id}/nodes/{}", anew.node_id.unwrap());
     operator.send(Method::DELETE, &path, None::<&()>).await;
-    late.enroll(hub, &ticket).await;
+    late.enroll(hub, &operator.ticket(box_id).await).await;
 }

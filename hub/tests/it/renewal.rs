@@ -18,6 +18,7 @@ on_both_databases![
     an_answer_that_was_lost_harms_nobody,
     the_first_use_ends_what_the_node_was_given_before_and_nothing_later,
     a_node_renews_so_often_in_a_day,
+    of_what_nobody_has_used_the_newest_two_hold,
 ];
 
 const DAY: u64 = 86_400;
@@ -127,4 +128,18 @@ async fn a_node_renews_so_often_in_a_day(hub: &mut TestHub) {
     assert_eq!(hub.audited("renewal.refused").await.len(), 1);
     hub.clock.forward(DAY);
     assert_eq!(try_renew(&machine, &Machine::new(hub)).await.status(), StatusCode::OK);
+}
+
+async fn of_what_nobody_has_used_the_newest_two_hold(hub: &mut TestHub) {
+    let (_, machine) = enrolled_box(hub, "alpha", Words(1)).await;
+    assert!(machine.reads().await);
+    let mut given = Vec::new();
+    for _ in 0..4 {
+        given.push(renewed(hub, &machine).await);
+    }
+    for old in &given[..2] {
+        expect_problem(old.get(&old.of_box("/versions")).await, ProblemCode::CertificateRevoked).await;
+    }
+    assert!(machine.reads().await, "the one that it uses is none of them");
+    assert!(given[2].reads().await && given[3].reads().await);
 }

@@ -11,6 +11,7 @@ use tenwords_protocol::{
     hash::Sha256,
     id::BoxId,
     inventory::{Coverage, Crypt, SourceState, Verified},
+    nodes::KeeperRequest,
     part::PartName,
     problem::ProblemCode,
     readiness::{ReasonCode, State},
@@ -37,6 +38,9 @@ on_both_databases![
     how_a_box_stood_is_kept_for_400_days_of_the_hub_and_no_clock_shortens_them,
     a_report_that_cannot_be_read_or_is_too_large_is_refused,
     a_lying_box_gets_no_better_word_than_the_hubs_own_facts_allow,
+    only_the_keeper_says_how_the_box_stands,
+    a_box_that_flaps_or_makes_words_up_does_not_fill_its_history,
+    an_older_look_does_not_overtake_a_newer_one,
 ];
 
 fn list<T, const MAX: usize>(items: impl IntoIterator<Item = T>) -> List<T, MAX> {
@@ -94,6 +98,7 @@ fn observed(hub: &TestHub, box_id: BoxId, words: Words) -> Observed {
             exempt: false,
             interval: Some(86_400),
             newest: Some(newest),
+            signed_at: Some(now),
             since: now,
         }]),
         ..Observed::default()
@@ -177,6 +182,8 @@ async fn silence_is_noticed_without_any_request(hub: &mut TestHub) {
         metrics = read_metrics(hub).await;
     }
     assert!(metrics.contains("tenwords_hub_box_reasons{reason=\"box-silent\"} 1\n"), "{metrics}");
+    let looked_at = hub.clock.now().unix();
+    assert!(metrics.contains(&format!("tenwords_hub_last_look_timestamp_seconds {looked_at}\n")), "{metrics}");
     assert!(!metrics.contains("alpha"), "a box's name stands on a page without any identity");
 }
 
@@ -311,4 +318,77 @@ async fn a_lying_box_gets_no_better_word_than_the_hubs_own_facts_allow(hub: &mut
     assert_eq!((reply.readiness.state, codes(&reply)), (State::Unprotected, vec!["key-not-escrowed"]));
     let now: Timestamp = hub.clock.now();
     assert_eq!(reply.hub_time, now);
+}
+
+async fn only_the_keeper_says_how_the_box_stands(hub: &mut TestHub) {
+    let (id, first) = enrolled_box(hub, "alpha", Words(1)).await;
+    let operator = Operator::of(hub);
+    let good = observed(hub, id, Words(1));
+    let mut bad = good.clone();
+    bad.groups = list([GroupFact { coverage: Coverage::None, ..bad.groups[0].clone() }]);
+    // The only node speaks for the box, also if nobody has said that it escrows.
+    assert_eq!(codes(&reported(&first, &report(hub, "a", 1, Some(bad.clone()))).await), ["not-covered"]);
+    let mut second = Machine { hostname: "pve2".to_owned(), ..Machine::new(hub) };
+    second.enroll(hub, &operator.ticket(id).await).await;
+    // Another one does not talk over it, whoever escrows.
+    let of_second = |uptime: u64| report(hub, "b", uptime, Some(good.clone()));
+    assert_eq!(codes(&reported(&second, &of_second(1)).await), ["not-covered"]);
+    let escrows = async |who: &Machine| {
+        let request = KeeperRequest { v: V1, node_id: who.node_id.unwrap() };
+        let put = who.client.put(who.url(&who.of_box("/keeper"))).json(&request).send().await.unwrap();
+        assert_eq!(put.status(), StatusCode::NO_CONTENT);
+    };
+    escrows(&first).await;
+    hub.clock.forward(10);
+    assert_eq!(codes(&reported(&second, &of_second(11)).await), ["not-covered"]);
+    escrows(&second).await;
+    hub.clock.forward(10);
+    assert_eq!(codes(&reported(&second, &of_second(21)).await), Vec::<&str>::new());
+    assert_eq!(codes(&reported(&first, &report(hub, "a", 21, Some(bad.clone()))).await), Vec::<&str>::new());
+    // The keeper is taken out: the one that is left speaks.
+    let path = format!("/v1/boxes/{id}/nodes/{}", second.node_id.unwrap());
+    operator.send(reqwest::Method::DELETE, &path, None::<&()>).await;
+    hub.clock.forward(10);
+    assert_eq!(codes(&reported(&first, &report(hub, "a", 31, Some(bad))).await), ["not-covered"]);
+}
+
+async fn a_box_that_flaps_or_makes_words_up_does_not_fill_its_history(hub: &mut TestHub) {
+    let (id, machine) = enrolled_box(hub, "alpha", Words(1)).await;
+    let mut said = report(hub, "a", 1, Some(observed(hub, id, Words(1))));
+    said.alarms = list(["sunspots", "moonshine"].map(|word| Alarm {
+        code: AlarmCode::Unknown(word.to_owned()),
+        subject: Text::cut(""),
+        since: hub.clock.now(),
+    }));
+    assert_eq!(reported(&machine, &said).await.readiness.reasons.len(), 2);
+    let store = hub.store().await;
+    assert_eq!(store.history(id).await.unwrap()[0].reasons, "other");
+    let stand = async |state: State, reasons: String| {
+        store.perform(Stand { found: vec![(id, state, reasons)], now: hub.clock.now() }).await.unwrap();
+        store.history(id).await.unwrap()
+    };
+    let mut history = Vec::new();
+    for number in 0..100 {
+        history = stand(State::AtRisk, format!("reason-{number}")).await;
+    }
+    assert_eq!(history.len(), 48);
+    assert_eq!(history[0].reasons, "reason-99", "the newest is what stands");
+    hub.clock.forward(86_400);
+    assert_eq!(stand(State::Unprotected, "key-not-escrowed".to_owned()).await.len(), 49);
+    store.close().await;
+}
+
+async fn an_older_look_does_not_overtake_a_newer_one(hub: &mut TestHub) {
+    let (id, _) = enrolled_box(hub, "alpha", Words(1)).await;
+    let store = hub.store().await;
+    let stand = async |state: State, now: Timestamp| {
+        store.perform(Stand { found: vec![(id, state, String::new())], now }).await.unwrap();
+        store.history(id).await.unwrap()[0].state
+    };
+    let now = hub.clock.now();
+    let later = now.plus(std::time::Duration::from_secs(5));
+    assert_eq!(stand(State::Unprotected, later).await, State::Unprotected);
+    assert_eq!(stand(State::Ready, now).await, State::Unprotected);
+    assert_eq!(stand(State::Ready, later).await, State::Ready);
+    store.close().await;
 }

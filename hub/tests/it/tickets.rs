@@ -19,12 +19,16 @@ on_both_databases![
     a_ticket_is_good_for_the_days_that_were_said,
     s58_a_node_has_another_machine_join_and_no_third_one,
     so_many_tickets_wait_and_so_many_a_box_has_in_a_day,
+    a_stolen_machine_does_not_come_back_with_a_ticket_that_it_has_saved,
+    a_machine_that_was_recovered_elsewhere_does_not_come_back_with_a_saved_ticket,
+    a_node_that_was_taken_out_does_not_come_back_with_a_saved_ticket,
+    a_ticket_of_a_node_whose_certificate_holds_no_more_lets_nobody_in,
 ];
 
 const DAY: u64 = 86_400;
 
 async fn try_ticket(operator: &Operator, box_id: BoxId, for_days: Option<u32>, end_others: bool) -> Response {
-    let request = TicketRequest { v: V1, for_days, end_others };
+    let request = TicketRequest { v: V1, for_days, end_others, hostname: None };
     operator.send(Method::POST, &format!("/v1/boxes/{box_id}/tickets"), Some(&request)).await
 }
 
@@ -98,4 +102,69 @@ async fn so_many_tickets_wait_and_so_many_a_box_has_in_a_day(hub: &mut TestHub) 
     assert_eq!(hub.audited("ticket.not-given").await.len(), 1);
     hub.clock.forward(DAY);
     given(try_join(&first, "pve2").await).await;
+}
+
+async fn a_stolen_machine_does_not_come_back_with_a_ticket_that_it_has_saved(hub: &mut TestHub) {
+    let operator = Operator::of(hub);
+    let (box_id, first) = enrolled_box(hub, "alpha", Words(1)).await;
+    let joining = given(try_join(&first, "pve2").await).await;
+    let of_operator = given(try_ticket(&operator, box_id, Some(30), false).await).await;
+    let recovery = operator.arm(box_id, |request| request.stolen = true).await;
+    for saved in [&joining, &of_operator] {
+        expect_problem(named(hub, "pve2").try_enroll(saved).await, ProblemCode::TicketRefused).await;
+    }
+    // The window itself stays, and a ticket that is given later is good.
+    let mut new = Machine::new(hub);
+    new.claim(hub, &recovery).await;
+    new.prove(hub, Words(1), 1).await;
+    named(hub, "pve2").enroll(hub, &operator.ticket(box_id).await).await;
+}
+
+async fn a_machine_that_was_recovered_elsewhere_does_not_come_back_with_a_saved_ticket(hub: &mut TestHub) {
+    let operator = Operator::of(hub);
+    let (box_id, first) = enrolled_box(hub, "alpha", Words(1)).await;
+    let joining = given(try_join(&first, "pve2").await).await;
+    let of_operator = given(try_ticket(&operator, box_id, Some(30), false).await).await;
+    // A practice ends nothing.
+    let practice = operator.arm(box_id, |request| request.rehearsal = true).await;
+    let mut practises = Machine::new(hub);
+    practises.claim(hub, &practice).await;
+    practises.prove(hub, Words(1), 1).await;
+    let mut third = named(hub, "pve3");
+    let another = given(try_join(&first, "pve3").await).await;
+    third.enroll(hub, &another).await;
+    let mut new = Machine::new(hub);
+    new.claim(hub, &operator.arm(box_id, |_| ()).await).await;
+    new.prove(hub, Words(1), 1).await;
+    for saved in [&joining, &of_operator] {
+        expect_problem(named(hub, "pve2").try_enroll(saved).await, ProblemCode::TicketRefused).await;
+    }
+    assert!(new.reads().await);
+}
+
+async fn a_node_that_was_taken_out_does_not_come_back_with_a_saved_ticket(hub: &mut TestHub) {
+    let operator = Operator::of(hub);
+    let (box_id, first) = enrolled_box(hub, "alpha", Words(1)).await;
+    let mut second = named(hub, "pve2");
+    second.enroll(hub, &operator.ticket(box_id).await).await;
+    let own = given(try_join(&second, "pve2").await).await;
+    let of_another = given(try_join(&first, "pve2").await).await;
+    let path = format!("/v1/boxes/{box_id}/nodes/{}", second.node_id.unwrap());
+    let removed = operator.send(Method::DELETE, &path, None::<&()>).await;
+    assert_eq!(removed.status(), StatusCode::NO_CONTENT);
+    for saved in [&own, &of_another] {
+        expect_problem(named(hub, "pve2").try_enroll(saved).await, ProblemCode::TicketRefused).await;
+    }
+    assert!(first.reads().await);
+}
+
+async fn a_ticket_of_a_node_whose_certificate_holds_no_more_lets_nobody_in(hub: &mut TestHub) {
+    let (_, first) = enrolled_box(hub, "alpha", Words(1)).await;
+    hub.clock.forward(90 * DAY - 1800);
+    let ticket = given(try_join(&first, "pve2").await).await;
+    // The ticket is good for an hour, its node for half of it.
+    hub.clock.forward(1801);
+    hub.restart().await;
+    expect_problem(named(hub, "pve2").try_enroll(&ticket).await, ProblemCode::TicketRefused).await;
+    assert!(hub.audited("ticket.refused").await[0].contains("in the box no more"));
 }

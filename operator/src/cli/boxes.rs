@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use tenwords_protocol::nodes::MAX_TICKET_DAYS;
+use tenwords_protocol::{bounded::Text, nodes::MAX_TICKET_DAYS};
 
 use super::{Which, reason};
 use crate::name::Name;
@@ -34,7 +34,7 @@ pub(crate) enum BoxCommand {
     /// Take a node out of its box: its certificates are revoked
     ///
     /// For a machine that is gone and will not come back. One that is installed anew under its old name
-    /// needs nothing but a ticket (`tenwords box ticket`): it is the same node.
+    /// needs nothing but a ticket (`tenwords box ticket NAME --reinstall HOST`): it is the same node.
     RemoveNode(RemoveNode),
     /// A box is no more: its certificates and tickets are revoked, its history is kept
     ///
@@ -137,6 +137,16 @@ pub(crate) struct TicketOf {
     /// The box's other enrolment tickets end, if one went astray
     #[arg(long)]
     pub(crate) end_others: bool,
+    /// For the node of this name, installed anew: the ticket is good for it alone
+    #[arg(long, value_name = "HOST", value_parser = host)]
+    pub(crate) reinstall: Option<Text<253>>,
+}
+
+fn host(text: &str) -> Result<Text<253>, &'static str> {
+    let fits = !text.is_empty()
+        && text.len() <= 253
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    fits.then(|| Text::cut(text)).ok_or("a host name has letters, digits, dots and hyphens")
 }
 
 fn days() -> clap::builder::RangedI64ValueParser<u32> {

@@ -67,7 +67,7 @@ fn noted(desk: &Desk, name: &Name) -> Result<(BoxId, bool), Failure> {
         return Ok((entry.box_id, true));
     }
     let box_id = BoxId::random(&mut UnwrapErr(SysRng));
-    held.add(Entry { name: name.clone(), box_id, added_at: Timestamp::now(), acknowledged: false })?;
+    held.add(Entry { name: name.clone(), box_id, added_at: Timestamp::now(), acknowledged: false, retired: false })?;
     Ok((box_id, false))
 }
 

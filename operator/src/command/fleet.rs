@@ -55,6 +55,12 @@ pub(super) async fn run(desk: &Desk, asked: &Fleet) -> Result<(), Failure> {
             warnings.push(format!("the hub knows no box of customer \"{}\"", clean(customer)));
         }
     }
+    let gone = gone_elsewhere(asked, &map, &all);
+    for summary in &gone {
+        let name = called(&map, summary);
+        let what = format!("the hub calls {name} ({}) retired, and it was not retired from here", summary.box_id);
+        warnings.push(format!("{what}: ask who has; `tenwords box retire {name}` notes it in your own map"));
+    }
     // The worst first; what the hub says nothing of is the worst.
     boxes.sort_by_key(|summary| (std::cmp::Reverse(rank(summary)), summary.name.clone()));
     let mut counts = BTreeMap::new();
@@ -69,23 +75,34 @@ pub(super) async fn run(desk: &Desk, asked: &Fleet) -> Result<(), Failure> {
             desk.warn(warning);
         }
     }
-    judged(asked, &map, &boxes, &all)
+    judged(asked, &map, &boxes, &all, gone.len())
 }
 
-/// With `--fail-on`: whether any box stands so badly, or worse. A box that the hub keeps quiet about is one.
-fn judged(asked: &Fleet, map: &Map, boxes: &[&BoxSummary], all: &[BoxSummary]) -> Result<(), Failure> {
+/// The boxes of the own map that the hub calls retired, and that were not retired from here.
+fn gone_elsewhere<'a>(asked: &Fleet, map: &Map, all: &'a [BoxSummary]) -> Vec<&'a BoxSummary> {
+    let is_asked = |summary: &BoxSummary| match &asked.customer {
+        Some(customer) => summary.customer.as_ref().is_some_and(|text| text.as_str() == customer),
+        None => true,
+    };
+    let is_own = |summary: &BoxSummary| map.by_id(summary.box_id).is_some_and(|entry| !entry.retired);
+    all.iter().filter(|summary| summary.retired.is_some() && is_own(summary) && is_asked(summary)).collect()
+}
+
+/// With `--fail-on`: whether any box stands so badly, or worse. A box that the hub keeps quiet about is one, and so
+/// is one that it calls retired of its own accord. Where there is no box at all, somebody looks at the wrong hub.
+fn judged(asked: &Fleet, map: &Map, boxes: &[&BoxSummary], all: &[BoxSummary], gone: usize) -> Result<(), Failure> {
     let Some(limit) = asked.fail_on else { return Ok(()) };
-    let bad = boxes.iter().filter(|summary| rank(summary).is_none_or(|state| state >= limit)).count();
+    let bad = boxes.iter().filter(|summary| rank(summary).is_none_or(|state| state >= limit)).count() + gone;
     let missing = map.boxes().iter().filter(|entry| entry.acknowledged);
     let missing = missing.filter(|entry| !all.iter().any(|summary| summary.box_id == entry.box_id)).count();
     // Whose box it is, only the hub knows: under a filter nobody can say that one is missing.
     let missing = if asked.customer.is_some() { 0 } else { missing };
-    let none = asked.customer.is_some() && boxes.is_empty();
+    let none = boxes.is_empty();
     if bad + missing == 0 && !none {
         return Ok(());
     }
     let what = match (bad + missing, none) {
-        (_, true) => "there is no such box to look at".to_owned(),
+        (0, true) => "there is no such box to look at".to_owned(),
         (1, _) => format!("1 box is {limit} or worse"),
         (count, _) => format!("{count} boxes are {limit} or worse"),
     };

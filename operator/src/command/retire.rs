@@ -1,7 +1,8 @@
 //! `tenwords box retire NAME --reason TEXT`
 //!
-//! A last kit is made on the box, never here: the hub hands no part of an escrow to whoever has an operator's
-//! token, so that such a token and the ten words alone open nothing.
+//! A last kit is made on the box, never here: the hub hands no part of an escrow to an operator's token. Such a
+//! token can arm a recovery or enrol a machine, and with the ten words that opens what is escrowed; without the
+//! words nothing does.
 
 use serde::Serialize;
 use tenwords_protocol::{
@@ -11,7 +12,12 @@ use tenwords_protocol::{
 };
 
 use super::{Desk, ask, called, list::disagreement};
-use crate::{cli::Retire, failure::Failure, hub::Hub, map::Map};
+use crate::{
+    cli::Retire,
+    failure::Failure,
+    hub::Hub,
+    map::{HeldMap, Map},
+};
 
 #[derive(Serialize)]
 struct Shown {
@@ -48,7 +54,16 @@ pub(super) async fn run(desk: &Desk, retire: &Retire) -> Result<(), Failure> {
          Its {} escrow versions are kept for {keep_days} days at least. Until then --undo makes it a box again.\n",
         called(&map, id),
         summary.versions
-    ))
+    ))?;
+    note(desk, &map, id, true)
+}
+
+/// Kept in the own map, so that `tenwords fleet` knows a retirement of this desk from any other.
+fn note(desk: &Desk, map: &Map, id: BoxId, retired: bool) -> Result<(), Failure> {
+    match map.by_id(id) {
+        Some(_) => HeldMap::hold(&desk.settings.state)?.note_retired(id, retired),
+        None => Ok(()),
+    }
 }
 
 async fn undo(desk: &Desk, map: &Map, id: BoxId, hub: &Hub, retire: &Retire) -> Result<(), Failure> {
@@ -58,7 +73,8 @@ async fn undo(desk: &Desk, map: &Map, id: BoxId, hub: &Hub, retire: &Retire) -> 
         "{} is a box again. No certificate came back: give its nodes enrolment tickets (`tenwords box ticket`), or arm\n\
          its recovery.\n",
         called(map, id)
-    ))
+    ))?;
+    note(desk, map, id, false)
 }
 
 /// The box's own name has to be typed: a "y" is typed too easily for the wrong box.

@@ -76,11 +76,34 @@ fn a_hub_that_keeps_quiet_is_no_good_news() {
     older.as_object_mut().unwrap().remove("readiness");
     let ran = desk.run_at(&desk.hub(vec![list(&[silent.clone(), older])]), &fails);
     assert!(ran.code == 1 && ran.stdout.contains("1 unknown"), "{}{}", ran.stdout, ran.stderr);
-    // One that was retired is no box of the fleet.
+    // One that was retired is no box of the fleet, if it was retired from here; the hub's word alone hides none.
     let mut retired = stands(OTHER_ID, "attic", "unprotected", &[]);
     retired["retired"] = json!({"at": "2026-03-04T12:00:00Z", "reason": "sold", "keep_days": 400});
-    let ran = desk.run_at(&desk.hub(vec![list(&[silent, retired])]), &fails);
-    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let both = list(&[silent, retired.clone()]);
+    let ran = desk.run_at(&desk.hub(vec![both.clone()]), &fails);
+    assert!(ran.code == 1 && ran.stderr.contains("it was not retired from here"), "{}", ran.stderr);
+    let retire = ["box", "retire", "attic", "--reason", "sold", "--kit-made", "--yes"];
+    let hub = desk.hub(vec![list(std::slice::from_ref(&retired)), (204, String::new()), both.clone()]);
+    assert_eq!(desk.run_at(&hub, &retire).code, 0);
+    let ran = desk.run_at(&hub, &fails);
+    assert!(ran.code == 0 && !ran.stderr.contains("retired"), "{}", ran.stderr);
+    // An undone retirement is forgotten.
+    let hub = desk.hub(vec![(204, String::new()), both]);
+    assert_eq!(desk.run_at(&hub, &["box", "retire", "attic", "--reason", "kept", "--undo"]).code, 0);
+    assert_eq!(desk.run_at(&hub, &fails).code, 1);
+}
+
+#[test]
+fn a_hub_without_any_box_is_no_good_news() {
+    let desk = Desk::new().with_boxes(&[]);
+    let ran = desk.run_at(&desk.hub(vec![list(&[])]), &["fleet", "--fail-on", "unprotected"]);
+    assert!(ran.code == 1 && ran.stderr.contains("no such box to look at"), "{}", ran.stderr);
+    assert_eq!(desk.run_at(&desk.hub(vec![list(&[])]), &["fleet"]).code, 0);
+    // Also where all that it has is said to be retired, by whomever.
+    let mut retired = stands(ID, "lab-1", "ready", &[]);
+    retired["retired"] = json!({"at": "2026-03-04T12:00:00Z", "reason": "sold", "keep_days": 400});
+    let ran = desk.run_at(&desk.hub(vec![list(&[retired])]), &["fleet", "--fail-on", "unprotected"]);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
 }
 
 #[test]

@@ -137,6 +137,12 @@ fn a_ticket_for_another_box_than_was_asked_for_is_not_shown() {
     let ran = desk.run_at(&hub, &asked);
     assert!(ran.code == 20 && !ran.stdout.contains(&forms.0) && !ran.stderr.contains(&forms.0), "{}", ran.stderr);
     assert_eq!(desk.run_at(&hub, &["box", "ticket", "lab-1", "--for-days", "31"]).code, 2);
+    let hub = desk.hub(vec![(201, ticket_reply(ID, &forms)), (201, ticket_reply(ID, &forms))]);
+    assert_eq!(desk.run_at(&hub, &["box", "ticket", "lab-1", "--reinstall", "pve2"]).code, 0);
+    assert_eq!(desk.run_at(&hub, &["box", "ticket", "lab-1"]).code, 0);
+    let said: Vec<_> = hub.asked().iter().map(|asked| asked.body.clone().unwrap()["hostname"].clone()).collect();
+    assert_eq!(said, [json!("pve2"), json!(null)]);
+    assert_eq!(desk.run_at(&hub, &["box", "ticket", "lab-1", "--reinstall", "two words"]).code, 2);
 }
 
 #[test]

@@ -37,6 +37,9 @@ pub struct Ceremony {
     pub root_sha256: Sha256,
     /// The keys that it has parts of.
     pub keys: BTreeSet<Fingerprint>,
+    /// When it was stored, by the clock that also says when the keeper was heard; what the keeper said before is
+    /// not held against it. Absent where that is not known: then it is.
+    pub received_at: Option<Timestamp>,
 }
 
 /// What the keeper has said of the box.

@@ -7,14 +7,14 @@ use crate::{
     bounded::{List, Text},
     fingerprint::Fingerprint,
     inventory::{Coverage, Crypt, SourceState, Verified},
-    report::{GroupFact, KeyFact, Observed, Pruning, SecondHolder, Signature, SnapshotFact, SourceFact},
+    report::{Escrowed, GroupFact, KeyFact, Observed, Pruning, SecondHolder, Signature, SnapshotFact, SourceFact},
     time::Timestamp,
     version::Grade,
 };
 
 /// Of which nothing is known of how often it is backed up: as if daily.
 const USUAL_INTERVAL: u64 = 86_400;
-/// A snapshot may be so much younger than now: clocks differ.
+/// A moment may be so much later than now: clocks differ. What is later yet is no news of anything.
 const AHEAD: Duration = Duration::from_secs(3600);
 /// A snapshot's signature is looked at within this time.
 const LOOK_WITHIN: Duration = Duration::from_secs(86_400);
@@ -23,14 +23,15 @@ const LOOK_WITHIN: Duration = Duration::from_secs(86_400);
 #[must_use]
 pub fn judge(facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Readiness {
     let mut found = Found::default();
-    let ledger = Ledger { facts, policy, now };
+    let mut ledger = Ledger { facts, policy, now, said: None };
+    ledger.said = facts.said.filter(|said| ledger.known(Some(said.at)).is_some());
     if facts.enrolled_at.is_none() {
         found.add(ReasonCode::NotEnrolled, None, None);
         return found.readiness();
     }
     ledger.of_escrow(&mut found);
     ledger.of_nodes(&mut found);
-    match &facts.said {
+    match &ledger.said {
         None => found.add(ReasonCode::NothingSaid, None, facts.enrolled_at),
         Some(said) => ledger.of_report(said, &mut found),
     }
@@ -41,6 +42,8 @@ struct Ledger<'f> {
     facts: &'f Facts<'f>,
     policy: &'f Policy,
     now: Timestamp,
+    /// What the keeper has said, unless at a time to come.
+    said: Option<Said<'f>>,
 }
 
 impl Ledger<'_> {
@@ -48,12 +51,24 @@ impl Ledger<'_> {
         self.now > moment
     }
 
+    /// A moment of which something is known; one to come is none: it would be good news for ever.
+    fn known(&self, moment: Option<Timestamp>) -> Option<Timestamp> {
+        moment.filter(|at| *at <= self.now.plus(AHEAD))
+    }
+
     fn of_escrow(&self, found: &mut Found) {
-        let Facts { ceremony, newest, said, drilled_at, enrolled_at, .. } = *self.facts;
+        let Facts { ceremony, newest, drilled_at, enrolled_at, .. } = *self.facts;
+        let said = self.said;
         let held = said.and_then(|said| said.observed.escrow.as_ref());
+        // What was stored after the box spoke, it could not speak of.
+        let is_older = |at: Timestamp| {
+            ceremony.and_then(|ceremony| ceremony.received_at).is_none_or(|received_at| received_at <= at)
+        };
         match (ceremony, held) {
             (None, None) => found.add(ReasonCode::CeremonyPending, None, enrolled_at),
             (None, Some(_)) => found.add(ReasonCode::EscrowLost, None, said.map(|said| said.at)),
+            (Some(_), _) if said.is_none_or(|said| !is_older(said.at)) => {}
+            (Some(_), None) => found.add(ReasonCode::EscrowDiffers, None, said.map(|said| said.at)),
             (Some(ceremony), Some(held)) if ceremony.root_sha256 != held.root_sha256 => {
                 // The box's own are fewer: the hub was set back to an earlier day.
                 let code =
@@ -66,7 +81,7 @@ impl Ledger<'_> {
             (Some(_), _) => {}
         }
         if ceremony.is_some() {
-            let due = drilled_at.map(|at| at.plus(self.policy.drill_every));
+            let due = self.known(drilled_at).map(|at| at.plus(self.policy.drill_every));
             if due.is_none_or(|due| self.is_past(due)) {
                 found.add(ReasonCode::DrillDue, None, due);
             }
@@ -74,8 +89,12 @@ impl Ledger<'_> {
     }
 
     fn of_nodes(&self, found: &mut Found) {
-        let is_silent = |node: &Node| node.heard_at.is_none_or(|at| self.is_past(at.plus(self.policy.silent_for)));
+        let is_silent =
+            |node: &Node| self.known(node.heard_at).is_none_or(|at| self.is_past(at.plus(self.policy.silent_for)));
         let nodes = self.facts.nodes;
+        if nodes.is_empty() {
+            found.add(ReasonCode::NoNode, None, None);
+        }
         let all_silent = nodes.iter().all(is_silent);
         for node in nodes {
             if self.is_past(node.certificate_ends) {
@@ -113,11 +132,17 @@ impl Ledger<'_> {
         if !sources.iter().any(|source| matches!(source.state, SourceState::InUse | SourceState::Broken)) {
             found.add(ReasonCode::NothingEncrypted, None, None);
         }
+        // A source encrypts, and the box does not say under which key.
+        if self.facts.ceremony.is_some() && !keys.iter().any(|key| key.in_use) {
+            for source in sources.iter().filter(|source| source.state == SourceState::InUse) {
+                found.add(ReasonCode::KeyUnknown, Some(source.id.as_str()), Some(source.since));
+            }
+        }
         for source in sources.iter() {
             self.of_source(source, found);
         }
         // Where nothing can be asked, nobody has to.
-        let asked = servers_asked_at.map(|at| at.plus(self.policy.servers_silent_for));
+        let asked = self.known(*servers_asked_at).map(|at| at.plus(self.policy.servers_silent_for));
         if !sources.is_empty() && asked.is_none_or(|until| self.is_past(until)) {
             found.add(ReasonCode::ServersNotAsked, None, *servers_asked_at);
         }
@@ -137,14 +162,12 @@ impl Ledger<'_> {
     fn of_key(&self, key: &KeyFact, found: &mut Found) {
         let name = key.fingerprint.short();
         match key.escrowed {
-            // Proven is what the box says and the stored ceremony has; one alone is not enough.
-            Some(escrowed) if escrowed.grade == Grade::Proven && self.is_in_ceremony(key.fingerprint) => {}
-            Some(escrowed) if escrowed.grade == Grade::Sealed && self.facts.ceremony.is_some() => {
-                let due = escrowed.since.plus(self.policy.sealed_for);
-                if self.is_past(due) {
-                    found.add(ReasonCode::KeyNotProven, Some(&name), Some(due));
-                } else {
-                    found.note(ReasonCode::KeySealed, Some(&name), Some(escrowed.since));
+            Some(Escrowed { grade: Grade::Proven, .. }) if self.is_escrowed(key) => {}
+            Some(Escrowed { grade: Grade::Sealed, since }) if self.is_escrowed(key) => {
+                let since = self.known(Some(since));
+                match since.map(|since| since.plus(self.policy.sealed_for)) {
+                    Some(due) if !self.is_past(due) => found.note(ReasonCode::KeySealed, Some(&name), since),
+                    due => found.add(ReasonCode::KeyNotProven, Some(&name), due),
                 }
             }
             _ if key.in_use && self.facts.ceremony.is_some() => {
@@ -156,6 +179,19 @@ impl Ledger<'_> {
                 found.add(ReasonCode::FormerKeyNotEscrowed, Some(&name), Some(key.since));
             }
             _ => {}
+        }
+    }
+
+    /// What the box says is not enough: proven is what the stored ceremony has, and sealed is what a version after
+    /// it can have.
+    fn is_escrowed(&self, key: &KeyFact) -> bool {
+        match key.escrowed.map(|escrowed| escrowed.grade) {
+            Some(Grade::Proven) => self.is_in_ceremony(key.fingerprint),
+            Some(Grade::Sealed) => {
+                let Facts { ceremony, newest, .. } = *self.facts;
+                ceremony.zip(newest).is_some_and(|(ceremony, newest)| newest > ceremony.number)
+            }
+            None => false,
         }
     }
 
@@ -175,7 +211,7 @@ impl Ledger<'_> {
             SourceState::Unencrypted => found.note(ReasonCode::SourceUnencrypted, id, None),
             SourceState::NotUsed => return,
         }
-        let answered = source.answered_at.map(|at| at.plus(self.policy.servers_silent_for));
+        let answered = self.known(source.answered_at).map(|at| at.plus(self.policy.servers_silent_for));
         if answered.is_none_or(|until| self.is_past(until)) {
             found.add(ReasonCode::SourceSilent, id, source.answered_at);
         }
@@ -212,12 +248,13 @@ impl Ledger<'_> {
                     found.add(ReasonCode::NoSnapshot, name, Some(due));
                 }
             }
-            Some(newest) => self.of_snapshot(newest, within, keys, name, found),
+            Some(newest) => self.of_snapshot(group, newest, within, keys, name, found),
         }
     }
 
     fn of_snapshot(
         &self,
+        group: &GroupFact,
         newest: &SnapshotFact,
         within: Duration,
         keys: &[KeyFact],
@@ -231,9 +268,8 @@ impl Ledger<'_> {
             found.add(ReasonCode::SnapshotLate, name, Some(due));
         }
         let since = Some(newest.time);
-        let is_escrowed = |key| {
-            self.is_in_ceremony(key) || keys.iter().any(|fact| fact.fingerprint == key && fact.escrowed.is_some())
-        };
+        let is_escrowed =
+            |key| self.is_in_ceremony(key) || keys.iter().any(|fact| fact.fingerprint == key && self.is_escrowed(fact));
         match (newest.crypt, newest.key) {
             (Crypt::Encrypt, Some(key)) if is_escrowed(key) => {}
             (Crypt::Encrypt, Some(_)) => found.add(ReasonCode::SnapshotKeyNotEscrowed, name, since),
@@ -245,10 +281,15 @@ impl Ledger<'_> {
         match newest.signature {
             Signature::Good => {}
             Signature::Refused => found.add(ReasonCode::SnapshotUnsigned, name, since),
-            Signature::Unknown if self.is_past(newest.time.plus(LOOK_WITHIN)) => {
-                found.add(ReasonCode::SnapshotNotLookedAt, name, since);
+            // There is a newer one every day: what counts is how old the last one is that was found good.
+            Signature::Unknown => {
+                let signed_at = self.known(group.signed_at);
+                let is_new = !self.is_past(group.since.plus(LOOK_WITHIN));
+                let until = signed_at.map(|at| at.plus(within.saturating_add(LOOK_WITHIN)));
+                if !is_new && until.is_none_or(|until| self.is_past(until)) {
+                    found.add(ReasonCode::SnapshotNotLookedAt, name, signed_at.or(since));
+                }
             }
-            Signature::Unknown => {}
         }
     }
 }

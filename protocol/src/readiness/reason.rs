@@ -104,6 +104,9 @@ reasons! {
     /// A key in use is not escrowed.
     KeyNotEscrowed = "key-not-escrowed", Unprotected, "a key in use is not escrowed",
         "`tenwords-agent escrow update` on the box; before the first ceremony, `tenwords-agent escrow create`";
+    /// A source encrypts under a key that the box does not name.
+    KeyUnknown = "key-unknown", Unprotected, "a source is in use, and under which key is not known",
+        "`tenwords-agent key list` on the box; then `tenwords-agent escrow update`";
     /// Nothing that is in use encrypts.
     NothingEncrypted = "nothing-encrypted", Unprotected, "the box has no encrypted source that takes backups",
         "give PVE a pbs: storage with an encryption key, then `tenwords-agent escrow create`";
@@ -188,6 +191,9 @@ reasons! {
     /// The keeper is silent while another node speaks.
     KeeperSilent = "keeper-silent", AtRisk, "the node that escrows for the box says nothing, others of it do",
         "`tenwords-agent keeper --here` on a node that works";
+    /// It has enrolled, and no node of it has a certificate.
+    NoNode = "no-node", AtRisk, "no certificate of the box holds any more",
+        "`tenwords box ticket NAME` for a machine of it; if the box is lost, `tenwords recovery arm NAME`";
     /// A node is silent.
     NodeSilent = "node-silent", AtRisk, "a node of the box says nothing any more",
         "look whether it is on; if it is gone for good, `tenwords box show NAME` says how its certificate is revoked";
@@ -226,7 +232,7 @@ reasons! {
         "`tenwords-agent self-test` on the box says what is wrong";
     /// An alarm.
     Clone = "clone", AtRisk, "another machine speaks with this node's identity",
-        "end the copy; on the one that stays, enrol again: `tenwords box ticket NAME`";
+        "end the copy; on the one that stays, enrol again: `tenwords box ticket NAME --reinstall HOST`";
     /// An alarm.
     HubLostVersions = "hub-lost-versions", AtRisk, "the hub had lost versions, and the box gives them again",
         "`tenwords-agent escrow update` on the box";

@@ -134,7 +134,7 @@ node = {"node_id": NODE, "hostname": "pve1", "enrolled_at": TIME, "certificate_e
 nodes = [node, node | {"node_id": CODE, "last_seen": LATER}]
 put("node-list.json", line({"v": 1, "keeper": NODE, "nodes": nodes}))
 put("keeper.json", line({"v": 1, "node_id": NODE}))
-put("ticket-request.json", line({"v": 1, "for_days": 30, "end_others": True}))
+put("ticket-request.json", line({"v": 1, "for_days": 30, "end_others": True, "hostname": "pve2"}))
 put("join.json", line({"v": 1, "hostname": "pve2"}))
 put("call.json", line({"v": 1, "kind": "report"}))
 put("called.json", line({"v": 1, "waiting": 3}))

@@ -89,6 +89,7 @@ fn guest(name: &str) -> GroupFact {
         exempt: false,
         interval: Some(86_400),
         newest: Some(snapshot()),
+        signed_at: Some(ago(36 * HOUR)),
         since: ago(100 * DAY),
     }
 }
@@ -98,7 +99,7 @@ impl World {
         let root = Sha256::of(b"root");
         Self {
             enrolled_at: Some(ago(100 * DAY)),
-            ceremony: Some(Ceremony { number: number(1), root_sha256: root, keys: [key(1)].into() }),
+            ceremony: Some(Ceremony { number: number(1), root_sha256: root, keys: [key(1)].into(), received_at: None }),
             newest: Some(number(1)),
             said: Some((
                 ago(60),
@@ -150,6 +151,12 @@ impl World {
         self.observed().keys = list([fact]);
     }
 
+    /// The key is escrowed without the words, in a version after the ceremony.
+    fn seal(&mut self, since: Timestamp) {
+        self.newest = Some(number(2));
+        self.key(|key| key.escrowed = Some(Escrowed { grade: Grade::Sealed, since }));
+    }
+
     fn source(&mut self, change: impl FnOnce(&mut SourceFact)) {
         let mut fact = source();
         change(&mut fact);
@@ -160,6 +167,14 @@ impl World {
         let mut fact = guest("ct/101");
         change(&mut fact);
         self.observed().groups = list([fact, guest("vm/200")]);
+    }
+
+    /// A guest whose newest snapshot was not looked at.
+    fn unlooked(&mut self, change: impl FnOnce(&mut GroupFact)) {
+        self.guest(|guest| {
+            guest.newest = Some(SnapshotFact { signature: Signature::Unknown, ..snapshot() });
+            change(guest);
+        });
     }
 
     fn snapshot(&mut self, change: impl FnOnce(&mut SnapshotFact)) {
@@ -188,6 +203,15 @@ fn each_thing_that_speaks_against_a_box_is_its_own_reason() {
             },
             AtRisk,
             Some(R::BoxSilent),
+        ),
+        Row(
+            "it has spoken at a time to come",
+            |w| {
+                let (at, _) = w.said.get_or_insert_with(|| unreachable!("it has said something"));
+                *at = ago(-2 * HOUR);
+            },
+            AtRisk,
+            Some(R::NothingSaid),
         ),
         // The escrow.
         Row(
@@ -243,6 +267,49 @@ fn each_thing_that_speaks_against_a_box_is_its_own_reason() {
             AtRisk,
             Some(R::EscrowDiffers),
         ),
+        Row(
+            "the box holds no escrow, and the hub does",
+            |w| w.observed().escrow = None,
+            AtRisk,
+            Some(R::EscrowDiffers),
+        ),
+        Row(
+            "a ceremony was stored after the box spoke",
+            |w| {
+                if let Some(ceremony) = &mut w.ceremony {
+                    (ceremony.number, ceremony.root_sha256) = (number(2), Sha256::of(b"new"));
+                    ceremony.received_at = Some(ago(30));
+                }
+                w.newest = Some(number(2));
+            },
+            Ready,
+            None,
+        ),
+        Row(
+            "the first ceremony was stored after the box spoke",
+            |w| {
+                w.observed().escrow = None;
+                if let Some(ceremony) = &mut w.ceremony {
+                    ceremony.received_at = Some(ago(30));
+                }
+            },
+            Ready,
+            None,
+        ),
+        Row(
+            "another ceremony was stored before the box spoke",
+            |w| {
+                if let Some(ceremony) = &mut w.ceremony {
+                    (ceremony.number, ceremony.root_sha256) = (number(2), Sha256::of(b"other"));
+                    ceremony.received_at = Some(ago(90));
+                }
+                w.newest = Some(number(2));
+            },
+            AtRisk,
+            Some(R::EscrowDiffers),
+        ),
+        Row("a drill is to come", |w| w.drilled_at = Some(ago(-2 * HOUR)), AtRisk, Some(R::DrillDue)),
+        Row("a drill is a little ahead", |w| w.drilled_at = Some(ago(-HOUR)), Ready, None),
         Row("nobody knows of a drill", |w| w.drilled_at = None, AtRisk, Some(R::DrillDue)),
         Row("the last drill is 181 days ago", |w| w.drilled_at = Some(ago(181 * DAY)), AtRisk, Some(R::DrillDue)),
         Row("the last drill is 180 days ago", |w| w.drilled_at = Some(ago(180 * DAY)), Ready, None),
@@ -287,25 +354,45 @@ fn each_thing_that_speaks_against_a_box_is_its_own_reason() {
             Unprotected,
             Some(R::KeyNotEscrowed),
         ),
+        Row("a key was sealed 13 days ago", |w| w.seal(ago(13 * DAY)), Ready, None),
+        Row("a key was sealed 15 days ago", |w| w.seal(ago(15 * DAY)), AtRisk, Some(R::KeyNotProven)),
+        Row("a key was sealed at a time to come", |w| w.seal(ago(-DAY)), AtRisk, Some(R::KeyNotProven)),
         Row(
-            "a key was sealed 13 days ago",
+            "a key was sealed, says the box, and the hub has nothing after the ceremony",
             |w| {
+                w.seal(ago(DAY));
                 w.key(|key| {
-                    key.escrowed = Some(Escrowed { grade: Grade::Sealed, since: ago(13 * DAY) });
-                })
+                    (key.fingerprint, key.snapshots) = (key_two(), 0);
+                    key.escrowed = Some(Escrowed { grade: Grade::Sealed, since: ago(DAY) });
+                });
+                w.newest = Some(number(1));
             },
-            Ready,
-            None,
+            Unprotected,
+            Some(R::KeyNotEscrowed),
         ),
         Row(
-            "a key was sealed 15 days ago",
+            "a snapshot needs a key that only the box calls sealed",
             |w| {
-                w.key(|key| {
-                    key.escrowed = Some(Escrowed { grade: Grade::Sealed, since: ago(15 * DAY) });
-                })
+                w.observed().keys = list([
+                    in_use(),
+                    KeyFact {
+                        fingerprint: key_two(),
+                        in_use: false,
+                        snapshots: 0,
+                        escrowed: Some(Escrowed { grade: Grade::Sealed, since: ago(DAY) }),
+                        ..in_use()
+                    },
+                ]);
+                w.snapshot(|it| it.key = Some(key_two()));
             },
             AtRisk,
-            Some(R::KeyNotProven),
+            Some(R::SnapshotKeyNotEscrowed),
+        ),
+        Row(
+            "a source is in use under a key that the box does not name",
+            |w| w.key(|key| key.in_use = false),
+            Unprotected,
+            Some(R::KeyUnknown),
         ),
         Row(
             "snapshots need a key that is not escrowed",
@@ -369,6 +456,18 @@ fn each_thing_that_speaks_against_a_box_is_its_own_reason() {
         Row(
             "nobody asked the servers for a day",
             |w| w.observed().servers_asked_at = Some(ago(DAY + 1)),
+            AtRisk,
+            Some(R::ServersNotAsked),
+        ),
+        Row(
+            "a server has answered at a time to come",
+            |w| w.source(|source| source.answered_at = Some(ago(-2 * HOUR))),
+            AtRisk,
+            Some(R::SourceSilent),
+        ),
+        Row(
+            "the servers were asked at a time to come",
+            |w| w.observed().servers_asked_at = Some(ago(-2 * HOUR)),
             AtRisk,
             Some(R::ServersNotAsked),
         ),
@@ -482,14 +581,40 @@ fn each_thing_that_speaks_against_a_box_is_its_own_reason() {
             None,
         ),
         Row(
-            "a snapshot of a day was not looked at",
-            |w| {
-                w.snapshot(|it| {
-                    (it.signature, it.time) = (Signature::Unknown, ago(DAY + 1));
-                })
-            },
+            "the last snapshot that was looked at is of the day before yesterday",
+            |w| w.unlooked(|guest| guest.signed_at = Some(ago(54 * HOUR))),
+            Ready,
+            None,
+        ),
+        Row(
+            "for two days and more no new snapshot was looked at, however young the newest is",
+            |w| w.unlooked(|guest| guest.signed_at = Some(ago(54 * HOUR + 1))),
             AtRisk,
             Some(R::SnapshotNotLookedAt),
+        ),
+        Row(
+            "no snapshot was ever looked at",
+            |w| w.unlooked(|guest| guest.signed_at = None),
+            AtRisk,
+            Some(R::SnapshotNotLookedAt),
+        ),
+        Row(
+            "no snapshot of a guest of today was looked at",
+            |w| w.unlooked(|guest| (guest.signed_at, guest.since) = (None, ago(DAY))),
+            Ready,
+            None,
+        ),
+        Row(
+            "a snapshot of a time to come was looked at",
+            |w| w.unlooked(|guest| guest.signed_at = Some(ago(-2 * HOUR))),
+            AtRisk,
+            Some(R::SnapshotNotLookedAt),
+        ),
+        Row(
+            "an interval of ages, and a snapshot that was not looked at",
+            |w| w.unlooked(|guest| guest.interval = Some(u64::MAX)),
+            Ready,
+            None,
         ),
         Row(
             "groups were left out of the report",
@@ -523,6 +648,16 @@ fn each_thing_that_speaks_against_a_box_is_its_own_reason() {
             AtRisk,
             Some(R::NodeSilent),
         ),
+        Row(
+            "another node was heard of at a time to come",
+            |w| {
+                let heard_at = Some(ago(-2 * HOUR));
+                w.nodes.push(Node { name: "node2".into(), is_keeper: false, heard_at, ..w.nodes[0].clone() });
+            },
+            AtRisk,
+            Some(R::NodeSilent),
+        ),
+        Row("no node has a certificate any more", |w| w.nodes.clear(), AtRisk, Some(R::NoNode)),
         Row("an alarm", |w| w.nodes[0].alarms.push(alarm(AlarmCode::Clone)), AtRisk, Some(R::Clone)),
         Row(
             "an alarm of a later agent",

@@ -27,8 +27,8 @@ fn ends(node: &Value) -> Result<Timestamp> {
     Ok(node["certificate_expires_at"].as_str().context("when it ends")?.parse()?)
 }
 
-fn ticket(scene: &Scene) -> Result<String> {
-    let reply = scene.hub.operator(&["box", "ticket", BOX])?.with_code(0)?.json()?;
+fn ticket(scene: &Scene, more: &[&str]) -> Result<String> {
+    let reply = scene.hub.operator(&[&["box", "ticket", BOX][..], more].concat())?.with_code(0)?.json()?;
     reply["ticket"]["paste"].as_str().map(str::to_owned).context("a ticket")
 }
 
@@ -66,7 +66,7 @@ fn s26_a_node_whose_certificate_ended_is_red_until_it_has_renewed_it() -> Result
     let enroll = ["--json", "enroll", "--ticket-file", "-", "--operator-keys", &operators];
     let idle = machine.agent(&enroll, "")?.with_code(0)?.json()?;
     ensure!(idle["changed"] == false, "{idle}");
-    let again = machine.agent(&[&enroll[..], &["--again"]].concat(), &ticket(&scene)?)?.with_code(0)?.json()?;
+    let again = machine.agent(&[&enroll[..], &["--again"]].concat(), &ticket(&scene, &[])?)?.with_code(0)?.json()?;
     ensure!(again["changed"] == true && again["node_id"] == before["node_id"], "{again}");
     ensure!(machine.is_protected()?);
     ensure!(keys(machine)?.len() == 1, "{:?}", keys(machine)?);
@@ -123,7 +123,11 @@ fn s49_a_machine_that_was_installed_anew_is_the_node_that_it_was() -> Result<()>
     let before = (scene.hub.show(BOX)?, node(&scene)?);
     let identity = fs::read(scene.box_1.state().join("identity.json"))?;
     fs::remove_dir_all(scene.box_1.state())?;
-    scene.box_1.enroll(&ticket(&scene)?)?;
+    // Whoever has a ticket and only takes the name does not take the place.
+    let refused = scene.box_1.enroll(&ticket(&scene, &[])?);
+    ensure!(refused.is_err(), "a ticket without a host name took a living node's place");
+    let host = before.1["hostname"].as_str().context("its name")?;
+    scene.box_1.enroll(&ticket(&scene, &["--reinstall", host])?)?;
     ensure!(fs::read(scene.box_1.state().join("identity.json"))? != identity);
     let after = scene.hub.show(BOX)?;
     ensure!(node(&scene)?["node_id"] == before.1["node_id"], "a duplicate: {after}");

@@ -129,6 +129,7 @@ fn s19_a_hub_restored_from_an_old_backup_is_given_everything_again() -> Result<(
     ensure!(versions(&scene.hub)? == 1 && !scene.box_1.is_protected()?, "status does not see what is lost");
     let said = update(&scene.box_1)?;
     ensure!(said["given_again"] == 1 && state(&said) == "current", "{said}");
+    ensure!(said["hub_faults"] == serde_json::json!(["lost"]), "{said}");
     ensure!(versions(&scene.hub)? == 2 && scene.box_1.is_protected()?);
     ensure!(update(&scene.box_1)?["given_again"] == 0, "it is given once");
 
@@ -172,10 +173,20 @@ fn a_box_whose_state_was_set_back_takes_its_own_updates_from_the_hub() -> Result
         state(&said) == "updated" && said["update"] == 2,
         "it makes the next one, and no second of one number: {said}"
     );
-    // The box's own copy is damaged: the hub's will do.
+    // The box's own copy is damaged: the hub's will do, and the damaged one can be looked at.
     fs::write(scene.box_1.state().join("escrow.bundle"), "torn")?;
     let said = update(&scene.box_1)?;
     ensure!(scene.box_1.is_protected()?, "{said}");
+    ensure!(fs::read(scene.box_1.state().join("escrow.bundle.damaged"))? == b"torn", "it is not set aside");
+    // One that cannot be read now may be good: nothing takes its place until it is gone.
+    let bundle = scene.box_1.state().join("escrow.bundle");
+    fs::remove_file(&bundle)?;
+    fs::create_dir(&bundle)?;
+    scene.box_1.agent(&["escrow", "update"], "")?.with_code(20)?;
+    ensure!(bundle.is_dir(), "it was replaced");
+    fs::remove_dir(&bundle)?;
+    let said = update(&scene.box_1)?;
+    ensure!(bundle.is_file() && scene.box_1.is_protected()?, "{said}");
     let shown = both_are_back(&scene, &scene.fresh("box2")?, &later)?;
     ensure!(!shown.contains("REFUSED"), "{shown}");
     Ok(())
@@ -193,9 +204,10 @@ fn s13_beyond_the_daily_limit_the_newest_state_waits_and_arrives() -> Result<()>
         ensure!(state(&said) == "updated", "{round}: {said}");
     }
     has_key(&scene.box_1, &made_key(&scene, "third.enc")?)?;
-    for _ in 0..2 {
+    for round in 0..2 {
         let said = update(&scene.box_1)?;
         ensure!(state(&said) == "waiting", "{said}");
+        ensure!(said["second_holders"].is_array() == (round == 0), "its own backup server takes it, and once: {said}");
         ensure!(said["retry_after"].as_u64().is_some_and(|after| after > 3600 && after <= 86_400), "{said}");
     }
     ensure!(!scene.box_1.is_protected()?, "status does not say what waits");
@@ -230,9 +242,57 @@ fn a_hub_that_is_away_costs_no_room_and_gets_the_newest_state() -> Result<()> {
     scene.hub.serve()?;
     let said = update(&scene.box_1)?;
     ensure!(state(&said) == "updated" && said["keys"].as_array().is_some_and(|keys| keys.len() == 4), "{said}");
-    ensure!(versions(&scene.hub)? == 2, "one update carries all of it");
+    ensure!(versions(&scene.hub)? == 3, "the one that waited as it was, and one for everything since");
     both_are_back(&scene, &scene.fresh("box2")?, &later)?;
     Ok(())
+}
+
+/// The hub is away, or says no: the box's own backup server has the new key all the same, and the hub gets the same
+/// bytes later.
+#[test]
+fn a_hub_that_does_not_take_it_keeps_a_new_key_from_no_second_holder() -> Result<()> {
+    let mut scene = protected()?;
+    let state_of = |name: &str| scene.box_1.state().join(name);
+    let (pending, own) = (state_of("escrow.pending"), state_of("escrow.bundle"));
+    scene.hub.stop()?;
+    has_key(&scene.box_1, &made_key(&scene, "second.enc")?)?;
+    let later = back_up_later(&scene, "later")?;
+    let ended = scene.box_1.agent(&["escrow", "update"], "")?;
+    ensure!(ended.code == Some(15), "{:?}: {}", ended.code, ended.said());
+    let (made, before) = (fs::read(&pending)?, fs::read(&own)?);
+    // A second holder that has it is not given it again, and no other update is made of the same number.
+    let datastore = scene.server.folder.clone().context("a folder")?;
+    let stored = snapshots_of_the_escrow(&datastore)?;
+    scene.box_1.agent(&["escrow", "update"], "")?.with_code(15)?;
+    ensure!(fs::read(&pending)? == made && fs::read(&own)? == before, "what waits is another");
+    ensure!(snapshots_of_the_escrow(&datastore)? == stored, "it was stored again");
+    // Without the hub everything is back, what came after the ceremony too.
+    let machine = scene.fresh("box2")?;
+    let datastore = datastore.to_str().context("a path")?;
+    let recovery = machine.recover_without_hub(&["--datastore", datastore], &[&scene.words])?;
+    ensure!(recovery.code == 0, "{}:\n{}", recovery.code, *recovery.shown);
+    ensure!(recovery.shown.contains("1 updates lie on"), "{}", *recovery.shown);
+    ensure!(Tree::read(&machine.restored(LATER, "root.pxar"))? == later, "{}", *recovery.shown);
+    // The hub gets what the second holder has.
+    scene.hub.serve()?;
+    let said = update(&scene.box_1)?;
+    ensure!(state(&said) == "updated" && said["update"] == 1 && versions(&scene.hub)? == 2, "{said}");
+    ensure!(said.get("second_holders").is_none(), "the holder had it already: {said}");
+    ensure!(!pending.exists() && scene.box_1.is_protected()?, "{said}");
+    both_are_back(&scene, &scene.fresh("box3")?, &later)?;
+    Ok(())
+}
+
+/// How many snapshots of an escrow lie in a datastore.
+fn snapshots_of_the_escrow(datastore: &Path) -> Result<usize> {
+    let mut count = 0;
+    for group in fs::read_dir(datastore.join("host"))? {
+        let group = group?;
+        if group.file_name().to_string_lossy().starts_with("tenwords-") {
+            count += fs::read_dir(group.path())?.flatten().filter(|entry| entry.path().is_dir()).count();
+        }
+    }
+    Ok(count)
 }
 
 /// A token with a new secret goes along; the recovery asks nobody for it.

@@ -5,7 +5,7 @@ use reqwest::{Method, Response, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 use tenwords_hub::clock::Clock as _;
 use tenwords_protocol::{
-    bounded::List,
+    bounded::{List, Text},
     boxes::{AddBoxRequest, ArmRequest, BoxList, BoxSummary, PushReply, TicketReply},
     bytes::Base64,
     drill::{DrillReply, DrillRequest, DrilledArchive, NonceReply, NonceRequest},
@@ -113,7 +113,16 @@ impl Operator {
 
     /// A ticket of a box that exists.
     pub(crate) async fn ticket(&self, box_id: BoxId) -> Ticket {
-        let request = TicketRequest { v: V1, for_days: None, end_others: false };
+        self.ticket_for(box_id, None).await
+    }
+
+    /// A ticket of a box that exists, to install this host of it anew.
+    pub(crate) async fn reinstall(&self, box_id: BoxId, hostname: &str) -> Ticket {
+        self.ticket_for(box_id, Some(hostname)).await
+    }
+
+    async fn ticket_for(&self, box_id: BoxId, hostname: Option<&str>) -> Ticket {
+        let request = TicketRequest { v: V1, for_days: None, end_others: false, hostname: hostname.map(Text::cut) };
         let response = self.send(Method::POST, &format!("/v1/boxes/{box_id}/tickets"), Some(&request)).await;
         ticket(&expect(response, StatusCode::CREATED).await)
     }

@@ -168,6 +168,7 @@ fn a_chain_that_somebody_has_broken_at_the_hub_is_stored_once_more() -> Result<(
     let said = update(&scene.box_1)?;
     ensure!(state(&said) == "updated" && said["given_again"] == 2, "{said}");
     ensure!(said["warnings"].to_string().contains("did not sign"), "{said}");
+    ensure!(said["hub_faults"] == serde_json::json!(["parted"]), "{said}");
     ensure!(update(&scene.box_1)?["given_again"] == 0, "it is mended once");
     let shown = both_are_back(&scene, &scene.fresh("box2")?, &later)?;
     ensure!(!shown.contains("REFUSED"), "{shown}");
