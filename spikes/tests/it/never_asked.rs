@@ -40,13 +40,15 @@ const FIELDS: [(&str, &str); 5] = [
 ];
 
 /// Options and arguments.
-const OPTIONS: [(&str, &str); 11] = [
+const OPTIONS: [(&str, &str); 13] = [
     ("tenwords-agent lost-words", "a command without arguments: what to do when they are lost"),
     ("tenwords-agent escrow create --keep-code", "a switch: the words are then asked for at the terminal"),
     ("tenwords-agent escrow create --new-code", "a switch"),
     ("tenwords-agent drill --words", "a switch: which drill"),
     ("tenwords-agent drill --code-fd", "as with recover"),
     ("tenwords-agent recover --code-fd", "takes a descriptor's number; a file on a disk is refused"),
+    ("tenwords-agent key put-back --words", "a switch: the words are then asked for at the terminal"),
+    ("tenwords-agent key put-back --code-fd", "as with recover"),
     ("tenwords order show FILE|CODE", "an order's public code: sixteen characters, and nothing else is taken"),
     ("tenwords order sign FILE|CODE", "the same"),
     ("tenwords order sign --code", "the same, as the box's screen shows it"),
@@ -55,11 +57,13 @@ const OPTIONS: [(&str, &str); 11] = [
 ];
 
 /// Names in the hub's sources, by file.
-const IN_HUB: [(&str, &str, &str); 4] = [
+const IN_HUB: [(&str, &str, &str); 6] = [
     ("home.rs", "secret", "the hub's own, under which it hashes tickets and tokens; no request has it"),
     ("refusal.rs", "code", "which problem a reply tells"),
     ("store/drills.rs", "words", "the drill of the words, as a box's summary tells it"),
     ("store/error.rs", "code", "the database's own number of what went wrong"),
+    ("store/reports.rs", "code", "what a node raises an alarm about"),
+    ("store/standings.rs", "codes", "for which reasons a box stood as it did"),
 ];
 
 fn root() -> PathBuf {
