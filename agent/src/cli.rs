@@ -203,7 +203,7 @@ pub(crate) enum Key {
 
 #[derive(Debug, Args)]
 pub(crate) struct PutBack {
-    /// Of this source: a storage's name, or the id of a [[source]]
+    /// Of this source: a storage's name, or the id of a configured source
     #[arg(long, value_name = "ID")]
     pub(crate) source: Option<String>,
     /// Have storage.cfg say that the storage encrypts, if it does not: PVE then refuses to back up without the key
