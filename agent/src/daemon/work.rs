@@ -20,13 +20,15 @@ use crate::{
     settings::Configuration,
     show::harmless,
     standing::Standing,
-    update::{self, State},
+    update::{self, HubFault, State},
 };
 
 /// A machine that no hub knows has nobody to listen to; one that is enrolled meanwhile listens by itself.
 const ALONE: Duration = Duration::from_secs(60 * 60);
 /// A recovery that is open, as alarms know it.
 const RECOVERY: &str = "recovery";
+/// What the hub did to this box's escrow, as alarms know it.
+const HUB: &str = "hub";
 /// What happened to a storage's key once is told for so long, in seconds.
 const LATELY: u64 = 7 * 24 * 60 * 60;
 /// A self-test that failed is made again after this time, also if nothing is another.
@@ -65,6 +67,11 @@ pub(super) fn keep(configuration: &Configuration, asked: &mut Asked<'_>) -> Outc
     for warning in &kept.warnings {
         tracing::warn!("{}", harmless(warning, 400));
     }
+    // A hub that could not be asked says nothing of what it did before.
+    if (stop.is_none() || !kept.hub_faults.is_empty()) && interrupt::check().is_ok() {
+        let faults: Vec<Alarm> = kept.hub_faults.iter().copied().map(fault).collect();
+        notify::settle(configuration, HUB, &Found::All(&faults));
+    }
     if let Some(stop) = stop {
         return Err(stop);
     }
@@ -81,6 +88,31 @@ pub(super) fn keep(configuration: &Configuration, asked: &mut Asked<'_>) -> Outc
     }
     let changed = kept.state == State::Updated || kept.given_again > 0 || has_news;
     Ok(Done { changed, alarms: Some(alarms), retry_after: kept.retry_after.map(Duration::from_secs) })
+}
+
+/// What the hub has done to this box's escrow: it will not report itself.
+fn fault(fault: HubFault) -> Alarm {
+    let (code, what) = match fault {
+        HubFault::Lost => (
+            "hub-lost",
+            "the hub had lost versions of this box's escrow that it had acknowledged; it was given them again",
+        ),
+        HubFault::Parted => (
+            "hub-parted",
+            "the updates at the hub are not those that this box has stored there: ceremony and updates are stored there once \
+             more",
+        ),
+        HubFault::Newer => (
+            "hub-newer",
+            "the hub has a newer ceremony than this box knows of: nothing is added to the former one there",
+        ),
+    };
+    Alarm {
+        code,
+        subject: "escrow".to_owned(),
+        what: what.to_owned(),
+        remedy: "ask the hub's operator what has happened to this box's versions (`tenwords box show`)".to_owned(),
+    }
 }
 
 /// A recovery that stays open keeps this box from asking its servers, reporting and listening: after a day somebody
