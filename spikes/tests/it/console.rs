@@ -87,8 +87,11 @@ impl Desk {
     fn says(&self, bytes: &[u8]) -> Result<UnixStream> {
         let mut stream = UnixStream::connect(self.socket())?;
         stream.set_read_timeout(Some(LONG))?;
-        stream.write_all(bytes)?;
-        Ok(stream)
+        match stream.write_all(bytes) {
+            // Who has heard enough may hang up before all was said.
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+            _ => Ok(stream),
+        }
     }
 }
 
