@@ -95,16 +95,7 @@ pub(crate) fn again(configuration: &Configuration, ticket: Ticket) -> Outcome<En
         return Err(refused("the hub's certificate for this node is for another key"));
     }
     key.keep(configuration)?;
-    let identity = Identity {
-        v: V1,
-        hub: hub.address().clone(),
-        box_id: reply.box_id,
-        box_name: reply.box_name,
-        node_id: reply.node_id,
-        certificate: reply.certificate,
-        server_ca: reply.server_ca,
-        key: Some(key.spki_sha256()),
-    };
+    let identity = Identity::enrolled(&hub, reply, Some(key.spki_sha256()));
     identity.keep_renewed(configuration)?;
     renew::tidy(configuration, &identity);
     Ok(Enrolled::of(&identity, &pinned_operators(configuration)?, true))
@@ -134,16 +125,7 @@ pub(crate) fn run(
         return Err(Stop::new(Code::GateRefused, "the hub named another authority than the ticket's")
             .remedy("tell the operator; this node has kept nothing"));
     }
-    let identity = Identity {
-        v: V1,
-        hub: hub.address().clone(),
-        box_id: reply.box_id,
-        box_name: reply.box_name,
-        node_id: reply.node_id,
-        certificate: reply.certificate,
-        server_ca: reply.server_ca,
-        key: None,
-    };
+    let identity = Identity::enrolled(&hub, reply, None);
     let pinned = Operators { generation, signers: operators };
     pin_operators(configuration, &pinned)?;
     identity.keep(configuration, NODE_KEY)?;

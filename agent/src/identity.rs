@@ -6,6 +6,7 @@ use rcgen::{CertificateParams, KeyPair, PublicKeyData as _};
 use serde::{Deserialize, Serialize};
 use tenwords_protocol::{
     bytes::Base64,
+    enroll::EnrollReply,
     hash::Sha256,
     id::{BoxId, NodeId},
     json,
@@ -111,6 +112,12 @@ impl NodeKey {
 }
 
 impl Identity {
+    /// What a hub has answered to an enrolment. `key` where it is not the one in `node.key`.
+    pub(crate) fn enrolled(hub: &Hub, reply: EnrollReply, key: Option<Sha256>) -> Self {
+        let EnrollReply { v, box_id, box_name, node_id, certificate, server_ca } = reply;
+        Self { v, hub: hub.address().clone(), box_id, box_name, node_id, certificate, server_ca, key }
+    }
+
     /// The identity, if this node has one.
     pub(crate) fn load(configuration: &Configuration) -> Outcome<Option<Self>> {
         let path = configuration.state(IDENTITY);

@@ -1,10 +1,9 @@
 //! How this box stands by what it sees itself: the protocol's one function over its own facts and what the hub was
 //! just heard to have. The hub judges by more, since it hears of every node and of every drill.
 
-use std::{collections::BTreeSet, num::NonZeroU64};
+use std::num::NonZeroU64;
 
 use tenwords_protocol::{
-    part::PartName,
     readiness::{self, Ceremony, Facts, Node, Policy, Readiness, Reason, Said},
     time::Timestamp,
     version::StoredHeader,
@@ -30,7 +29,8 @@ pub(crate) fn judge(
     let seen = report::see(configuration, identity, now);
     let of = standing.facts();
     let ceremony = match (at_hub, record) {
-        (Some((stored, _)), _) => Some(of_hub(stored)),
+        // When the hub stored it is by its clock, and when this box is heard by its own: they are not compared.
+        (Some((stored, _)), _) => Some(Ceremony { received_at: None, ..Ceremony::of(stored) }),
         (None, Some(record)) => Some(Ceremony {
             number: record.number,
             root_sha256: record.root_sha256,
@@ -66,19 +66,6 @@ pub(crate) fn judge(
     readiness::judge(&facts, &Policy::default(), now)
 }
 
-fn of_hub(stored: &StoredHeader) -> Ceremony {
-    let keys: BTreeSet<_> = stored
-        .header
-        .parts()
-        .iter()
-        .filter_map(|part| match part.name {
-            PartName::Key(key) => Some(key),
-            _ => None,
-        })
-        .collect();
-    Ceremony { number: stored.number, root_sha256: stored.header.facts().root_sha256, keys, received_at: None }
-}
-
 /// The ceremony is the first time that the words were tried.
 fn drilled_at(record: &Record, kept: &Kept) -> Timestamp {
     let drills = [kept.words.as_ref(), kept.archive.as_ref()].into_iter().flatten();
@@ -88,6 +75,7 @@ fn drilled_at(record: &Record, kept: &Kept) -> Timestamp {
 
 /// For a person.
 pub(crate) fn lines(readiness: &Readiness) -> Vec<String> {
+    let line = |reason: &Reason| reason.in_words(|text| harmless(text, 200));
     let mut lines = vec![format!("  readiness: {}", readiness.state)];
     for reason in readiness.reasons.iter() {
         lines.push(format!("  - {}", line(reason)));
@@ -95,19 +83,4 @@ pub(crate) fn lines(readiness: &Readiness) -> Vec<String> {
     }
     lines.extend(readiness.notes.iter().map(|note| format!("  note: {}", line(note))));
     lines
-}
-
-fn line(reason: &Reason) -> String {
-    let mut line = harmless(reason.what.as_str(), 200);
-    let subjects: Vec<String> = reason.subjects.iter().map(|subject| harmless(subject.as_str(), 160)).collect();
-    if !subjects.is_empty() {
-        line.push_str(&format!(": {}", subjects.join(", ")));
-    }
-    if reason.more > 0 {
-        line.push_str(&format!(" and {} more", reason.more));
-    }
-    if let Some(since) = reason.since {
-        line.push_str(&format!(" (since {since})"));
-    }
-    line
 }

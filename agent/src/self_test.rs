@@ -22,6 +22,7 @@ use crate::{
     exit::{Code, OrStop as _, Outcome, Stop},
     notify::Alarm,
     openers::ByClient,
+    recover::plan::chain,
     settings::Configuration,
     show::harmless,
     sources,
@@ -129,11 +130,6 @@ fn trial(client: &Client) -> Result<(), (Verdict, String)> {
     VerifiedKeyPart::new(part, by_client, natively, throwaway.fingerprint())
         .map(drop)
         .map_err(|error| (Verdict::Disagree, chain(&error)))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl SelfTest {

@@ -128,10 +128,7 @@ async fn look(app: &App) -> Result<(), StoreError> {
         let Some(readiness) = &summary.readiness else { continue };
         *counts.states.entry(readiness.state).or_default() += 1;
         for reason in readiness.reasons.iter() {
-            // What a box says in words of its own is not a name for a series.
-            let known = readiness::ReasonCode::ALL.contains(&reason.code);
-            let code = if known { reason.code.as_str() } else { "other" };
-            *counts.reasons.entry(code.to_owned()).or_default() += 1;
+            *counts.reasons.entry(reason.code.as_known().to_owned()).or_default() += 1;
         }
         found.push((summary.box_id, readiness.state, codes(readiness)));
     }
@@ -176,5 +173,26 @@ impl Tally {
             let _ = writeln!(text, "tenwords_hub_last_look_timestamp_seconds {}", looked_at.unix());
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_that_fails_leaves_the_time_of_the_one_before_and_none_of_its_numbers()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let looked_at = Some(Timestamp::from_unix(1_790_000_000)?);
+        let states = HashMap::from([(State::Ready, 7)]);
+        let reasons = HashMap::from([("drill-due".to_owned(), 3)]);
+        let tally = Tally(Mutex::new(Counts { looked_at, states, reasons }));
+        let before = tally.to_text();
+        assert!(before.contains("{state=\"ready\"} 7\n") && before.contains("{reason=\"drill-due\"} 3\n"), "{before}");
+        tally.forget();
+        let after = tally.to_text();
+        assert!(after.contains("{state=\"ready\"} 0\n") && !after.contains("drill-due"), "{after}");
+        assert!(after.contains("last_look_timestamp_seconds 1790000000\n"), "{after}");
+        Ok(())
     }
 }

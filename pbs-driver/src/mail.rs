@@ -15,11 +15,9 @@ use std::{
 use crate::{
     environment::Environment,
     error::DriverError,
-    failure::Failure,
     group::Exit,
     private::PrivateDir,
-    process::{Job, RunError, Stdout, run},
-    scrub::scrub,
+    process::{Job, Stdout, refused, run},
 };
 
 /// Hands it over. The message is whole, headers and all.
@@ -48,29 +46,11 @@ pub fn send(
         stall: None,
     };
     let mut watch = |_| if is_ending() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-    let finished = run(&job, Stdout::Keep(MAX_SAID), &mut watch).map_err(|error| not_run(program, error))?;
+    let finished = run(&job, Stdout::Keep(MAX_SAID), &mut watch).map_err(|error| error.of_program(COMMAND, program))?;
     if finished.exit == Exit::Code(0) {
         return Ok(());
     }
-    let text = match scrub(&finished.stderr.text(), &[]) {
-        nothing if nothing.is_empty() => "nothing".to_owned(),
-        said => said,
-    };
-    Err(DriverError::Client { command: COMMAND, failure: Failure::Unknown { text } })
-}
-
-fn not_run(program: &Path, error: RunError) -> DriverError {
-    let failure = match error {
-        RunError::SpawnTimedOut => Failure::TimedOut { waiting_for: "its start" },
-        RunError::TimedOut | RunError::Stalled => Failure::TimedOut { waiting_for: "its end" },
-        RunError::TooMuch => Failure::Unknown { text: "far more than it should".to_owned() },
-        RunError::Stopped => Failure::Interrupted,
-        RunError::Spawn(source) => return DriverError::Io { doing: "starting", path: program.to_owned(), source },
-        RunError::Pipe(source) | RunError::Receiver(source) => {
-            return DriverError::Io { doing: "talking to", path: program.to_owned(), source };
-        }
-    };
-    DriverError::Client { command: COMMAND, failure }
+    Err(refused(COMMAND, &finished.stderr.text(), &[]))
 }
 
 const COMMAND: &str = "sendmail";

@@ -34,7 +34,10 @@ use nix::{
 use crate::{
     conversation::{Question, left_open},
     environment::Environment,
+    error::DriverError,
+    failure::Failure,
     group::{Exit, Group, Reap},
+    scrub::scrub,
 };
 
 /// What to run.
@@ -91,6 +94,32 @@ pub(crate) enum RunError {
     /// The receiver of a stream refused a piece.
     Receiver(io::Error),
     Pipe(io::Error),
+}
+
+impl RunError {
+    /// Of a program of this machine's that is started for one short work, and shows no signs of it.
+    pub(crate) fn of_program(self, command: &'static str, program: &Path) -> DriverError {
+        let failure = match self {
+            Self::SpawnTimedOut => Failure::TimedOut { waiting_for: "its start" },
+            Self::TimedOut | Self::Stalled => Failure::TimedOut { waiting_for: "its end" },
+            Self::TooMuch => Failure::Unknown { text: "far more than it should".to_owned() },
+            Self::Stopped => Failure::Interrupted,
+            Self::Spawn(source) => return DriverError::Io { doing: "starting", path: program.to_owned(), source },
+            Self::Pipe(source) | Self::Receiver(source) => {
+                return DriverError::Io { doing: "talking to", path: program.to_owned(), source };
+            }
+        };
+        DriverError::Client { command, failure }
+    }
+}
+
+/// Such a program has refused its work, and `said` why.
+pub(crate) fn refused(command: &'static str, said: &[u8], secrets: &[&str]) -> DriverError {
+    let text = match scrub(said, secrets) {
+        nothing if nothing.is_empty() => "nothing".to_owned(),
+        said => said,
+    };
+    DriverError::Client { command, failure: Failure::Unknown { text } }
 }
 
 /// The beginning and the end of an endless text: what stands in the middle is dropped, so memory is

@@ -9,11 +9,9 @@ use std::{ffi::OsString, ops::ControlFlow, path::Path, time::Duration};
 use crate::{
     environment::Environment,
     error::DriverError,
-    failure::Failure,
     group::Exit,
     private::PrivateDir,
-    process::{Job, RunError, Stdout, run},
-    scrub::scrub,
+    process::{Job, Stdout, refused, run},
 };
 
 /// What is done with an interface.
@@ -55,7 +53,7 @@ pub fn wg_quick(
     let job =
         Job { program, args: &args, environment: &environment, input: None, spawn: SPAWN, whole: WHOLE, stall: None };
     let mut watch = |_| if is_ending() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-    let finished = run(&job, Stdout::Keep(MAX_SAID), &mut watch).map_err(|error| not_run(program, error))?;
+    let finished = run(&job, Stdout::Keep(MAX_SAID), &mut watch).map_err(|error| error.of_program(COMMAND, program))?;
     if finished.exit == Exit::Code(0) {
         return Ok(());
     }
@@ -63,25 +61,7 @@ pub fn wg_quick(
     let text = finished.stderr.text();
     let text = String::from_utf8_lossy(&text);
     let said: Vec<&str> = text.lines().filter(|line| !line.starts_with("[#]")).collect();
-    let text = match scrub(said.join("\n").as_bytes(), secrets) {
-        nothing if nothing.is_empty() => "nothing".to_owned(),
-        said => said,
-    };
-    Err(DriverError::Client { command: COMMAND, failure: Failure::Unknown { text } })
-}
-
-fn not_run(program: &Path, error: RunError) -> DriverError {
-    let failure = match error {
-        RunError::SpawnTimedOut => Failure::TimedOut { waiting_for: "its start" },
-        RunError::TimedOut | RunError::Stalled => Failure::TimedOut { waiting_for: "its end" },
-        RunError::TooMuch => Failure::Unknown { text: "far more than it should".to_owned() },
-        RunError::Stopped => Failure::Interrupted,
-        RunError::Spawn(source) => return DriverError::Io { doing: "starting", path: program.to_owned(), source },
-        RunError::Pipe(source) | RunError::Receiver(source) => {
-            return DriverError::Io { doing: "talking to", path: program.to_owned(), source };
-        }
-    };
-    DriverError::Client { command: COMMAND, failure }
+    Err(refused(COMMAND, said.join("\n").as_bytes(), secrets))
 }
 
 const COMMAND: &str = "wg-quick";

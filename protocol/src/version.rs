@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::{
     bytes::Base64,
     directive::Directive,
+    fingerprint::Fingerprint,
     hash::Sha256,
     id::{BoxId, CodeId},
     json::{self, JsonError},
@@ -250,6 +251,14 @@ impl Header {
     #[must_use]
     pub fn parts(&self) -> &[PartEntry] {
         &self.parts
+    }
+
+    /// The keys that it has parts of.
+    pub fn keys(&self) -> impl Iterator<Item = Fingerprint> {
+        self.parts.iter().filter_map(|part| match part.name {
+            PartName::Key(key) => Some(key),
+            PartName::Root | PartName::Update(_) | PartName::Pins(_) => None,
+        })
     }
 
     /// Whether these are exactly the parts that it lists.

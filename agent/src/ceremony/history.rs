@@ -5,7 +5,6 @@ use std::{collections::BTreeSet, num::NonZeroU64};
 use tenwords_protocol::{
     fingerprint::Fingerprint,
     id::BoxId,
-    part::PartName,
     time::Timestamp,
     version::{Kind, StoredHeader},
 };
@@ -77,11 +76,7 @@ impl Former {
     fn of_versions(versions: &[StoredHeader]) -> Option<Self> {
         let newest = versions.iter().find(|stored| stored.header.facts().kind == Kind::Ceremony)?;
         let facts = newest.header.facts();
-        let keys = newest.header.parts().iter().filter_map(|part| match part.name {
-            PartName::Key(key) => Some(key),
-            _ => None,
-        });
-        Some(Self { code: facts.code_number, made_at: facts.made_at, keys: keys.collect() })
+        Some(Self { code: facts.code_number, made_at: facts.made_at, keys: newest.header.keys().collect() })
     }
 }
 

@@ -13,8 +13,7 @@ use super::{
 };
 use crate::{
     exit::{Code, Outcome, Stop},
-    interrupt,
-    lineage::{self, What},
+    interrupt, lineage,
     notify::{self, Alarm, Found},
     recover, renew, report, self_test,
     settings::Configuration,
@@ -29,8 +28,6 @@ const ALONE: Duration = Duration::from_secs(60 * 60);
 const RECOVERY: &str = "recovery";
 /// What the hub did to this box's escrow, as alarms know it.
 const HUB: &str = "hub";
-/// What happened to a storage's key once is told for so long, in seconds.
-const LATELY: u64 = 7 * 24 * 60 * 60;
 /// A self-test that failed is made again after this time, also if nothing is another.
 const TRIED_AGAIN: Duration = Duration::from_secs(60 * 60);
 /// What the hub's answer has shown is said with the next report.
@@ -49,7 +46,7 @@ pub(super) fn keep(configuration: &Configuration, asked: &mut Asked<'_>) -> Outc
     for note in &look.notes {
         tracing::warn!("{}", harmless(note, 400));
     }
-    let of_keys = alarms(configuration, &look, now);
+    let of_keys = alarms(&look);
     let has_news = !look.changes.is_empty();
     if asked.local {
         return Ok(Done { changed: has_news, alarms: Some(of_keys), retry_after: None });
@@ -133,21 +130,15 @@ fn open_recovery(configuration: &Configuration) {
     notify::settle(configuration, RECOVERY, &found);
 }
 
-/// What of the keys somebody has to mend, and for some days what was done to them by hand.
-fn alarms(configuration: &Configuration, look: &lineage::Look, now: Timestamp) -> Vec<Alarm> {
+/// What of the keys somebody has to mend, and for some days what else was done to them.
+fn alarms(look: &lineage::Look) -> Vec<Alarm> {
     let alarm = |change: &lineage::Change| Alarm {
         code: "key",
         subject: change.what.in_words(),
         what: change.what.in_words(),
         remedy: change.what.remedy().unwrap_or_else(|| "`tenwords-agent key list` shows what is kept".to_owned()),
     };
-    // What a whole storage has lost or become is told as long as what was done to a key by hand.
-    let (index, _) = lineage::Index::load(configuration);
-    let is_new = |change: &&lineage::Change| {
-        matches!(change.what, What::AddedWithAnotherKey { .. } | What::KeysVanished { .. })
-            && now.since(change.since).as_secs() < LATELY
-    };
-    look.standing.iter().chain(&look.recent).chain(index.changes.iter().filter(is_new)).map(alarm).collect()
+    look.standing.iter().chain(&look.recent).map(alarm).collect()
 }
 
 pub(super) fn renew(configuration: &Configuration) -> Outcome<Done> {

@@ -1,7 +1,10 @@
 //! What was seen of the keys: when, at which source, and what has changed. It says nothing that a key hangs on:
 //! where it is lost or damaged it begins anew, and the key files stay.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use tenwords_protocol::{bounded::List, fingerprint::Fingerprint, json, time::Timestamp, v1::V1};
@@ -14,6 +17,8 @@ const NAME: &str = "index.json";
 const LIMIT: u64 = 1 << 20;
 /// Changes that are remembered, the newest.
 pub(super) const CHANGES: usize = 256;
+/// What has happened once, and nobody has to mend, is told for so long: by this machine's alarms and to the hub.
+const TOLD_FOR: Duration = Duration::from_secs(7 * 86_400);
 
 /// All of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,11 +187,13 @@ impl Index {
 }
 
 impl Change {
-    /// Whether somebody has put another key in the place of one within so many days: nothing is to be mended then,
-    /// and somebody should know.
-    pub(crate) fn recent(&self, now: Timestamp, days: u64) -> bool {
-        matches!(self.what, What::KeyChangedByHand { .. })
-            && now.since(self.since).as_secs() < days.saturating_mul(86_400)
+    /// Whether a key has given way to another one, or all have gone, of late: nothing is to be mended by it alone, and
+    /// somebody should know.
+    pub(crate) fn recent(&self, now: Timestamp) -> bool {
+        matches!(
+            self.what,
+            What::KeyChangedByHand { .. } | What::AddedWithAnotherKey { .. } | What::KeysVanished { .. }
+        ) && now.since(self.since) < TOLD_FOR
     }
 
     /// Whether it is there until somebody mends it.

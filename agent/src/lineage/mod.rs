@@ -53,15 +53,12 @@ pub(crate) struct Look {
     /// What somebody has to mend, and since when.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) standing: Vec<Change>,
-    /// Where somebody has changed a key of late: nothing is to be mended, and somebody should know.
+    /// Where a key has given way to another one of late, or all have gone: somebody should know.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) recent: Vec<Change>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) notes: Vec<String>,
 }
-
-/// So long it is told that somebody has changed a key.
-const TOLD_FOR_DAYS: u64 = 7;
 
 /// Keeps every key that lies on this box, `.enc.old` included, and takes down what was seen. The caller holds the
 /// lock. A disk that is full is told, and costs nothing else.
@@ -92,7 +89,7 @@ pub(crate) fn keep(configuration: &Configuration, found: &BoxSources, now: Times
         look.notes.push(format!("what was seen of the keys cannot be written down: {error}"));
     }
     look.standing = index.standing().cloned().collect();
-    look.recent = index.changes.iter().filter(|change| change.recent(now, TOLD_FOR_DAYS)).cloned().collect();
+    look.recent = index.changes.iter().filter(|change| change.recent(now)).cloned().collect();
     Ok(look)
 }
 

@@ -56,9 +56,9 @@ impl Memory {
     }
 
     /// Keeps it, without what was not asked for: that is over.
-    pub(super) fn keep(mut self, configuration: &Configuration) -> std::io::Result<()> {
+    pub(super) fn keep(&mut self, configuration: &Configuration) -> std::io::Result<()> {
         self.since.retain(|what, _| self.asked.contains(what));
-        let text = json::to_vec(&self).map_err(std::io::Error::other)?;
+        let text = json::to_vec(self).map_err(std::io::Error::other)?;
         durable::folder(&configuration.settings.state, 0o700)?;
         durable::replace("report-memory", &configuration.state(FILE), 0o600, &text)
     }
@@ -74,9 +74,7 @@ impl Memory {
         *since = (*since).min(now);
         *since
     }
-}
 
-impl Memory {
     /// Takes in the hub's answer; whether the next report says something else by it.
     pub(super) fn heard(&mut self, newest: Option<NonZeroU64>, is_clock_off: bool, now: Timestamp) -> bool {
         let before = (self.lost, self.clock_off);

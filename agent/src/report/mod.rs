@@ -16,7 +16,7 @@ use pbs_driver::version;
 use tenwords_protocol::{
     bounded::{List, Text},
     readiness::State,
-    report::{Alarm, Machine, Observed, Report},
+    report::{Alarm, AlarmCode, Machine, Observed, Report},
     time::Timestamp,
     v1::V1,
 };
@@ -45,25 +45,21 @@ pub(crate) struct Seen {
 /// Builds the report and sends it. Whether the next one would say more: by what the hub's answer has shown.
 pub(crate) fn send(configuration: &Configuration, identity: &Identity, now: Timestamp) -> Outcome<bool> {
     let mut memory = Memory::load(configuration);
-    let Seen { observed, alarms } = see_with(configuration, Some(identity), &mut memory, now);
+    let Seen { observed, mut alarms } = see_with(configuration, Some(identity), &mut memory, now);
+    // It is kept before anything is sent: where that fails the report is what says so.
+    if !keep(&mut memory, configuration) {
+        alarms.insert(0, Alarm { code: AlarmCode::StateUnwritable, subject: Text::cut(""), since: now });
+    }
     let (alarms, alarms_left_out) = List::cut(alarms);
     let report = Report { v: V1, made_at: now, machine: machine(configuration)?, observed, alarms, alarms_left_out };
-    let sent =
-        identity.connect(configuration).and_then(|hub| hub.report(identity.box_id, &report).map_err(Stop::of_call));
-    let reply = match sent {
-        Ok(reply) => reply,
-        Err(stop) => {
-            keep(memory, configuration);
-            return Err(stop);
-        }
-    };
+    let reply = identity.connect(configuration)?.report(identity.box_id, &report).map_err(Stop::of_call)?;
     let apart = reply.hub_time.since(now).max(now.since(reply.hub_time));
     let is_off = apart > CLOCKS_DIFFER;
     if is_off {
         tracing::warn!(seconds = apart.as_secs(), "this machine's clock and the hub's differ");
     }
     let changed = memory.heard(reply.newest, is_off, now);
-    keep(memory, configuration);
+    keep(&mut memory, configuration);
     if reply.readiness.state != State::Ready {
         let reasons = reply.readiness.reasons.iter().map(|reason| reason.code.to_string()).collect::<Vec<_>>();
         tracing::info!(state = %reply.readiness.state, reasons = reasons.join(" "), "reported");
@@ -98,10 +94,12 @@ fn is_clustered(configuration: &Configuration) -> Outcome<bool> {
     Ok(sources::node(&configuration.settings)?.is_some_and(|node| node.file("corosync.conf").exists()))
 }
 
-fn keep(memory: Memory, configuration: &Configuration) {
-    if let Err(error) = memory.keep(configuration) {
+fn keep(memory: &mut Memory, configuration: &Configuration) -> bool {
+    let kept = memory.keep(configuration);
+    if let Err(error) = &kept {
         tracing::warn!(%error, "what was reported cannot be kept");
     }
+    kept.is_ok()
 }
 
 fn machine(configuration: &Configuration) -> Outcome<Machine> {

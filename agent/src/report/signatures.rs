@@ -2,12 +2,9 @@
 //!
 //! It is the recovery's own question, asked while there is still somebody to mend what is wrong.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
-use pbs_driver::{Access, Client, DriverError, Failure, private::Folder, restore};
+use pbs_driver::{Access, Client, Failure, private::Folder, restore};
 use pbs_format::{key::EncryptionKey, name::SnapshotRef};
 use tenwords_escrow::gate;
 use tenwords_protocol::{fingerprint::Fingerprint, report::Signature};
@@ -47,7 +44,7 @@ impl<'k> Bench<'k> {
     pub(super) fn look(&self, client: &Client, access: &Access, key: Fingerprint, snapshot: &SnapshotRef) -> Signature {
         // What names a key that is not here is said by that.
         let Some((key, file)) = self.keys.get(&key) else { return Signature::Unknown };
-        match fetched(client, access, snapshot, file) {
+        match restore::manifest(client, access, snapshot, file) {
             Ok(manifest) => match gate::is_signed(&manifest, key, snapshot) {
                 Ok(()) => Signature::Good,
                 Err(error) => {
@@ -65,8 +62,4 @@ impl<'k> Bench<'k> {
             },
         }
     }
-}
-
-fn fetched(client: &Client, access: &Access, snapshot: &SnapshotRef, file: &Path) -> Result<Vec<u8>, DriverError> {
-    restore::manifest(client, access, snapshot, file)
 }

@@ -108,8 +108,7 @@ pub(super) fn bring_together(
     on_it.retain(|stored| update_of(&stored.header).is_some_and(|entry| seen.insert(entry.sha256)));
     let there: Vec<Sha256> =
         on_it.iter().filter_map(|stored| update_of(&stored.header)).map(|entry| entry.sha256).collect();
-    let mine: Vec<Sha256> =
-        own.updates().filter_map(|version| update_of(version.header())).map(|entry| entry.sha256).collect();
+    let mine: Vec<Sha256> = own.hashes().collect();
     match compare(&mine, &there) {
         Stands::Behind(at) => {
             if at < mine.len() {

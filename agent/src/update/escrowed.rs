@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use tenwords_protocol::{fingerprint::Fingerprint, time::Timestamp};
+use tenwords_protocol::{fingerprint::Fingerprint, hash::Sha256, readiness::Policy, time::Timestamp};
 
-use super::{SEALED_FOR, own::Own};
+use super::own::Own;
 use crate::{
     exit::{Outcome, Stop},
     record::Record,
@@ -34,7 +34,7 @@ pub(crate) struct Sealed {
     at: Option<Timestamp>,
     sealed: BTreeMap<Fingerprint, Timestamp>,
     /// The hashes of the updates that were acknowledged.
-    pub(crate) updates: Vec<tenwords_protocol::hash::Sha256>,
+    pub(crate) updates: Vec<Sha256>,
 }
 
 /// By this box's own record; nothing without a ceremony.
@@ -58,7 +58,7 @@ impl Sealed {
                         sealed.entry(*key).or_insert(statement.made_at);
                     }
                 }
-                updates.extend(own.updates().filter_map(super::update_hash));
+                updates.extend(own.hashes());
             }
             Err(stop) => tracing::warn!("{}", stop.in_one_line()),
         }
@@ -83,7 +83,9 @@ impl Escrowed {
     /// Whether the words are wanted once, so that it is proven. A time that is still to come is no young one.
     pub(crate) fn wants_the_words(self, now: Timestamp) -> bool {
         match self {
-            Self::Sealed { since } => now.since(since) > SEALED_FOR || since.unix() > now.unix() + SKEW,
+            Self::Sealed { since } => {
+                now.since(since) > Policy::default().sealed_for || since.unix() > now.unix() + SKEW
+            }
             Self::Proven { .. } | Self::No => false,
         }
     }

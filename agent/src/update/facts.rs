@@ -76,17 +76,24 @@ struct Sealed<T> {
 // === impl FactsKey ===
 
 impl FactsKey {
-    /// The key, made if there is none that can be used: what was hashed with a lost one is not known any more.
-    pub(super) fn load_or_make(configuration: &Configuration, rng: &mut impl CryptoRng) -> Outcome<Self> {
-        let path = configuration.state(KEY);
-        let there = durable::read_limited(&path, 64).map(Zeroizing::new);
+    /// The key, if there is one that can be used.
+    pub(super) fn load(configuration: &Configuration) -> Option<Self> {
+        let there = durable::read_limited(&configuration.state(KEY), 64).map(Zeroizing::new).ok()?;
         let mut key = Zeroizing::new([0; 32]);
-        if let Ok(there) = there
-            && there.len() == key.len()
-        {
+        (there.len() == key.len()).then(|| {
             key.copy_from_slice(&there);
-            return Ok(Self(key));
+            Self(key)
+        })
+    }
+
+    /// The key, made if there is none that can be used: what was hashed with a lost one is not known any more. The
+    /// caller holds the lock.
+    pub(super) fn load_or_make(configuration: &Configuration, rng: &mut impl CryptoRng) -> Outcome<Self> {
+        if let Some(key) = Self::load(configuration) {
+            return Ok(key);
         }
+        let path = configuration.state(KEY);
+        let mut key = Zeroizing::new([0; 32]);
         rng.fill_bytes(key.as_mut_slice());
         let cannot = || format!("cannot keep {}", path.display());
         durable::replace("facts-key", &path, 0o600, key.as_slice()).or_stop(Code::Preflight, cannot)?;
@@ -231,6 +238,8 @@ impl Acknowledged {
 
 #[cfg(test)]
 mod tests {
+    use rand::{rand_core::UnwrapErr, rngs::SysRng};
+
     use super::*;
 
     type Tested = Result<(), Box<dyn std::error::Error>>;
@@ -281,6 +290,21 @@ mod tests {
         // What has gone from the box is no news, and stays escrowed.
         assert!(Facts::default().news(&escrowed).is_nothing());
         assert_eq!(Facts::default().added_to(&escrowed), escrowed);
+        Ok(())
+    }
+
+    #[test]
+    fn who_only_looks_makes_no_key_and_finds_the_one_that_was_made() -> Tested {
+        let folder = tempfile::tempdir()?;
+        let text = format!("state = \"{}\"", folder.path().display());
+        let configuration =
+            Configuration::of_text(&folder.path().join("agent.toml"), &text).map_err(|stop| stop.what)?;
+        assert!(FactsKey::load(&configuration).is_none() && !configuration.state(KEY).exists());
+        let made = FactsKey::load_or_make(&configuration, &mut UnwrapErr(SysRng)).map_err(|stop| stop.what)?;
+        let found = FactsKey::load(&configuration).ok_or("it is not kept")?;
+        assert_eq!(found.mac("label", b"bytes"), made.mac("label", b"bytes"));
+        std::fs::write(configuration.state(KEY), "short")?;
+        assert!(FactsKey::load(&configuration).is_none());
         Ok(())
     }
 

@@ -6,12 +6,17 @@
 use pbs_driver::Client;
 use tenwords_protocol::{hash::Sha256, version::Bundle};
 
-use super::facts::{Acknowledged, is_where_the_root_says};
+use super::{
+    facts::{Acknowledged, FactsKey, is_where_the_root_says},
+    own::Own,
+};
 use crate::{
     exit::{Code, OrStop as _, Outcome},
     interrupt,
+    record::Record,
     recover::plan::chain,
     second_holder,
+    settings::Configuration,
     sources::{BoxSource, BoxSources, State},
 };
 
@@ -56,6 +61,27 @@ pub(super) fn has_one(acknowledged: &Acknowledged, bundle: &Bundle) -> Outcome<b
     let text = bundle.to_text().or_stop(Code::Internal, || "the escrow cannot be written as a kit".to_owned())?;
     let sha256 = Sha256::of(&text);
     Ok(acknowledged.holders.values().any(|held| *held == sha256))
+}
+
+/// What the second holders have, by what this box has given them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holds {
+    Newest,
+    Older,
+    Nothing,
+}
+
+/// Whether a backup server of this box was given its escrow as it is now.
+pub(crate) fn second_holder(configuration: &Configuration) -> Outcome<Holds> {
+    let Some(record) = Record::load(configuration)? else { return Ok(Holds::Nothing) };
+    // Asked at any time, without the lock: a key is not made here.
+    let acknowledged = FactsKey::load(configuration).and_then(|key| Acknowledged::load(configuration, &key));
+    let Some(acknowledged) = acknowledged.filter(|it| it.root_sha256 == record.root_sha256 && !it.holders.is_empty())
+    else {
+        return Ok(Holds::Nothing);
+    };
+    let own = Own::load(configuration, record)?;
+    Ok(if has_one(&acknowledged, &own.bundle)? { Holds::Newest } else { Holds::Older })
 }
 
 /// The sources that should hold it.

@@ -105,6 +105,11 @@ impl Own {
         self.bundle.updates().iter()
     }
 
+    /// Those of their update parts, in the order of the chain.
+    pub(super) fn hashes(&self) -> impl Iterator<Item = Sha256> {
+        self.updates().filter_map(|version| update_of(version.header())).map(|entry| entry.sha256)
+    }
+
     pub(super) fn statements(&self) -> &[Statement] {
         &self.chain.statements
     }

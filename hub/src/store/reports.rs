@@ -9,11 +9,9 @@ use tenwords_protocol::{
     bounded::Text,
     id::{BoxId, NodeId},
     json,
-    part::PartName,
     readiness::Ceremony,
     report::{Alarm, AlarmCode, Observed, Report},
     time::Timestamp,
-    version::StoredHeader,
 };
 
 use super::{
@@ -236,7 +234,7 @@ impl Store {
             let stored = versions::stored(&row)?;
             let of_box = found.entry(parsed(&row, "versions", "box_id")?).or_default();
             of_box.held = Some((stored.header.facts().code_number, stored.received_at));
-            of_box.ceremony = Some(ceremony(&stored));
+            of_box.ceremony = Some(Ceremony::of(&stored));
         }
         let observations =
             of_all_or_one!(of, "SELECT box_id, received_at, body FROM observations ", "WHERE box_id = $1", "");
@@ -264,19 +262,6 @@ impl Store {
             }
         }
         Ok(found)
-    }
-}
-
-fn ceremony(stored: &StoredHeader) -> Ceremony {
-    let keys = stored.header.parts().iter().filter_map(|part| match part.name {
-        PartName::Key(key) => Some(key),
-        _ => None,
-    });
-    Ceremony {
-        number: stored.number,
-        root_sha256: stored.header.facts().root_sha256,
-        keys: keys.collect(),
-        received_at: Some(stored.received_at),
     }
 }
 

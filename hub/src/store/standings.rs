@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use sqlx::Row as _;
 use tenwords_protocol::{
     id::BoxId,
-    readiness::{Readiness, ReasonCode, State},
+    readiness::{Readiness, State},
     time::Timestamp,
 };
 
@@ -44,13 +44,12 @@ pub struct Standing {
     pub reasons: String,
 }
 
-/// The codes of the reasons, as a row keeps them. What a box says in words of its own is one word here: else it
-/// could fill its history with whatever it likes.
+/// The codes of the reasons, as a row keeps them.
 #[must_use]
 pub fn codes(readiness: &Readiness) -> String {
     let mut codes: Vec<&str> = Vec::new();
     for reason in readiness.reasons.iter() {
-        let code = if ReasonCode::ALL.contains(&reason.code) { reason.code.as_str() } else { "other" };
+        let code = reason.code.as_known();
         if !codes.contains(&code) {
             codes.push(code);
         }

@@ -12,7 +12,6 @@ use tenwords_protocol::{
     id::BoxId,
     inventory::{Coverage, Crypt, SourceState, Verified},
     nodes::KeeperRequest,
-    part::PartName,
     problem::ProblemCode,
     readiness::{ReasonCode, State},
     report::{
@@ -51,15 +50,7 @@ fn list<T, const MAX: usize>(items: impl IntoIterator<Item = T>) -> List<T, MAX>
 fn observed(hub: &TestHub, box_id: BoxId, words: Words) -> Observed {
     let now = hub.clock.now();
     let bundle = ceremony(box_id, 1, words);
-    let keys: Vec<_> = bundle
-        .header()
-        .parts()
-        .iter()
-        .filter_map(|part| match part.name {
-            PartName::Key(key) => Some(key),
-            _ => None,
-        })
-        .collect();
+    let keys: Vec<_> = bundle.header().keys().collect();
     let newest = SnapshotFact {
         time: now,
         crypt: Crypt::Encrypt,

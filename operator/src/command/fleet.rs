@@ -169,27 +169,11 @@ fn text(map: &Map, boxes: &[&BoxSummary]) -> Result<String, Failure> {
         let Some(readiness) = summary.readiness.as_ref().filter(|found| found.state != State::Ready) else { continue };
         write!(text, "\n{}\n", called(map, summary)).map_err(cannot)?;
         for reason in readiness.reasons.iter() {
-            writeln!(text, "  {}", line(reason)).map_err(cannot)?;
+            writeln!(text, "  {}", reason.in_words(clean)).map_err(cannot)?;
             writeln!(text, "    what to do: {}", clean(reason.remedy.as_str())).map_err(cannot)?;
         }
     }
     Ok(text)
-}
-
-/// One reason: what, of what, since when.
-fn line(reason: &Reason) -> String {
-    let mut line = clean(reason.what.as_str());
-    let subjects: Vec<String> = reason.subjects.iter().map(|subject| clean(subject.as_str())).collect();
-    if !subjects.is_empty() {
-        line.push_str(&format!(": {}", subjects.join(", ")));
-    }
-    if reason.more > 0 {
-        line.push_str(&format!(" and {} more", reason.more));
-    }
-    if let Some(since) = reason.since {
-        line.push_str(&format!(" (since {since})"));
-    }
-    line
 }
 
 fn called(map: &Map, summary: &BoxSummary) -> String {

@@ -11,7 +11,7 @@ use crate::{
     failure::Failure,
     group::Exit,
     private::PrivateDir,
-    process::{Job, RunError, Stdout, run},
+    process::{Job, Stdout, run},
     scrub::scrub,
 };
 
@@ -90,7 +90,7 @@ pub(super) fn run_within(
     let environment = Environment::offline(&folder)?;
     let job = Job { program, args: &args, environment: &environment, input: None, spawn: SPAWN, whole, stall: None };
     let finished = run(&job, Stdout::Keep(MAX_ANSWER), &mut |_| ControlFlow::Continue(()));
-    let finished = finished.map_err(|error| not_driven(program, command, error))?;
+    let finished = finished.map_err(|error| driver(command, error.of_program(command, program)))?;
     if finished.exit != Exit::Code(0) {
         return Err(PveError::Refused { command, said: scrub(&finished.stderr.text(), &[]) });
     }
@@ -114,23 +114,6 @@ fn row(line: &str) -> Option<StorageStatus> {
 fn unreadable(line: &str) -> PveError {
     let why = format!("it printed a line that is not understood: {}", scrub(line.as_bytes(), &[]));
     driver(COMMAND, DriverError::Client { command: COMMAND, failure: Failure::Unknown { text: why } })
-}
-
-fn not_driven(program: &Path, command: &'static str, error: RunError) -> PveError {
-    let program = program.to_owned();
-    let failure = match error {
-        RunError::SpawnTimedOut => Failure::TimedOut { waiting_for: "its start" },
-        RunError::TimedOut | RunError::Stalled => Failure::TimedOut { waiting_for: "its end" },
-        RunError::TooMuch => Failure::Unknown { text: "far more than it should".to_owned() },
-        RunError::Stopped => Failure::Interrupted,
-        RunError::Spawn(source) => {
-            return driver(command, DriverError::Io { doing: "starting", path: program, source });
-        }
-        RunError::Pipe(source) | RunError::Receiver(source) => {
-            return driver(command, DriverError::Io { doing: "talking to", path: program, source });
-        }
-    };
-    driver(command, DriverError::Client { command, failure })
 }
 
 fn driver(command: &'static str, source: DriverError) -> PveError {

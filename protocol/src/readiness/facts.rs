@@ -7,6 +7,7 @@ use crate::{
     hash::Sha256,
     report::{Alarm, Observed},
     time::Timestamp,
+    version::StoredHeader,
 };
 
 const DAY: u64 = 86_400;
@@ -40,6 +41,19 @@ pub struct Ceremony {
     /// When it was stored, by the clock that also says when the keeper was heard; what the keeper said before is
     /// not held against it. Absent where that is not known: then it is.
     pub received_at: Option<Timestamp>,
+}
+
+impl Ceremony {
+    /// A ceremony as the hub has it.
+    #[must_use]
+    pub fn of(stored: &StoredHeader) -> Self {
+        Self {
+            number: stored.number,
+            root_sha256: stored.header.facts().root_sha256,
+            keys: stored.header.keys().collect(),
+            received_at: Some(stored.received_at),
+        }
+    }
 }
 
 /// What the keeper has said of the box.

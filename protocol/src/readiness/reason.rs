@@ -33,6 +33,26 @@ pub struct Reason {
     pub remedy: Text<300>,
 }
 
+impl Reason {
+    /// In a line: what, of what, since when. Texts from elsewhere go through `clean`, which makes them harmless where
+    /// the line is to stand.
+    #[must_use]
+    pub fn in_words(&self, clean: impl Fn(&str) -> String) -> String {
+        let mut line = clean(self.what.as_str());
+        let subjects: Vec<String> = self.subjects.iter().map(|subject| clean(subject.as_str())).collect();
+        if !subjects.is_empty() {
+            line = format!("{line}: {}", subjects.join(", "));
+        }
+        if self.more > 0 {
+            line = format!("{line} and {} more", self.more);
+        }
+        match self.since {
+            Some(since) => format!("{line} (since {since})"),
+            None => line,
+        }
+    }
+}
+
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $state:ident, $what:literal, $remedy:literal;)*) => {
         /// What kind of reason it is.
@@ -260,6 +280,16 @@ reasons! {
 }
 
 impl ReasonCode {
+    /// The code where only words of ours may stand, as in a name: what a box says in words of its own is `other`, else
+    /// it could fill it with whatever it likes.
+    #[must_use]
+    pub fn as_known(&self) -> &str {
+        match self {
+            Self::Unknown(_) => "other",
+            known => known.as_str(),
+        }
+    }
+
     /// What an alarm of a box is a reason for.
     #[must_use]
     pub fn of_alarm(alarm: &AlarmCode) -> Self {
@@ -310,6 +340,6 @@ mod tests {
             assert!(code.what().chars().count() <= 200 && code.remedy().chars().count() <= 300, "{code}");
         }
         let unknown = ReasonCode::of_alarm(&AlarmCode::Unknown("sunspots".into()));
-        assert_eq!((unknown.as_str(), unknown.state()), ("sunspots", State::AtRisk));
+        assert_eq!((unknown.as_str(), unknown.as_known(), unknown.state()), ("sunspots", "other", State::AtRisk));
     }
 }

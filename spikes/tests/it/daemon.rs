@@ -261,16 +261,7 @@ fn a_client_that_is_broken_is_found_out_and_named() -> Result<()> {
 #[test]
 fn a_key_that_changes_is_escrowed_by_itself_and_one_that_is_gone_is_an_alarm() -> Result<()> {
     let scene = protected()?;
-    let mail = scene.box_1.folder().join("mail");
-    let mailer = scene.box_1.folder().join("sendmail");
-    fs::write(&mailer, format!("#!/bin/sh\nexec cat >> {}\n", mail.display()))?;
-    fs::set_permissions(&mailer, fs::Permissions::from_mode(0o755))?;
-    let text = fs::read_to_string(scene.box_1.config())?;
-    fs::write(scene.box_1.config(), format!("[notify]\ncommand = \"{}\"\n", mailer.display()))?;
-    let notify = fs::read_to_string(scene.box_1.config())?;
-    // A table after the last setting that has none, and before the first that has one.
-    let place = text.find("[connect]").context("the configuration has a table")?;
-    fs::write(scene.box_1.config(), format!("{}{notify}{}", &text[..place], &text[place..]))?;
+    let mail = scene.with_mail()?;
     let mut daemon = Daemon::ready(&scene.world, &scene.box_1)?;
     let made = scene.world.folder().join("job/second.enc");
     scene.server.run(&["key", "create", "--kdf", "none", &made.display().to_string()])?.with_code(0)?;

@@ -3,18 +3,8 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::Value;
 
 use crate::support::{BOX, GROUP, Scene, edit_manifest, protected};
-
-/// One pass of the daemon, with the settings that it would give it.
-fn pass(scene: &Scene, kind: &str) -> Result<Value> {
-    let settings = fs::read_to_string(scene.box_1.config())?;
-    let ended = scene.box_1.agent(&["pass", kind], &settings)?.with_code(0)?;
-    let wrote = ended.wrote();
-    let last = wrote.lines().last().context("a pass says how it ended")?;
-    Ok(serde_json::from_str(last)?)
-}
 
 /// How the box stands at the hub: in a word, and the codes of its reasons.
 fn stands(scene: &Scene) -> Result<(String, Vec<String>)> {
@@ -62,8 +52,8 @@ fn s43_a_box_is_ready_until_something_speaks_against_it_and_cron_hears_of_it() -
     ensure!(state == "at-risk" && codes == ["nothing-said"], "{state} {codes:?}");
     ensure!(scene.hub.operator(&["fleet", "--fail-on", "at-risk"])?.code == Some(1));
 
-    ensure!(pass(&scene, "servers")?["changed"] == true);
-    ensure!(pass(&scene, "servers")?["changed"] == false, "nothing has changed");
+    ensure!(scene.pass("servers")?["changed"] == true);
+    ensure!(scene.pass("servers")?["changed"] == false, "nothing has changed");
     let (state, codes) = reported(&scene)?;
     ensure!(state == "ready" && codes.is_empty(), "{state} {codes:?}");
     scene.hub.operator(&["fleet", "--fail-on", "at-risk"])?.with_code(0)?;
@@ -78,7 +68,7 @@ fn s43_a_box_is_ready_until_something_speaks_against_it_and_cron_hears_of_it() -
     let arguments =
         ["backup", &spec, "--backup-type", kind, "--backup-id", id, "--backup-time", &time, "--crypt-mode", "none"];
     scene.server.run(&arguments)?.with_code(0)?;
-    pass(&scene, "servers")?;
+    scene.pass("servers")?;
     let (state, codes) = reported(&scene)?;
     ensure!(state == "at-risk" && codes.iter().any(|code| code == "snapshot-plain"), "{state} {codes:?}");
 
@@ -88,6 +78,16 @@ fn s43_a_box_is_ready_until_something_speaks_against_it_and_cron_hears_of_it() -
     ensure!(codes.iter().any(|code| code == "source-broken"), "{codes:?}");
     let ended = scene.hub.operator(&["fleet", "--fail-on", "at-risk"])?;
     ensure!(ended.code == Some(1) && ended.said().contains("1 box is at-risk or worse"), "{}", ended.said());
+
+    // The disk takes nothing: the report is what says so.
+    let memory = scene.box_1.state().join("report.json");
+    fs::remove_file(&memory)?;
+    fs::create_dir(&memory)?;
+    let (_, codes) = reported(&scene)?;
+    ensure!(codes.iter().any(|code| code == "state-unwritable"), "{codes:?}");
+    fs::remove_dir(&memory)?;
+    let (_, codes) = reported(&scene)?;
+    ensure!(!codes.iter().any(|code| code == "state-unwritable"), "{codes:?}");
     Ok(())
 }
 
@@ -98,7 +98,7 @@ fn s66_a_snapshot_that_the_box_did_not_sign_is_noticed_the_same_day() -> Result<
     let newest = scene.server.snapshots(GROUP)?.pop().context("a snapshot")?;
     let folder = scene.server.folder.as_ref().context("the stand-in's datastore")?.join(newest);
     edit_manifest(&folder, |manifest| manifest["files"][0]["size"] = 1.into())?;
-    pass(&scene, "servers")?;
+    scene.pass("servers")?;
     let (state, codes) = reported(&scene)?;
     ensure!(state == "at-risk" && codes == ["snapshot-unsigned"], "{state} {codes:?}");
     Ok(())

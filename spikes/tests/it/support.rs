@@ -104,6 +104,28 @@ impl Scene {
         Machine::new(&self.world, name, &self.server.client)
     }
 
+    /// One pass of the box's daemon, with the settings that it would give it; what it says at its end.
+    pub(crate) fn pass(&self, kind: &str) -> Result<serde_json::Value> {
+        let settings = fs::read_to_string(self.box_1.config())?;
+        let ended = self.box_1.agent(&["pass", kind], &settings)?.with_code(0)?;
+        let wrote = ended.wrote();
+        let last = wrote.lines().last().context("a pass says how it ended")?;
+        Ok(serde_json::from_str(last)?)
+    }
+
+    /// The box's own mailer puts what it is handed there.
+    pub(crate) fn with_mail(&self) -> Result<PathBuf> {
+        let (mail, mailer) = (self.box_1.folder().join("mail"), self.box_1.folder().join("sendmail"));
+        fs::write(&mailer, format!("#!/bin/sh\nexec cat >> {}\n", mail.display()))?;
+        fs::set_permissions(&mailer, fs::Permissions::from_mode(0o755))?;
+        let text = fs::read_to_string(self.box_1.config())?;
+        // A table after the last setting that has none, and before the first that has one.
+        let place = text.find("[connect]").context("the configuration has a table")?;
+        let notify = format!("[notify]\ncommand = \"{}\"\n", mailer.display());
+        fs::write(self.box_1.config(), format!("{}{notify}{}", &text[..place], &text[place..]))?;
+        Ok(mail)
+    }
+
     /// A recovery that must end well, with the data back.
     pub(crate) fn recovers(&self, machine: &Machine, ticket: &str, words: &str) -> Result<Recovery> {
         let recovery = machine.recover(ticket, &[words])?;

@@ -133,6 +133,16 @@ fn s19_a_hub_restored_from_an_old_backup_is_given_everything_again() -> Result<(
     ensure!(versions(&scene.hub)? == 2 && scene.box_1.is_protected()?);
     ensure!(update(&scene.box_1)?["given_again"] == 0, "it is given once");
 
+    // Where nobody types anything, this machine's administrator is told: the hub will not report itself.
+    let mail = scene.with_mail()?;
+    scene.pass("keep")?;
+    ensure!(!mail.exists(), "nothing has happened, and somebody is told: {}", fs::read_to_string(&mail)?);
+    restored(&mut scene, "before-the-update")?;
+    scene.pass("keep")?;
+    let told = fs::read_to_string(&mail)?;
+    ensure!(told.contains("the hub had lost versions of this box's escrow"), "{told}");
+    ensure!(versions(&scene.hub)? == 2 && scene.box_1.is_protected()?);
+
     restored(&mut scene, "before-the-ceremony")?;
     let status = scene.box_1.agent(&["status"], "")?.wrote();
     ensure!(status.contains("the hub has lost this box's escrow"), "{status}");

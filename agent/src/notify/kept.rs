@@ -1,27 +1,19 @@
-//! The box's own alarms: told to this machine's administrator on the way that PVE's own take, because a hub
-//! that lies will not report itself.
-//!
-//! Each alarm is told once, again each day while it stands, and once when it has ended. A pass hands over all of its
-//! kind that stand; what it could not look at is as it was. What was told is kept in the state folder; if that
-//! cannot be read, everything that stands is told again.
+//! What stands, what was told of it, and when it is told again.
 
 use std::{collections::BTreeMap, io};
 
 use serde::{Deserialize, Serialize};
 use tenwords_protocol::{json, time::Timestamp, v1::V1};
 
+use super::{Alarm, Found};
 use crate::{
     durable,
-    exit::{Code, OrStop as _, Outcome, Stop},
-    interrupt,
-    lock::AlarmsLock,
+    exit::{Code, OrStop as _, Outcome},
     settings::Configuration,
     show::harmless,
-    sources,
-    standing::Standing,
 };
 
-const FILE: &str = "alarms.json";
+pub(super) const FILE: &str = "alarms.json";
 const SEE_LOG: &str = "see the log of tenwords-agent";
 const LIMIT: u64 = 1 << 20;
 /// So many alarms of one pass are kept apart; more of them are counted.
@@ -33,46 +25,18 @@ const OFTEN: u32 = 3;
 /// A mailer that refused is tried again after this time.
 const AGAIN: u64 = 10 * 60;
 
-/// Something that a person is to know today. Two with one code and subject are the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Alarm {
-    /// What kind: `key-lost`, `plaintext-snapshot`, …
-    pub(crate) code: &'static str,
-    /// Of what: a storage, a guest, a key's short fingerprint.
-    pub(crate) subject: String,
-    /// In a sentence.
-    pub(crate) what: String,
-    /// What to do.
-    pub(crate) remedy: String,
-}
-
-/// How a pass has ended, as far as alarms go.
-pub(crate) enum Found<'a> {
-    /// It has not ended: it begins. What never comes to its end is known by that.
-    Begun,
-    /// It has not ended, and these stand; it may find more, and may find others over.
-    SoFar(&'a [Alarm]),
-    /// A command was at work on this box, and the pass did nothing.
-    Busy,
-    /// It has looked, and all of its kind that stand are these.
-    All(&'a [Alarm]),
-    /// It has done its work and looked at nothing that could be one.
-    Nothing,
-    Stopped(&'a Stop),
-}
-
 /// What is kept between passes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Kept {
+pub(super) struct Kept {
     v: V1,
     /// By pass, code and subject.
-    alarms: BTreeMap<String, Raised>,
+    pub(super) alarms: BTreeMap<String, Raised>,
     /// The passes that have not come to their end.
     failing: BTreeMap<String, Failing>,
     /// When the mailer was last tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    tried: Option<Timestamp>,
+    pub(super) tried: Option<Timestamp>,
 }
 
 /// A pass that has not come to its end.
@@ -87,65 +51,15 @@ struct Failing {
 /// One alarm.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Raised {
-    what: String,
-    remedy: String,
-    since: Timestamp,
+pub(super) struct Raised {
+    pub(super) what: String,
+    pub(super) remedy: String,
+    pub(super) since: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    told: Option<Timestamp>,
+    pub(super) told: Option<Timestamp>,
     /// It stands no more, and nobody has been told so.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    ended: bool,
-}
-
-/// Takes in what a pass has found, and tells what is to be told. That nobody could be told is logged, and stops
-/// nothing else.
-pub(crate) fn settle(configuration: &Configuration, pass: &str, found: &Found<'_>) {
-    let now = Timestamp::now();
-    let kept = change(configuration, |kept| {
-        kept.take_in(pass, found, now);
-        kept.is_due(now).then(|| {
-            kept.tried = Some(now);
-            kept.clone()
-        })
-    });
-    // Nobody waits while the mailer is at work.
-    let Some(kept) = kept else { return };
-    let box_name = Standing::required(configuration)
-        .map_or_else(|_| "a box".to_owned(), |standing| harmless(&standing.facts().name, 64));
-    match send(configuration, &kept.message(&configuration.settings.notify.to, &box_name, now)) {
-        Ok(()) => change(configuration, |newer| newer.is_told(&kept, now)),
-        Err(stop) => tracing::error!("nobody could be told of an alarm: {}", stop.in_one_line()),
-    }
-}
-
-/// Changes what is kept, while nobody else does.
-fn change<T>(configuration: &Configuration, by: impl FnOnce(&mut Kept) -> T) -> T {
-    let lock = AlarmsLock::take(configuration);
-    if let Err(stop) = &lock {
-        tracing::warn!("what was told is not kept from others: {}", stop.in_one_line());
-    }
-    let before = Kept::load(configuration);
-    let mut kept = before.clone();
-    let brought = by(&mut kept);
-    if kept != before
-        && let Err(stop) = kept.keep(configuration)
-    {
-        tracing::error!("what was told cannot be kept, and will be told again: {}", stop.in_one_line());
-    }
-    drop(lock);
-    brought
-}
-
-fn send(configuration: &Configuration, message: &str) -> Outcome<()> {
-    let settings = &configuration.settings;
-    if settings.notify.off {
-        return Ok(());
-    }
-    let program = &settings.notify.command;
-    let cannot = || format!("{} did not take the message", program.display());
-    let private = sources::private(settings)?;
-    pbs_driver::mail::send(program, &private, message, &interrupt::is_ending).or_stop(Code::Preflight, cannot)
+    pub(super) ended: bool,
 }
 
 // === impl Kept ===
@@ -155,7 +69,7 @@ impl Kept {
         Self { v: V1, alarms: BTreeMap::new(), failing: BTreeMap::new(), tried: None }
     }
 
-    fn load(configuration: &Configuration) -> Self {
+    pub(super) fn load(configuration: &Configuration) -> Self {
         let path = configuration.state(FILE);
         let read = match durable::read_limited(&path, LIMIT) {
             Ok(text) => json::from_slice(&text).map_err(|error| error.to_string()),
@@ -168,7 +82,7 @@ impl Kept {
         })
     }
 
-    fn keep(&self, configuration: &Configuration) -> Outcome<()> {
+    pub(super) fn keep(&self, configuration: &Configuration) -> Outcome<()> {
         let path = configuration.state(FILE);
         let cannot = || format!("{} cannot be written", path.display());
         let text = json::to_vec(self).or_stop(Code::Internal, cannot)?;
@@ -177,7 +91,7 @@ impl Kept {
             .or_stop(Code::Internal, cannot)
     }
 
-    fn take_in(&mut self, pass: &str, found: &Found<'_>, now: Timestamp) {
+    pub(super) fn take_in(&mut self, pass: &str, found: &Found<'_>, now: Timestamp) {
         let own = format!("{pass}/");
         let of_end = format!("{own}pass/{pass}");
         match found {
@@ -260,13 +174,13 @@ impl Kept {
         }
     }
 
-    fn is_due(&self, now: Timestamp) -> bool {
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
         let is_recent = |at: Option<Timestamp>, time| at.is_some_and(|at| at <= now && now.since(at).as_secs() < time);
         self.alarms.values().any(|alarm| alarm.is_due(now)) && !is_recent(self.tried, AGAIN)
     }
 
     /// What was due then was told; what has become of it since is told the next time.
-    fn is_told(&mut self, then: &Self, now: Timestamp) {
+    pub(super) fn is_told(&mut self, then: &Self, now: Timestamp) {
         let was_told = |name: &str, ended: bool| {
             then.alarms.get(name).is_some_and(|alarm| alarm.is_due(now) && alarm.ended == ended)
         };
@@ -276,36 +190,6 @@ impl Kept {
                 alarm.told = Some(now);
             }
         }
-    }
-
-    /// What is due, for a person. Nothing in it comes unchanged from elsewhere.
-    fn message(&self, to: &str, box_name: &str, now: Timestamp) -> String {
-        let due: Vec<&Raised> = self.alarms.values().filter(|alarm| alarm.is_due(now)).collect();
-        let standing = self.alarms.values().filter(|alarm| !alarm.ended).count();
-        let box_name = &harmless(box_name, 64);
-        let said = match standing {
-            0 => "no alarm stands any more".to_owned(),
-            1 => "1 alarm".to_owned(),
-            more => format!("{more} alarms"),
-        };
-        let header = |text: &str| crate::show::ascii(&harmless(text, 200)).replace(['\r', '\n'], " ");
-        let mut text = format!(
-            "To: {}\nSubject: [tenwords] {}: {said}\nAuto-Submitted: auto-generated\nMIME-Version: 1.0\n\
-             Content-Type: text/plain; charset=utf-8\n\nThe tenwords agent of {box_name} says, at {now}:\n",
-            header(to),
-            header(box_name),
-        );
-        for alarm in due {
-            let Raised { what, remedy, since, told, ended } = alarm;
-            let line = match (ended, told) {
-                (true, _) => format!("\n- OVER: {what}\n"),
-                (false, None) => format!("\n- {what}\n  what to do: {remedy}\n"),
-                (false, Some(_)) => format!("\n- since {since}: {what}\n  what to do: {remedy}\n"),
-            };
-            text.push_str(&line);
-        }
-        text.push_str("\n`tenwords-agent status` on that machine says how it stands now.\n");
-        text
     }
 }
 
@@ -332,16 +216,15 @@ fn is_long(since: Timestamp, now: Timestamp) -> bool {
 
 impl Raised {
     /// Nobody knows of it, or of its end; or it was told a day ago, by a clock that may have jumped.
-    fn is_due(&self, now: Timestamp) -> bool {
-        self.ended || self.told.is_none_or(|told| now < told || now.since(told).as_secs() >= DAY)
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.ended || self.told.is_none_or(|told| is_long(told, now))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
-
-    use super::*;
+    use super::{super::message::message, *};
+    use crate::exit::Stop;
 
     type Tested = Result<(), Box<dyn std::error::Error>>;
 
@@ -365,7 +248,7 @@ mod tests {
             return None;
         }
         kept.tried = Some(now);
-        let message = kept.message("root", "bakery", now);
+        let message = message(kept, "root", "bakery", now);
         let then = kept.clone();
         kept.is_told(&then, now);
         Some(message)
@@ -506,47 +389,8 @@ mod tests {
         hostile.what = "line\n.\nTo: everybody".to_owned();
         let text = told(&mut kept, "keep", &Found::All(&[hostile]), at(1)?).ok_or("nobody was told")?;
         assert!(!text.contains("\nBcc:") && !text.contains("\n.\n") && !text.contains('\u{1b}'), "{text}");
-        let named = kept.message("root", "box\r\nBcc: everybody\n\nbody", at(100)?);
+        let named = message(&kept, "root", "box\r\nBcc: everybody\n\nbody", at(100)?);
         assert!(!named.contains("\nBcc:"), "{named}");
-        Ok(())
-    }
-
-    fn configuration(folder: &Path, mailer: &str) -> Result<Configuration, Box<dyn std::error::Error>> {
-        let program = folder.join("sendmail");
-        fs::write(&program, format!("#!/bin/sh\n{mailer}\n"))?;
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
-        let text = format!(
-            "state = \"{0}/state\"\nruntime = \"/dev/shm/{1}\"\n[pve]\netc = \"{0}/pve\"\npct = \"{0}/pct\"\n\
-             [notify]\ncommand = \"{2}\"\n",
-            folder.display(),
-            folder.file_name().and_then(|name| name.to_str()).unwrap_or_default(),
-            program.display()
-        );
-        Ok(Configuration::of_text(&folder.join("agent.toml"), &text).map_err(|stop| stop.what)?)
-    }
-
-    /// S15 and S43, the box's half: whatever the hub says, the machine's own mailer is handed the alarm.
-    #[test]
-    fn the_mailer_is_handed_the_message_once_and_one_that_refuses_is_tried_again() -> Tested {
-        let folder = tempfile::tempdir()?;
-        let taken = folder.path().join("taken");
-        let refusing = configuration(folder.path(), "exit 75")?;
-        let one = [alarm("pbs")];
-        settle(&refusing, "servers", &Found::All(&one));
-        let kept = Kept::load(&refusing);
-        assert!(kept.tried.is_some() && kept.alarms.values().all(|alarm| alarm.told.is_none()), "it counts as told");
-        fs::remove_file(refusing.state(FILE))?;
-        let taking = configuration(folder.path(), &format!("cat >> {0}; echo \"$@\" >> {0}.args", taken.display()))?;
-        settle(&taking, "servers", &Found::All(&one));
-        settle(&taking, "servers", &Found::All(&one));
-        let text = fs::read_to_string(&taken)?;
-        assert_eq!(text.matches("the key of pbs is gone").count(), 1, "{text}");
-        assert!(text.starts_with("To: root\n"), "{text}");
-        assert_eq!(fs::read_to_string(folder.path().join("taken.args"))?, "-i -t\n");
-        // What cannot be read is told again, not forgotten.
-        fs::write(taking.state(FILE), "{")?;
-        settle(&taking, "servers", &Found::All(&one));
-        assert_eq!(fs::read_to_string(&taken)?.matches("the key of pbs is gone").count(), 2);
         Ok(())
     }
 }
