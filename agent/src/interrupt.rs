@@ -94,6 +94,11 @@ pub(crate) fn is_ending() -> bool {
     ENDING.load(Ordering::SeqCst)
 }
 
+/// It is to end for another reason than a signal.
+pub(crate) fn end() {
+    ENDING.store(true, Ordering::SeqCst);
+}
+
 /// Stops between two steps if the command is to end.
 pub(crate) fn check() -> Outcome<()> {
     if is_ending() { Err(stop()) } else { Ok(()) }

@@ -15,7 +15,6 @@ use std::{
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::{prctl, signal::Signal},
 };
 use serde::{Deserialize, Serialize};
 use tenwords_protocol::{json, v1::V1};
@@ -133,14 +132,9 @@ pub(super) fn local(kind: Kind) -> String {
 
 /// `pass`: in the child.
 pub(crate) fn run(cli: &cli::Cli, args: &cli::Pass) -> ExitCode {
-    // Nobody would read what it says, and nobody would end it.
-    let is_told = prctl::set_pdeathsig(Signal::SIGTERM).is_ok();
     let result = configuration(cli).and_then(|configuration| {
         let pass = TABLE.iter().find(|pass| pass.kind.name() == args.kind);
         let pass = pass.ok_or_else(|| Stop::new(Code::Usage, format!("there is no pass {}", args.kind)))?;
-        if !is_told {
-            tracing::debug!("the end of the daemon will not be heard");
-        }
         end_when_told()?;
         let name = if args.local { local(pass.kind) } else { args.kind.clone() };
         // Whatever ends it, that it was begun is known; settled, it is forgotten.
@@ -183,18 +177,25 @@ pub(crate) fn run(cli: &cli::Cli, args: &cli::Pass) -> ExitCode {
     }
 }
 
-/// Told to end, it has a little time for its own way out. Not everything in it hears of that (a client that
-/// hangs is waited for until its time is over), and nobody may be left who would kill it.
+/// Told to end, or with nobody left who reads what it says, it has a little time for its own way out. Not everything
+/// in it hears of that (a client that hangs is waited for until its time is over), and nobody may be left who would
+/// kill it.
 fn end_when_told() -> Outcome<()> {
     let mut bell = interrupt::bell()?;
     let wait = move || {
+        // The pipe tells of a daemon that was killed also if that was before this began: its number could be
+        // anybody's by then, and the kernel's signal for it would have gone by.
+        let out = std::io::stdout();
         while !interrupt::is_ending() {
-            let mut rung = [PollFd::new(bell.as_fd(), PollFlags::POLLIN)];
-            if poll(&mut rung, PollTimeout::NONE).is_err_and(|error| error != Errno::EINTR) {
-                return;
+            let mut awaited =
+                [PollFd::new(bell.as_fd(), PollFlags::POLLIN), PollFd::new(out.as_fd(), PollFlags::empty())];
+            match poll(&mut awaited, PollTimeout::NONE) {
+                Err(Errno::EINTR) => {}
+                Err(_) => return,
+                Ok(_) if awaited[1].revents().is_some_and(|of| of.contains(PollFlags::POLLERR)) => interrupt::end(),
+                // Quiet until the next; a pass has no configuration to read anew.
+                Ok(_) => drop(bell.is_reload()),
             }
-            // Quiet until the next; a pass has no configuration to read anew.
-            bell.is_reload();
         }
         thread::sleep(OWN_WAY_OUT);
         child::end_strays(&[]);

@@ -208,6 +208,24 @@ fn a_daemon_that_is_killed_takes_its_pass_along() -> Result<()> {
     Ok(())
 }
 
+/// One that had not begun when the daemon was killed hears of it all the same.
+#[test]
+fn a_pass_that_begins_without_a_daemon_ends() -> Result<()> {
+    let scene = joined()?;
+    let mark = format!("86397{}", std::process::id());
+    client(&scene, &scene.box_1, &format!("exec sleep {mark}"))?;
+    let mut command = Command::new(&scene.world.programs().agent);
+    command.arg("--config").arg(scene.box_1.config()).args(["pass", "self-test"]).env_clear();
+    command.envs(scene.world.environment().iter().map(|(name, value)| (name.clone(), value.clone())));
+    let (reader, writer) = std::io::pipe()?;
+    drop(reader);
+    command.stdin(File::open(scene.box_1.config())?).stdout(writer).stderr(Stdio::null());
+    let ended = command.spawn()?.wait()?;
+    ensure!(!ended.success(), "it has done its work: {ended}");
+    ensure!(processes(&format!("sleep\0{mark}"))? == 0, "the client outlives it");
+    Ok(())
+}
+
 /// One whose journal cannot be read may be one that goes on. Nobody is asked or told then; what the box does for itself
 /// it does all the same.
 #[test]
