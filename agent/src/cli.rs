@@ -46,6 +46,18 @@ pub(crate) enum Command {
     /// the operators' public keys on this box. Can be repeated: if the answer was lost it is asked for
     /// again, and on a node that is enrolled nothing is changed (`"changed":false`, exit code 0).
     Enroll(Enroll),
+    /// Become a node of the box that this machine's cluster is, without words; or let another node in (--for)
+    ///
+    /// A cluster is one box: one /etc/pve, one set of keys, one escrow. Once a ceremony was held on one of its nodes, the
+    /// others join with two commands: `join` on the new one, `join --for NODE` on one that belongs to the box. The ticket
+    /// goes through /etc/pve/priv, which only root of the cluster's nodes can read. A node that was installed anew is
+    /// the node that it was, with a ticket from the operator (`tenwords box ticket NAME --reinstall NODE`).
+    Join(Join),
+    /// Show which node of the cluster escrows for the box, or have another one do it
+    ///
+    /// The node on which the last ceremony was held is the keeper. What it needs lies in /etc/pve/priv/tenwords, so that
+    /// another node can take over without the words; that is said in /etc/pve too, and told to the hub.
+    Keeper(Keeper),
     /// Renew this node's certificate, if two thirds of its life are over
     ///
     /// The daemon does this by itself. A certificate that has ended can still be renewed for 180 days; what it
@@ -249,6 +261,13 @@ pub(crate) struct TicketSource {
     pub(crate) ticket_file: Option<PathBuf>,
 }
 
+impl TicketSource {
+    /// Whether the command line says where it is.
+    pub(crate) fn is_given(&self) -> bool {
+        self.ticket.is_some() || self.ticket_file.is_some()
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Create {
     /// Make the recovery sheet before the words are shown, so that they can be written on it; a name
@@ -304,6 +323,29 @@ pub(crate) struct Drill {
     /// Read the ten words from this descriptor: a pipe, a terminal or a memfd, never a file on a disk
     #[arg(long, value_name = "N")]
     pub(crate) code_fd: Option<u32>,
+}
+
+/// `join`.
+#[derive(Debug, Args)]
+pub(crate) struct Join {
+    /// On a node that belongs to the box: leave a ticket for this other node of the cluster, good for an hour
+    #[arg(long = "for", value_name = "NODE", conflicts_with_all = ["ticket", "ticket_file", "leave", "no_wait"])]
+    pub(crate) let_in: Option<String>,
+    #[command(flatten)]
+    pub(crate) ticket: TicketSource,
+    /// This machine is a node of another box, by this name, and leaves it
+    #[arg(long, value_name = "BOX")]
+    pub(crate) leave: Option<String>,
+    /// Do not wait for a ticket that is not there yet
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+/// `keeper`.
+#[derive(Debug, Args)]
+pub(crate) struct Keeper {
+    /// The node that is to escrow from now on [default: only show]
+    pub(crate) node: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -7,13 +7,16 @@ use tenwords_protocol::{json, operators::OperatorList, ticket::Ticket, v1::V1};
 use zeroize::Zeroizing;
 
 use crate::{
-    cli, durable,
+    cli,
+    cluster::Shared,
+    durable,
     exit::{Code, OrStop as _, Outcome, Stop},
     hub::Hub,
     identity::{Identity, NodeKey},
     renew,
     settings::Configuration,
     show::harmless,
+    sources,
     standing::BoxFacts,
     tls::{self, Recognise},
 };
@@ -83,7 +86,7 @@ pub(crate) fn again(configuration: &Configuration, ticket: Ticket) -> Outcome<En
     let prefix = ticket.authority();
     let key = renew::next_key(configuration, &identity)?;
     let hub = Hub::new(ticket.hub().clone(), Recognise::Ticket(prefix), None)?;
-    let reply = hub.enroll(ticket.into_secret(), key.request()?, hostname())?;
+    let reply = hub.enroll(ticket.into_secret(), key.request()?, node_name(configuration))?;
     let refused = |what: &str| Stop::new(Code::GateRefused, what).remedy("tell the operator; nothing was changed here");
     if reply.box_id != identity.box_id {
         return Err(refused("the ticket is another box's"));
@@ -120,7 +123,7 @@ pub(crate) fn run(
     let key = NodeKey::load_or_make(configuration, NODE_KEY)?;
     let prefix = ticket.authority();
     let hub = Hub::new(ticket.hub().clone(), Recognise::Ticket(prefix), None)?;
-    let reply = hub.enroll(ticket.into_secret(), key.request()?, hostname())?;
+    let reply = hub.enroll(ticket.into_secret(), key.request()?, node_name(configuration))?;
     if tls::prefix_of(&reply.server_ca.0) != Some(prefix) {
         return Err(Stop::new(Code::GateRefused, "the hub named another authority than the ticket's")
             .remedy("tell the operator; this node has kept nothing"));
@@ -130,6 +133,46 @@ pub(crate) fn run(
     pin_operators(configuration, &pinned)?;
     identity.keep(configuration, NODE_KEY)?;
     Ok(Enrolled::of(&identity, &pinned, true))
+}
+
+/// Makes this machine a node of the box that its cluster is, with what the cluster shares. What has to be told comes
+/// back.
+pub(crate) fn join(configuration: &Configuration, ticket: Ticket, shared: &Shared, node: &str) -> Outcome<Vec<String>> {
+    let former = Identity::load(configuration)?;
+    let key = match &former {
+        Some(former) => renew::next_key(configuration, former)?,
+        None => NodeKey::load_or_make(configuration, NODE_KEY)?,
+    };
+    let prefix = ticket.authority();
+    let hub = Hub::new(ticket.hub().clone(), Recognise::Ticket(prefix), None)?;
+    let reply = hub.enroll(ticket.into_secret(), key.request()?, node.to_owned())?;
+    let refused =
+        |what: &str| Stop::new(Code::GateRefused, what).remedy("tell the operator; this node has kept nothing");
+    if tls::prefix_of(&reply.server_ca.0) != Some(prefix) {
+        return Err(refused("the hub named another authority than the ticket's"));
+    }
+    if reply.box_id != shared.box_id {
+        return Err(refused("the ticket is for another box than the one that this cluster is"));
+    }
+    if tls::spki_sha256(&reply.certificate.0) != Some(key.spki_sha256()) {
+        return Err(refused("the hub's certificate for this node is for another key"));
+    }
+    let mut notes = Vec::new();
+    match former.is_some() {
+        true => {
+            let pinned = pinned_operators(configuration)?;
+            notes.extend(change_operators(configuration, &pinned, &shared.operators)?);
+            key.keep(configuration)?;
+            let identity = Identity::enrolled(&hub, reply, Some(key.spki_sha256()));
+            identity.keep_renewed(configuration)?;
+            renew::tidy(configuration, &identity);
+        }
+        false => {
+            pin_operators(configuration, &shared.operators)?;
+            Identity::enrolled(&hub, reply, None).keep(configuration, NODE_KEY)?;
+        }
+    }
+    Ok(notes)
 }
 
 impl Enrolled {
@@ -252,6 +295,12 @@ fn read_operators(path: &Path) -> Outcome<OperatorList> {
             .remedy("one line a key, roles first: `operational,recovery ssh-ed25519 AAAA…` (see `man ssh-keygen`, ALLOWED SIGNERS)")
             .because(error)
     })
+}
+
+/// This node's name: as Proxmox VE has it, if it says it, and else the machine's.
+pub(crate) fn node_name(configuration: &Configuration) -> String {
+    let of_pve = sources::node(&configuration.settings).ok().flatten().and_then(|node| node.name().ok());
+    of_pve.unwrap_or_else(hostname)
 }
 
 /// This machine's name.

@@ -3,6 +3,7 @@
 //! What comes back is data. Nothing here decides that it is good.
 
 mod calls;
+mod nodes;
 mod orders;
 
 use std::{collections::BTreeMap, num::NonZeroU64, time::Duration};
@@ -19,7 +20,6 @@ use tenwords_protocol::{
     holdings::{InventoryReply, InventoryStored, MAX_HOLDINGS_BYTES},
     id::BoxId,
     json::{self, JsonError},
-    nodes::NodeList,
     part::PartName,
     problem::{Problem, ProblemCode},
     recovery::{CertificateEntry, CertificateList, ClaimReply, ClaimRequest, ProveReply},
@@ -145,11 +145,6 @@ impl Hub {
     /// The node's next certificate.
     pub(crate) fn renew(&self, box_id: BoxId, csr: Vec<u8>) -> Result<RenewReply, HubError> {
         self.post(&format!("/v1/boxes/{box_id}/certificate"), &RenewRequest { v: V1, csr: Base64(csr) })
-    }
-
-    /// The nodes of the box, as the hub knows them.
-    pub(crate) fn nodes(&self, box_id: BoxId) -> Result<NodeList, HubError> {
-        read(&self.call(Method::GET, &format!("/v1/boxes/{box_id}/nodes"), None, REPLY_LIMIT)?)
     }
 
     /// A nonce for one drill's proof.

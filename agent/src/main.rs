@@ -5,6 +5,7 @@ mod attend;
 mod ceremony;
 mod cli;
 mod closure;
+mod cluster;
 mod console;
 mod daemon;
 mod drill;
@@ -127,6 +128,30 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
                 }
             };
             result(cli.json, &enrolled, || enrolled.lines())
+        }
+        Command::Join(cli::Join { let_in: Some(node), .. }) => {
+            let let_in = cluster::let_in(&configuration, node)?;
+            result(cli.json, &let_in, || let_in.lines())
+        }
+        Command::Join(args) => {
+            // Waited for without the lock: the daemon goes on meanwhile.
+            let ticket = match args.ticket.is_given() {
+                true => Some(ticket(&args.ticket, &mut Local::of_command(true))?),
+                false => cluster::ticket(&configuration, !args.no_wait)?,
+            };
+            let _lock = StateLock::take(&configuration)?;
+            let joined = cluster::join(&configuration, ticket, args.leave.as_deref())?;
+            result(cli.json, &joined, || joined.lines())
+        }
+        Command::Keeper(args) => {
+            let keeper = match &args.node {
+                None => cluster::show(&configuration)?,
+                Some(node) => {
+                    let _lock = StateLock::take(&configuration)?;
+                    cluster::move_to(&configuration, node)?
+                }
+            };
+            result(cli.json, &keeper, || keeper.lines())
         }
         Command::Renew(args) => {
             let _lock = StateLock::take(&configuration)?;

@@ -10,7 +10,7 @@ use tenwords_protocol::{
 };
 
 use crate::{
-    drill::Kept, enroll::hostname, record::Record, renew, report, settings::Configuration, show::harmless,
+    drill::Kept, enroll::node_name, record::Record, renew, report, settings::Configuration, show::harmless,
     standing::Standing, update,
 };
 
@@ -48,7 +48,7 @@ pub(crate) fn judge(
     let newest = at_hub.map(|(_, newest)| *newest).or(held.map(|held| held.newest).max(own));
     let certificate_ends = identity.and_then(|identity| renew::ends(&identity.certificate.0).ok());
     let node = Node {
-        name: hostname(),
+        name: node_name(configuration),
         is_keeper: true,
         heard_at: Some(now),
         // A box that no hub knows has none that could end.

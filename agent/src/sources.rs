@@ -27,7 +27,7 @@ use crate::{
     settings::{Settings, SourceSettings},
 };
 
-pub(crate) use of_box::{BoxSource, BoxSources, Place, State, is_absent, node, of_box};
+pub(crate) use of_box::{BoxSource, BoxSources, Place, State, is_absent, node, of_box, stop_of_pve};
 
 const TOKEN_LIMIT: u64 = 4 << 10;
 

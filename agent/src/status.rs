@@ -21,8 +21,9 @@ use tenwords_protocol::{
 
 use crate::{
     closure::{self, Closure},
+    cluster::{self, Role},
     drill::{Drilled, Kept},
-    exit::{Code, Outcome},
+    exit::{Code, Outcome, Stop},
     hub::{HubError, REVOKED},
     kits::Kits,
     lineage,
@@ -61,8 +62,10 @@ pub(crate) struct Status {
     /// What a recovery has left, as long as it is not closed.
     #[serde(skip_serializing_if = "Option::is_none")]
     closure: Option<Closure>,
-    /// Whether it can be brought back today with everything that is to be backed up, as this box sees it.
-    readiness: Readiness,
+    /// Whether it can be brought back today with everything that is to be backed up, as this box sees it; absent on a
+    /// node of a cluster whose keeper is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    readiness: Option<Readiness>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<String>,
 }
@@ -100,16 +103,30 @@ const CEREMONY: &str = "run `tenwords-agent escrow create` with the customer at 
 
 /// Looks at the live keys, the record and the hub's newest header. No fact known is never good news.
 pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
-    let standing = Standing::required(configuration).map_err(|stop| match stop.code {
-        Code::Preflight => stop.with_code(Code::Unprotected),
+    let offer = cluster::offer(configuration);
+    let standing = Standing::required(configuration).map_err(|stop| match (&offer, stop.code) {
+        (Some(offer), Code::Preflight) => Stop::new(Code::Unprotected, offer.what()).remedy(cluster::Offer::remedy()),
+        (None, Code::Preflight) => stop.with_code(Code::Unprotected),
         _ => stop,
     })?;
     let of = standing.facts();
+    let role = Role::of(configuration, of.id)?;
     let record = Record::load(configuration)?.filter(|record| record.box_id == of.id);
     let sealed = record.clone().map(|record| Sealed::of(configuration, record)).unwrap_or_default();
     let mut problems = Vec::new();
     let mut problem = |what: String, remedy: String| problems.push(Problem { what, remedy });
     let mut notes = of_client(configuration);
+    let mut update = UPDATE.to_owned();
+    if let Role::Member { keeper, .. } = &role {
+        notes.push(format!("{keeper} escrows for this box; how it stands as a whole is said there (`status`)"));
+        update = format!(
+            "look at {keeper}: it escrows for this box (`tenwords-agent status` there); `tenwords-agent keeper` with this \
+             node's name has this one do it"
+        );
+    }
+    if let Some(offer) = &offer {
+        problem(offer.what(), cluster::Offer::remedy().to_owned());
+    }
     let mut revoked = false;
     let mut at_hub = None;
     match sources::of_box(configuration) {
@@ -159,7 +176,7 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
                     Escrowed::No if record.is_none() => {
                         problem(format!("key {short} of {whose} is not escrowed"), CEREMONY.into());
                     }
-                    Escrowed::No => problem(format!("key {short} of {whose} is not escrowed"), UPDATE.into()),
+                    Escrowed::No => problem(format!("key {short} of {whose} is not escrowed"), update.clone()),
                     escrowed if escrowed.wants_the_words(now) => problem(
                         format!(
                             "key {short} of {whose} is {}, and has been for more than 14 days",
@@ -193,7 +210,7 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
                 at_hub = Some(*newest);
                 let lost = sealed.updates.iter().filter(|update| !there.contains(update)).count();
                 if lost > 0 {
-                    problem(format!("the hub has lost {lost} acknowledged updates of this box"), UPDATE.into());
+                    problem(format!("the hub has lost {lost} acknowledged updates of this box"), update.clone());
                 }
             }
             Ok(Answer::Newest(newest, _)) => {
@@ -203,7 +220,7 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
                 );
                 at_hub = Some(*newest);
             }
-            Ok(Answer::Nothing) => problem("the hub has lost this box's escrow".into(), UPDATE.into()),
+            Ok(Answer::Nothing) => problem("the hub has lost this box's escrow".into(), update.clone()),
             Err(stop) => problem(
                 format!("the hub was not asked: {stop}"),
                 match stop.remedy.filter(|_| stop.code == Code::NotAuthorised) {
@@ -226,7 +243,10 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
         }
     };
     let Kept { words, archive, .. } = Kept::load(configuration, of.id);
-    let readiness = readiness::judge(configuration, &standing, record.as_ref(), at_hub.as_ref(), Timestamp::now());
+    // Only the keeper asks the backup servers: what nobody has looked at here is said there.
+    let readiness = role
+        .escrows()
+        .then(|| readiness::judge(configuration, &standing, record.as_ref(), at_hub.as_ref(), Timestamp::now()));
     Ok(Status {
         v: V1,
         protected: problems.is_empty(),
@@ -360,7 +380,7 @@ impl Status {
     /// For a person at a shell: with what is to be known of the backups.
     pub(crate) fn all_lines(&self) -> Vec<String> {
         let mut lines = self.lines();
-        lines.extend(readiness::lines(&self.readiness));
+        lines.extend(self.readiness.iter().flat_map(readiness::lines));
         lines
     }
 

@@ -34,6 +34,7 @@ use self::{
 pub(crate) use self::{history::History, material::Material};
 use crate::{
     cli::Create,
+    cluster,
     drill::{self, Timed},
     exit::{Code, OrStop as _, Outcome, Stop},
     interrupt, inventory, kits,
@@ -302,6 +303,15 @@ fn hold_with_root(
     let held: Vec<String> = second_holders.iter().filter_map(|held| Some(held.split_once(' ')?.0.to_owned())).collect();
     if let Err(stop) = update::held(configuration, &record, escrow.bundle(), &held) {
         warnings.push(stop.in_one_line());
+    }
+    // The hub hears of it from this node's next report.
+    match cluster::share(configuration, of, &record) {
+        Ok(None) => {}
+        Ok(Some(former)) => warnings.push(format!("this node escrows for the box from now on, and {former} no more")),
+        Err(stop) => warnings.push(format!(
+            "{}; until `tenwords-agent keeper` with this node's name has done it, no other node can take over",
+            stop.in_one_line()
+        )),
     }
     if let Shelf::Hub(hub) = shelf {
         inventory::send_after(configuration, hub, of.id, record.number, &mut warnings);

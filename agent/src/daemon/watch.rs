@@ -17,7 +17,7 @@ use tenwords_protocol::hash::Sha256;
 use zeroize::Zeroizing;
 
 use super::course::Event;
-use crate::{durable, settings::Settings, sources};
+use crate::{cluster, durable, settings::Settings, sources};
 
 /// A file that was written so lately, by the wall clock, may be written again without its times telling.
 const YOUNG_SECONDS: u64 = 60;
@@ -213,12 +213,14 @@ impl Stamp {
     }
 }
 
-/// What of PVE's own files matters: storages, jobs, and the folder with keys and passwords.
+/// What of the cluster's files matters: storages, jobs, the folder with keys and passwords, and what its nodes share
+/// of their box.
 fn files_of(node: &Node, room: usize) -> Vec<(PathBuf, Meaning)> {
     let mut files = vec![
         (node.file("storage.cfg"), Meaning::Keys),
         (node.file("jobs.cfg"), Meaning::Jobs),
         (node.file("vzdump.cron"), Meaning::Jobs),
+        (cluster::file(node), Meaning::Keys),
     ];
     let names = fs::read_dir(node.file(secrets::FOLDER)).into_iter().flatten().filter_map(Result::ok);
     let names = names.map(|entry| entry.path()).filter(|path| {

@@ -4,6 +4,7 @@ use std::{thread, time::Duration};
 
 use tenwords_protocol::{
     calls::{CallKind, LONGEST_CALL_WAIT},
+    fingerprint::Fingerprint,
     time::Timestamp,
 };
 
@@ -12,6 +13,7 @@ use super::{
     passes::{Asked, Done, local},
 };
 use crate::{
+    cluster::{self, Role},
     exit::{Code, Outcome, Stop},
     interrupt, lineage,
     notify::{self, Alarm, Found},
@@ -55,7 +57,8 @@ pub(super) fn keep(configuration: &Configuration, asked: &mut Asked<'_>) -> Outc
         notify::settle(configuration, &local(Kind::Keep), &Found::All(&of_keys));
     }
     if Standing::load(configuration)?.is_none() {
-        return Ok(Done { changed: has_news, alarms: Some(Vec::new()), retry_after: None });
+        let alarms = cluster::offer(configuration).iter().map(not_joined).collect();
+        return Ok(Done { changed: has_news, alarms: Some(alarms), retry_after: None });
     }
     let (kept, stop) = update::bring_up_to_date_with(configuration, &found, look, now)?;
     if kept.given_again > 0 {
@@ -72,7 +75,10 @@ pub(super) fn keep(configuration: &Configuration, asked: &mut Asked<'_>) -> Outc
     if let Some(stop) = stop {
         return Err(stop);
     }
-    let mut alarms = Vec::new();
+    let mut alarms: Vec<Alarm> = cluster::offer(configuration).iter().map(not_joined).collect();
+    if kept.is_overdue {
+        alarms.extend(kept.keeper.as_deref().map(|keeper| left(keeper, &kept.lacking)));
+    }
     if kept.state == State::Waiting && kept.retry_after.is_some() {
         alarms.push(Alarm {
             code: "escrow-waits",
@@ -85,6 +91,30 @@ pub(super) fn keep(configuration: &Configuration, asked: &mut Asked<'_>) -> Outc
     }
     let changed = kept.state == State::Updated || kept.given_again > 0 || has_news;
     Ok(Done { changed, alarms: Some(alarms), retry_after: kept.retry_after.map(Duration::from_secs) })
+}
+
+/// Another node escrows, and has not.
+fn left(keeper: &str, keys: &[Fingerprint]) -> Alarm {
+    let keys = keys.iter().map(|key| key.short().to_string()).collect::<Vec<_>>().join(", ");
+    Alarm {
+        code: "keeper-silent",
+        subject: keeper.to_owned(),
+        what: format!("{keeper} escrows for this box, and has not escrowed what lies on this node: key {keys}"),
+        remedy: format!(
+            "look whether {keeper} is on, and what `tenwords-agent status` says there; `tenwords-agent keeper` with this \
+             node's name has this one do it"
+        ),
+    }
+}
+
+/// This machine's cluster is a box, and nobody has made it a node of it.
+fn not_joined(offer: &cluster::Offer) -> Alarm {
+    Alarm {
+        code: "node-not-joined",
+        subject: String::new(),
+        what: offer.what(),
+        remedy: cluster::Offer::remedy().to_owned(),
+    }
 }
 
 /// What the hub has done to this box's escrow: it will not report itself.
@@ -151,6 +181,12 @@ pub(super) fn renew(configuration: &Configuration) -> Outcome<Done> {
 
 /// What the backup servers have of this box.
 pub(super) fn servers(configuration: &Configuration) -> Outcome<Done> {
+    // Of several nodes one asks, and says it all.
+    if let Some(standing) = Standing::load(configuration)?
+        && !Role::of(configuration, standing.facts().id)?.escrows()
+    {
+        return Ok(Done { alarms: Some(Vec::new()), ..Done::default() });
+    }
     let raise = |alarms: &[Alarm]| {
         if interrupt::check().is_ok() {
             notify::settle(configuration, Kind::Servers.name(), &Found::SoFar(alarms));
@@ -166,8 +202,16 @@ pub(super) fn report(configuration: &Configuration) -> Outcome<Done> {
     let Some(identity) = standing.as_ref().and_then(Standing::identity) else {
         return Ok(Done { retry_after: Some(ALONE), ..Done::default() });
     };
-    let has_news = report::send(configuration, identity, Timestamp::now())?;
-    Ok(Done { retry_after: has_news.then_some(SOON), ..Done::default() })
+    let sent = report::send(configuration, identity, Timestamp::now())?;
+    let silent = sent.silent_keeper.iter().map(|keeper| Alarm {
+        code: "keeper-not-heard",
+        subject: keeper.clone(),
+        what: format!("{keeper} escrows for this box, and the hub has not heard of it for hours"),
+        remedy: format!(
+            "look whether {keeper} is on; `tenwords-agent keeper` with this node's name has this one escrow from now on"
+        ),
+    });
+    Ok(Done { retry_after: sent.has_news.then_some(SOON), alarms: Some(silent.collect()), ..Done::default() })
 }
 
 pub(super) fn self_test(configuration: &Configuration) -> Outcome<Done> {

@@ -65,7 +65,7 @@ use self::{
 };
 use crate::{
     added::Added,
-    cli, closure,
+    cli, closure, cluster,
     exit::{Code, OrStop as _, Outcome, Stop},
     interrupt,
     language::Fresh,
@@ -125,6 +125,13 @@ pub(crate) fn run(
     let is_reading = rehearsal || folder.is_some();
     let name = origin.name();
     earlier.is_of(origin.box_id(), rehearsal)?;
+    if let Some(living) = cluster::offer(configuration)
+        && !rehearsal
+        && earlier.begun().is_none()
+        && origin.box_id() == Some(living.box_id)
+    {
+        return Err(living.needs_no_words());
+    }
     let target = TargetFolder::look(&into, earlier.begun().map(|begun| begun.recovery))?;
     watch.lap("claim");
     interrupt::check()?;

@@ -21,6 +21,7 @@ pub(super) fn gather(
     configuration: &Configuration,
     looked: Option<&Looked>,
     unreadable: Option<&Stop>,
+    keeper: Option<&str>,
     memory: &mut Memory,
     now: Timestamp,
 ) -> Vec<Alarm> {
@@ -37,6 +38,11 @@ pub(super) fn gather(
     }
     if update::is_waiting(configuration) {
         stands(AlarmCode::EscrowWaits, "", &mut alarms);
+    }
+    if let Some(keeper) = keeper
+        && !update::left_by_the_keeper(configuration, now).is_empty()
+    {
+        stands(AlarmCode::KeeperSilent, keeper, &mut alarms);
     }
     // The daemon goes on with the settings that it had.
     if Configuration::read(&configuration.path).is_err() {
@@ -96,7 +102,7 @@ mod tests {
         let mut looked = Looked::new(now);
         looked.alarms = List::cut((0..500).map(of_server)).0;
         let mut memory = Memory::load(&configuration);
-        let alarms = gather(&configuration, Some(&looked), None, &mut memory, now);
+        let alarms = gather(&configuration, Some(&looked), None, None, &mut memory, now);
         let (told, left_out): (List<Alarm, 128>, u64) = List::cut(alarms);
         let first: Vec<&AlarmCode> = told.iter().take(2).map(|alarm| &alarm.code).collect();
         assert_eq!(first, [&AlarmCode::ConfigurationBroken, &AlarmCode::LineageDamaged]);

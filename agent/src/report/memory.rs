@@ -15,7 +15,7 @@ use tenwords_protocol::{
     v1::V1,
 };
 
-use crate::{durable, settings::Configuration};
+use crate::{cluster::Nodes, durable, settings::Configuration};
 
 const FILE: &str = "report.json";
 const LIMIT: u64 = 4 << 20;
@@ -35,6 +35,12 @@ pub(super) struct Memory {
     /// Since when the clocks differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     clock_off: Option<Timestamp>,
+    /// The node that escrows, if it has said nothing to the hub for long, and since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    silent: Option<(String, Timestamp)>,
+    /// The cluster's nodes that do not belong to the box, and since when.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    not_joined: BTreeMap<String, Timestamp>,
     /// Since when each thing is as it is, by what it is.
     since: BTreeMap<String, Timestamp>,
     #[serde(skip)]
@@ -43,8 +49,16 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn load(configuration: &Configuration) -> Self {
-        let none =
-            Self { v: V1, newest: None, lost: None, clock_off: None, since: BTreeMap::new(), asked: BTreeSet::new() };
+        let none = Self {
+            v: V1,
+            newest: None,
+            lost: None,
+            clock_off: None,
+            silent: None,
+            not_joined: BTreeMap::new(),
+            since: BTreeMap::new(),
+            asked: BTreeSet::new(),
+        };
         let path = configuration.state(FILE);
         match durable::read_limited(&path, LIMIT) {
             Ok(text) => json::from_slice(&text).unwrap_or_else(|error| {
@@ -85,12 +99,29 @@ impl Memory {
         before != (self.lost, self.clock_off)
     }
 
+    /// Takes in what the hub says of the box's nodes; without its word it is as it was.
+    pub(super) fn of_nodes(&mut self, nodes: Option<&Nodes>, now: Timestamp) {
+        let Some(nodes) = nodes else { return };
+        let former = self.silent.take();
+        self.silent = nodes.silent.clone().map(|keeper| match former {
+            Some((name, since)) if name == keeper => (name, since),
+            _ => (keeper, now),
+        });
+        let since = |name: &String| self.not_joined.get(name).copied().unwrap_or(now);
+        self.not_joined = nodes.not_joined.iter().map(|name| (name.clone(), since(name))).collect();
+    }
+
     /// What the hub's answers have shown.
     pub(super) fn alarms(&self, now: Timestamp) -> impl Iterator<Item = Alarm> {
-        let found = [(AlarmCode::HubLostVersions, self.lost), (AlarmCode::ClockOff, self.clock_off)];
-        found
-            .into_iter()
-            .filter_map(move |(code, since)| Some(Alarm { code, subject: Text::cut(""), since: since?.min(now) }))
+        let of_hub = [(AlarmCode::HubLostVersions, self.lost), (AlarmCode::ClockOff, self.clock_off)];
+        let of_hub = of_hub.into_iter().filter_map(|(code, since)| Some((code, "", since?)));
+        let silent = self.silent.iter().map(|(name, since)| (AlarmCode::KeeperSilent, name.as_str(), *since));
+        let others = self.not_joined.iter().map(|(name, since)| (AlarmCode::NodeNotJoined, name.as_str(), *since));
+        of_hub.chain(silent).chain(others).map(move |(code, subject, since)| Alarm {
+            code,
+            subject: Text::cut(subject),
+            since: since.min(now),
+        })
     }
 }
 

@@ -24,7 +24,8 @@ use tenwords_protocol::{
 pub(crate) use self::memory::forget_newest;
 use self::{looked::Looked, memory::Memory, observed::Sight};
 use crate::{
-    durable,
+    cluster::{self, Nodes, Role},
+    durable, enroll,
     exit::{Code, OrStop as _, Outcome, Stop},
     identity::Identity,
     record::Record,
@@ -42,17 +43,39 @@ pub(crate) struct Seen {
     pub(crate) alarms: Vec<Alarm>,
 }
 
-/// Builds the report and sends it. Whether the next one would say more: by what the hub's answer has shown.
-pub(crate) fn send(configuration: &Configuration, identity: &Identity, now: Timestamp) -> Outcome<bool> {
+/// What sending one has shown.
+pub(crate) struct Sent {
+    /// The next one would say more, by what the hub's answer has shown.
+    pub(crate) has_news: bool,
+    /// The node that escrows, if it has said nothing to the hub for long.
+    pub(crate) silent_keeper: Option<String>,
+}
+
+/// Builds the report and sends it.
+pub(crate) fn send(configuration: &Configuration, identity: &Identity, now: Timestamp) -> Outcome<Sent> {
     let mut memory = Memory::load(configuration);
+    let hub = identity.connect(configuration)?;
+    // A hub that does not answer is told of by the report itself.
+    let nodes = cluster::ask_nodes(configuration, &hub, identity).unwrap_or_else(|stop| {
+        tracing::debug!("{}", stop.in_one_line());
+        None
+    });
+    memory.of_nodes(nodes.as_ref(), now);
     let Seen { observed, mut alarms } = see_with(configuration, Some(identity), &mut memory, now);
     // It is kept before anything is sent: where that fails the report is what says so.
     if !keep(&mut memory, configuration) {
         alarms.insert(0, Alarm { code: AlarmCode::StateUnwritable, subject: Text::cut(""), since: now });
     }
     let (alarms, alarms_left_out) = List::cut(alarms);
-    let report = Report { v: V1, made_at: now, machine: machine(configuration)?, observed, alarms, alarms_left_out };
-    let reply = identity.connect(configuration)?.report(identity.box_id, &report).map_err(Stop::of_call)?;
+    let report = Report {
+        v: V1,
+        made_at: now,
+        machine: machine(configuration, nodes.as_ref())?,
+        observed,
+        alarms,
+        alarms_left_out,
+    };
+    let reply = hub.report(identity.box_id, &report).map_err(Stop::of_call)?;
     let apart = reply.hub_time.since(now).max(now.since(reply.hub_time));
     let is_off = apart > CLOCKS_DIFFER;
     if is_off {
@@ -64,7 +87,7 @@ pub(crate) fn send(configuration: &Configuration, identity: &Identity, now: Time
         let reasons = reply.readiness.reasons.iter().map(|reason| reason.code.to_string()).collect::<Vec<_>>();
         tracing::info!(state = %reply.readiness.state, reasons = reasons.join(" "), "reported");
     }
-    Ok(changed)
+    Ok(Sent { has_news: changed, silent_keeper: nodes.and_then(|nodes| nodes.silent) })
 }
 
 /// What is known of the box here; nothing is sent, and nobody is asked.
@@ -73,20 +96,27 @@ pub(crate) fn see(configuration: &Configuration, identity: Option<&Identity>, no
 }
 
 fn see_with(configuration: &Configuration, identity: Option<&Identity>, memory: &mut Memory, now: Timestamp) -> Seen {
-    let looked = Looked::load(configuration);
+    let role = identity.map_or(Ok(Role::Alone), |identity| Role::of(configuration, identity.box_id));
+    // Of several nodes one speaks for the box.
+    let speaks = role.as_ref().is_ok_and(Role::escrows);
+    let keeper = match &role {
+        Ok(Role::Member { keeper, .. }) => Some(keeper.as_str()),
+        _ => None,
+    };
+    let looked = Looked::load(configuration).filter(|_| speaks);
     let mut notes = Vec::new();
     let observed = sources::of_box(configuration).and_then(|found| {
         let record = Record::load(configuration)?;
         let record = record.filter(|record| identity.is_none_or(|identity| record.box_id == identity.box_id));
-        // Of several nodes the one that holds the ceremonies speaks for the box: the others know of no escrow.
-        if record.is_none() && is_clustered(configuration)? {
+        // Before the first ceremony nothing says which of a cluster's nodes that is.
+        if !speaks || record.is_none() && is_clustered(configuration)? {
             return Ok(None);
         }
         let sight = Sight { configuration, found: &found, record: record.as_ref(), looked: looked.as_ref(), now };
         sight.observed(memory, &mut notes).map(Some)
     });
     notes.iter().for_each(|note| tracing::warn!("{note}"));
-    let alarms = alarms::gather(configuration, looked.as_ref(), observed.as_ref().err(), memory, now);
+    let alarms = alarms::gather(configuration, looked.as_ref(), observed.as_ref().err(), keeper, memory, now);
     Seen { observed: observed.ok().flatten(), alarms }
 }
 
@@ -102,7 +132,7 @@ fn keep(memory: &mut Memory, configuration: &Configuration) -> bool {
     kept.is_ok()
 }
 
-fn machine(configuration: &Configuration) -> Outcome<Machine> {
+fn machine(configuration: &Configuration, nodes: Option<&Nodes>) -> Outcome<Machine> {
     let boot_id = durable::read_limited(BOOT_ID.as_ref(), 64)
         .or_stop(Code::Internal, || "the kernel does not say which start of this machine it is".to_owned())?;
     let uptime = clock_gettime(ClockId::CLOCK_BOOTTIME)
@@ -110,11 +140,11 @@ fn machine(configuration: &Configuration) -> Outcome<Machine> {
     let client = sources::client(&configuration.settings).ok();
     let client_version = client.and_then(|client| version::client(&client).ok());
     Ok(Machine {
-        name: Text::cut(&crate::enroll::hostname()),
+        name: Text::cut(&enroll::node_name(configuration)),
         agent_version: Text::cut(env!("CARGO_PKG_VERSION")),
         client_version: client_version.map(|version| Text::cut(&version.to_string())),
         boot_id: Text::cut(String::from_utf8_lossy(&boot_id).trim()),
         uptime: Duration::from(uptime).as_secs(),
-        keeper: None,
+        keeper: nodes.and_then(|nodes| nodes.keeper),
     })
 }

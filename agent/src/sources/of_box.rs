@@ -88,7 +88,7 @@ pub(crate) fn node(settings: &Settings) -> Outcome<Option<Node>> {
 pub(crate) fn of_box(configuration: &Configuration) -> Outcome<BoxSources> {
     let mut found = BoxSources { sources: Vec::new(), former: Vec::new(), notes: Vec::new() };
     if let Some(node) = node(&configuration.settings)? {
-        let cfg = StorageCfg::read(&node).map_err(|error| stop_of(&error, "the storages of PVE cannot be read"))?;
+        let cfg = StorageCfg::read(&node).map_err(|error| stop_of_pve(&error, "the storages of PVE cannot be read"))?;
         for storage in cfg.pbs() {
             match storage {
                 Ok(storage) => found.add_storage(&node, &storage),
@@ -250,7 +250,7 @@ fn not_understood(error: &PveError) -> BoxSource {
     BoxSource {
         place: None,
         kept_in: KeptIn::StorageCfg,
-        state: State::Broken(stop_of(error, &format!("storage {id} is not understood")), None),
+        state: State::Broken(stop_of_pve(error, &format!("storage {id} is not understood")), None),
         key_file: None,
         secret: Secret::None,
         id,
@@ -288,7 +288,8 @@ fn in_settings(settings: &SourceSettings, place: &Place) -> State {
     }
 }
 
-fn stop_of(error: &PveError, what: &str) -> Stop {
+/// What Proxmox VE's files refused, with what to do.
+pub(crate) fn stop_of_pve(error: &PveError, what: &str) -> Stop {
     // A stanza's name is whatever somebody wrote there.
     Stop::new(Code::Preflight, harmless(&format!("{what}: {error}"), 400)).remedy(error.next_step())
 }
@@ -337,7 +338,7 @@ impl BoxSource {
                 Ok(Some(secret)) => TokenSecret::new(secret).or_stop(Code::Preflight, cannot),
                 Ok(None) => Err(Stop::new(Code::Preflight, format!("storage {id} has no password file"))
                     .remedy(format!("`pvesm set {id} --password` asks for the token's secret and keeps it"))),
-                Err(error) => Err(stop_of(&error, &cannot())),
+                Err(error) => Err(stop_of_pve(&error, &cannot())),
             },
             Secret::None => Err(Stop::new(Code::Preflight, cannot())),
         }

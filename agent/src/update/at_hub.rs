@@ -101,13 +101,7 @@ pub(super) fn bring_together(
             return begin_anew(configuration, own, hub, of, step);
         }
     }
-    let since = own.record.number;
-    let mut on_it: Vec<&StoredHeader> = versions.iter().filter(|stored| is_on(own, stored, since)).collect();
-    on_it.sort_by_key(|stored| stored.number);
-    let mut seen = BTreeSet::new();
-    on_it.retain(|stored| update_of(&stored.header).is_some_and(|entry| seen.insert(entry.sha256)));
-    let there: Vec<Sha256> =
-        on_it.iter().filter_map(|stored| update_of(&stored.header)).map(|entry| entry.sha256).collect();
+    let (on_it, there) = on_ceremony(own, &versions);
     let mine: Vec<Sha256> = own.hashes().collect();
     match compare(&mine, &there) {
         Stands::Behind(at) => {
@@ -152,6 +146,38 @@ pub(super) fn bring_together(
         }
     }
     Ok(())
+}
+
+/// Takes what another node of the box has stored since, and changes nothing there. Whether the hub's newest ceremony is
+/// this one.
+pub(super) fn follow(configuration: &Configuration, own: &mut Own, hub: &Hub, of: BoxId) -> Result<bool, Trouble> {
+    let is_ceremony = |stored: &&StoredHeader| stored.header.facts().kind == Kind::Ceremony;
+    let versions = hub.versions_until(of, |so_far| so_far.iter().any(|stored| is_ceremony(&stored)))?;
+    match versions.iter().find(is_ceremony) {
+        Some(stored) if stored.header.parts() == own.record.parts => number_is(configuration, own, stored.number)?,
+        _ => return Ok(false),
+    }
+    let (on_it, there) = on_ceremony(own, &versions);
+    let mine: Vec<Sha256> = own.hashes().collect();
+    if let Stands::Ahead(at) = compare(&mine, &there) {
+        let taken = fetch(hub, of, &on_it[at..])?;
+        let all: Vec<UpdateVersion> = own.updates().cloned().chain(taken).collect();
+        if chain(&own.ceremony, &own.key, &all).broken.is_none() {
+            own.put(configuration, all)?;
+        }
+    }
+    Ok(true)
+}
+
+/// The updates on this ceremony, in the order in which they were stored, each once; with their hashes.
+fn on_ceremony<'v>(own: &Own, versions: &'v [StoredHeader]) -> (Vec<&'v StoredHeader>, Vec<Sha256>) {
+    let since = own.record.number;
+    let mut on_it: Vec<&StoredHeader> = versions.iter().filter(|stored| is_on(own, stored, since)).collect();
+    on_it.sort_by_key(|stored| stored.number);
+    let mut seen = BTreeSet::new();
+    on_it.retain(|stored| update_of(&stored.header).is_some_and(|entry| seen.insert(entry.sha256)));
+    let hashes = on_it.iter().filter_map(|stored| update_of(&stored.header)).map(|entry| entry.sha256).collect();
+    (on_it, hashes)
 }
 
 /// Whether a version is an update on this ceremony, stored after it.

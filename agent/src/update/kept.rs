@@ -37,6 +37,15 @@ pub(crate) struct Kept {
     /// What has changed that no update can carry.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) ceremony_needed: Vec<String>,
+    /// The node that escrows, on every other one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) keeper: Option<String>,
+    /// Keys that lie here, and that the keeper has not escrowed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) lacking: Vec<Fingerprint>,
+    /// It has had its time for them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_overdue: bool,
     pub(crate) lineage: Look,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) warnings: Vec<String>,
@@ -70,6 +79,9 @@ impl Kept {
             retry_after: None,
             second_holders: Vec::new(),
             ceremony_needed: Vec::new(),
+            keeper: None,
+            lacking: Vec::new(),
+            is_overdue: false,
             lineage,
             warnings: Vec::new(),
         }
@@ -88,6 +100,10 @@ impl Kept {
     /// For a person.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = vec![match self.state {
+            State::CeremonyPending if self.keeper.is_some() => {
+                "The box's ceremony was not taken up here yet: the hub is asked again with the next look.".to_owned()
+            }
+            State::Waiting if self.keeper.is_some() => "NOT ESCROWED YET, of what lies on this node:".to_owned(),
             State::CeremonyPending => format!("Nothing is escrowed: no ceremony was held. To do: {}", own::CEREMONY),
             State::Current => "The escrow is up to date.".to_owned(),
             State::Updated => {
@@ -100,6 +116,10 @@ impl Kept {
                 self.retry_after.unwrap_or_default()
             ),
         }];
+        if let Some(keeper) = &self.keeper {
+            lines.extend(self.lacking.iter().map(|key| format!("  key {}", key.short())));
+            lines.push(format!("  {} escrows for this box, and this node follows it", harmless(keeper, 64)));
+        }
         lines.extend(self.keys.iter().map(|key| format!("  key {}", key.short())));
         lines.extend(self.tokens.iter().map(|source| format!("  token of source {source}")));
         if self.given_again > 0 {

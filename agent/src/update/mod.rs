@@ -12,6 +12,7 @@ mod escrowed;
 mod facts;
 mod holders;
 mod kept;
+mod member;
 mod own;
 mod run;
 
@@ -24,6 +25,7 @@ pub(crate) use self::{
     escrowed::{Escrowed, Sealed, escrowed},
     holders::{Holds, second_holder},
     kept::{Kept, State},
+    member::left_by_the_keeper,
 };
 use self::{
     at_hub::Trouble,
@@ -32,6 +34,7 @@ use self::{
     run::Run,
 };
 use crate::{
+    cluster::Role,
     exit::{Code, OrStop as _, Outcome, Stop},
     hub::Hub,
     lineage::{self, Look},
@@ -78,17 +81,21 @@ pub(crate) fn bring_up_to_date_with(
     let standing = Standing::required(configuration)?;
     let mut kept = Kept::new(look);
     let of = standing.facts().id;
+    let (hub, unconnected) = match standing.identity().map(|identity| identity.connect(configuration)) {
+        None => (None, None),
+        Some(Ok(hub)) => (Some(hub), None),
+        Some(Err(stop)) => (None, Some(stop)),
+    };
+    if let Role::Member { keeper, shared } = Role::of(configuration, of)? {
+        let (kept, stop) = member::follow(configuration, found, &keeper, shared.as_deref(), hub.as_ref(), (kept, now))?;
+        return Ok((kept, stop.or(unconnected)));
+    }
     let Some(record) = Record::load(configuration)?.filter(|record| record.box_id == of) else {
         return Ok((kept, None));
     };
     kept.state = State::Current;
     kept.ceremony_needed = needs_ceremony(found, &record);
     let key = FactsKey::load_or_make(configuration, &mut UnwrapErr(SysRng))?;
-    let (hub, unconnected) = match standing.identity().map(|identity| identity.connect(configuration)) {
-        None => (None, None),
-        Some(Ok(hub)) => (Some(hub), None),
-        Some(Err(stop)) => (None, Some(stop)),
-    };
     let mut own = own_or_the_hubs(configuration, record, hub.as_ref(), &mut kept)?;
     let run = Run { configuration, found, key: &key, hub: hub.as_ref(), now };
     let brought = match unconnected {

@@ -19,7 +19,7 @@ use crate::{
     chance,
     identity::TicketCaller,
     refusal::Refusal,
-    store::{Enroll, EnrollOutcome, Entry, Found, Purpose},
+    store::{self, Enroll, EnrollOutcome, Entry, Found, Purpose},
 };
 
 /// Somebody else may enrol the same host between our look and the act.
@@ -94,14 +94,7 @@ async fn lives(app: &App, caller: &TicketCaller, box_id: BoxId, hostname: &str) 
     )
 }
 
-/// Shown, never believed; still, it is text. Two spellings are one host.
 pub(super) fn hostname(text: &str) -> Result<String, Refusal> {
-    let fits = !text.is_empty()
-        && text.len() <= 253
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
-    if fits {
-        Ok(text.to_ascii_lowercase())
-    } else {
-        Err(Refusal::saying(ProblemCode::BadRequest, "a host name has letters, digits, dots and hyphens"))
-    }
+    let wrong = || Refusal::saying(ProblemCode::BadRequest, "a host name has letters, digits, dots and hyphens");
+    store::hostname(text).ok_or_else(wrong)
 }

@@ -67,7 +67,7 @@ pub use self::{
     error::StoreError,
     inventories::{Inventoried, SendInventory},
     joining::{Asker, GiveTicket, GiveTicketOutcome},
-    nodes::{RemoveNode, RemoveNodeOutcome, SetKeeper, SetKeeperOutcome},
+    nodes::{RemoveNode, RemoveNodeOutcome, SetKeeper, SetKeeperOutcome, hostname},
     operators::{AddOperator, Operator},
     orders::{Ask, AskOutcome},
     outcomes::{Tell, TellOutcome},

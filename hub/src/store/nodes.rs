@@ -86,6 +86,14 @@ const CALLED: &str = "SELECT n.node_id FROM nodes n WHERE n.box_id = $1 AND n.ho
                       (SELECT 1 FROM certificates c WHERE c.node_id = n.node_id AND c.kind = 'box') \
                       ORDER BY n.made_at DESC, n.node_id LIMIT 1";
 
+/// A machine's name as it is kept. Shown, never believed; still, it is text. Two spellings are one host.
+#[must_use]
+pub fn hostname(text: &str) -> Option<String> {
+    let fits = (1..=253).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    fits.then(|| text.to_ascii_lowercase())
+}
+
 impl Act for SetKeeper {
     type Reply = SetKeeperOutcome;
 

@@ -15,7 +15,11 @@ use tenwords_protocol::{
 };
 
 use super::{
-    Act, CertificateKind, Store, StoreError, Tx, day::DAY_SECONDS, maybe_time, nodes::keeper_of, parsed, time, versions,
+    Act, CertificateKind, Store, StoreError, Tx,
+    day::DAY_SECONDS,
+    maybe_time,
+    nodes::{hostname, keeper_of},
+    parsed, time, versions,
 };
 
 /// Between two reports of one node there is at least so much time.
@@ -88,6 +92,7 @@ impl Act for SendReport {
         {
             return Ok(Reported::TooSoon { retry_after: APART - now.since(former.received_at) });
         }
+        self.name_the_nameless(tx).await?;
         let next = Former::after(former, report, *now);
         for sql in ["DELETE FROM reports WHERE node_id = $1", "DELETE FROM alarms WHERE node_id = $1"] {
             tx.write_any(sqlx::query(sql).bind(node_id.to_string())).await?;
@@ -131,6 +136,24 @@ impl Act for SendReport {
 }
 
 impl SendReport {
+    /// A machine that came by a recovery has no name yet: it is called as it calls itself, unless a living node of the
+    /// box is.
+    async fn name_the_nameless(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        let Self { report, node_id, box_id, now, .. } = self;
+        let Some(name) = hostname(report.machine.name.as_str()) else { return Ok(()) };
+        let nameless = sqlx::query("SELECT node_id FROM nodes WHERE node_id = $1 AND hostname = ''");
+        if tx.read(nameless.bind(node_id.to_string())).await?.is_none() {
+            return Ok(());
+        }
+        if let Some(other) = tx.node_called(*box_id, &name).await?
+            && tx.node_lives(other, *now).await?
+        {
+            return Ok(());
+        }
+        let update = sqlx::query("UPDATE nodes SET hostname = $1 WHERE node_id = $2 AND hostname = ''");
+        tx.write("nodes", 1, update.bind(name).bind(node_id.to_string())).await
+    }
+
     /// Whether what this node sees counts as the box's. The keeper's does; where none is named, or the one that is
     /// has no certificate any more, that of the only node, or of one that has said so all along.
     async fn speaks_for_the_box(&self, tx: &mut Tx<'_>) -> Result<bool, StoreError> {

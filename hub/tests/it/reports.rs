@@ -40,6 +40,7 @@ on_both_databases![
     only_the_keeper_says_how_the_box_stands,
     a_box_that_flaps_or_makes_words_up_does_not_fill_its_history,
     an_older_look_does_not_overtake_a_newer_one,
+    a_machine_that_came_by_a_recovery_is_called_as_it_calls_itself,
 ];
 
 fn list<T, const MAX: usize>(items: impl IntoIterator<Item = T>) -> List<T, MAX> {
@@ -382,4 +383,29 @@ async fn an_older_look_does_not_overtake_a_newer_one(hub: &mut TestHub) {
     assert_eq!(stand(State::Ready, now).await, State::Unprotected);
     assert_eq!(stand(State::Ready, later).await, State::Ready);
     store.close().await;
+}
+
+async fn a_machine_that_came_by_a_recovery_is_called_as_it_calls_itself(hub: &mut TestHub) {
+    let (id, _) = enrolled_box(hub, "alpha", Words(1)).await;
+    let operator = Operator::of(hub);
+    let mut new = Machine::new(hub);
+    new.claim(hub, &operator.arm(id, |_| ()).await).await;
+    new.prove(hub, Words(1), 1).await;
+    let mut second = Machine { hostname: "pve2".to_owned(), ..Machine::new(hub) };
+    second.enroll(hub, &operator.ticket(id).await).await;
+    let named = async |hub: &TestHub, name: &str, uptime: u64| {
+        hub.clock.forward(10);
+        let mut said = report(hub, "a", uptime, None);
+        said.machine.name = Text::cut(name);
+        reported(&new, &said).await;
+        let nodes = operator.show(id).await.nodes;
+        let of_new = nodes.iter().find(|node| Some(node.node_id) == new.node_id).unwrap();
+        of_new.hostname.as_str().to_owned()
+    };
+    // Not by what is no name, and not by a living node's.
+    assert_eq!(named(hub, "a name with blanks", 10).await, "");
+    assert_eq!(named(hub, "PVE2", 20).await, "");
+    assert_eq!(named(hub, "pve1", 30).await, "pve1");
+    // Once it has one it keeps it, as every node does.
+    assert_eq!(named(hub, "pve7", 40).await, "pve1");
 }

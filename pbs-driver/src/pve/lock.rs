@@ -40,6 +40,11 @@ impl FileLock {
         Self::named(node, JOBS)
     }
 
+    /// The same for what is ours alone.
+    pub(crate) fn of_ours(node: &Node) -> Result<Self, PveError> {
+        Self::named(node, OURS)
+    }
+
     fn named(node: &Node, name: &str) -> Result<Self, PveError> {
         node.writable()?;
         folder(&node.file("priv"))?;
@@ -94,6 +99,7 @@ const FOLDER: &str = "priv/lock";
 /// What PVE makes of each file's name.
 const STORAGES: &str = "file-storage_cfg";
 const JOBS: &str = "file-jobs_cfg";
+const OURS: &str = "domain-tenwords";
 const LONG_AGO: TimeSpec = TimeSpec::new(0, 0);
 const ROUND: Duration = Duration::from_millis(200);
 const WORK: Duration = Duration::from_secs(60);

@@ -17,6 +17,7 @@
 //! | keep a copy from being started with its node | [`boot`] |
 //! | see whether a restored guest comes up, cut off from every network | [`start`] |
 //! | know the backup jobs, and put a lost node's back | [`jobs`] |
+//! | keep a file that every node of the cluster has | [`ours`] |
 //!
 //! # What holds here
 //!
@@ -42,6 +43,7 @@ pub mod jobs;
 pub mod leftover;
 mod lock;
 pub mod node;
+pub mod ours;
 pub mod pool;
 pub mod progress;
 pub mod pvesm;

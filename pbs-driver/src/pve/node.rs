@@ -7,6 +7,7 @@
 //! What tells them apart, as seen on the real one: `docs/findings/pmxcfs.md`.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs::{self, OpenOptions},
     io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
@@ -20,7 +21,7 @@ use nix::{
     sys::statvfs::{FsFlags, statvfs},
     unistd::{AccessFlags, eaccess},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use thiserror::Error;
 
 use super::error::PveError;
@@ -248,6 +249,15 @@ impl Node {
         Ok(self.members()?.nodename)
     }
 
+    /// The nodes of the cluster, by name, this one among them; of a node without a cluster, itself alone.
+    ///
+    /// # Errors
+    /// As [`Self::name`].
+    pub fn nodes(&self) -> Result<BTreeSet<String>, PveError> {
+        let Members { nodename, nodelist, .. } = self.members()?;
+        Ok(nodelist.unwrap_or_default().into_keys().chain([nodename]).collect())
+    }
+
     /// A file below the cluster file system, of at most 1 MiB (pmxcfs's own limit); `None` if there is none.
     ///
     /// # Errors
@@ -310,6 +320,7 @@ fn refusal(place: &Path) -> Option<Refusal> {
 struct Members {
     nodename: String,
     cluster: Option<Cluster>,
+    nodelist: Option<BTreeMap<String, IgnoredAny>>,
 }
 
 #[derive(Deserialize)]

@@ -210,7 +210,7 @@ reasons! {
         "`tenwords-agent renew` on the node";
     /// The keeper is silent while another node speaks.
     KeeperSilent = "keeper-silent", AtRisk, "the node that escrows for the box says nothing, others of it do",
-        "look whether that machine is on; a ceremony on another node escrows from there: `tenwords-agent escrow create`";
+        "look whether that machine is on; `tenwords-agent keeper NODE` on another node has that one escrow from now on";
     /// It has enrolled, and no node of it has a certificate.
     NoNode = "no-node", AtRisk, "no certificate of the box holds any more",
         "`tenwords box ticket NAME` for a machine of it; if the box is lost, `tenwords recovery arm NAME`";
@@ -273,7 +273,7 @@ reasons! {
         "`systemctl status pve-cluster` on the box";
     /// An alarm.
     NodeNotJoined = "node-not-joined", AtRisk, "a node of the cluster has no agent that belongs to the box",
-        "install the agent there; `tenwords box ticket NAME` gives a ticket, `tenwords-agent enroll` on it takes it";
+        "install the agent there, then `tenwords-agent join` on it; no words are needed";
     /// An alarm.
     LineageDamaged = "lineage-damaged", AtRisk, "what the agent keeps of former keys is damaged",
         "`tenwords-agent key list` on the box says what is left; then hold a ceremony";

@@ -60,6 +60,39 @@ impl Pve {
         Ok(Self { root: machine.folder().to_owned(), node: node.to_owned(), environment: world.environment() })
     }
 
+    /// Makes these nodes one cluster: each sees the first one's files below `/etc/pve`, with a name of its own.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn cluster(nodes: &[&Self], quorate: bool) -> Result<()> {
+        let first = nodes.first().context("a cluster has a node")?;
+        let quorate = u8::from(quorate);
+        let list: serde_json::Map<String, serde_json::Value> =
+            nodes.iter().map(|node| (node.node.clone(), serde_json::json!({"id": 1, "online": 1}))).collect();
+        fs::write(first.etc("corosync.conf"), "totem {\n}\n")?;
+        for node in nodes {
+            let members = serde_json::json!({
+                "nodename": node.node,
+                "version": 2,
+                "cluster": {"name": "fixture", "version": 1, "nodes": nodes.len(), "quorate": quorate},
+                "nodelist": list,
+            });
+            fs::write(node.etc(".members"), members.to_string())?;
+        }
+        for node in &nodes[1..] {
+            for name in ["priv", "storage.cfg", "corosync.conf"] {
+                let path = node.etc(name);
+                match fs::symlink_metadata(&path) {
+                    Ok(found) if found.is_dir() => fs::remove_dir_all(&path)?,
+                    Ok(_) => fs::remove_file(&path)?,
+                    Err(_) => {}
+                }
+                std::os::unix::fs::symlink(first.etc(name), &path)?;
+            }
+        }
+        Ok(())
+    }
+
     /// A path below `/etc/pve`.
     #[must_use]
     pub fn etc(&self, name: &str) -> PathBuf {

@@ -5,6 +5,7 @@ mod after;
 mod backups;
 mod ceremony;
 mod closure;
+mod cluster;
 mod codes;
 mod connect;
 mod console;

@@ -1,0 +1,97 @@
+//! On a node that does not escrow for its box: it follows what the keeper has stored, and notices what that has left.
+//!
+//! Every node keeps every key that it sees. One that is not escrowed although it was seen a while ago is told by this
+//! node too: a keeper that is off, or that no hub hears of, cannot say so itself.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use tenwords_protocol::{fingerprint::Fingerprint, time::Timestamp};
+
+use super::{
+    Escrowed, Sealed, at_hub,
+    at_hub::Trouble,
+    kept::{Kept, State},
+    own::{Own, Pending},
+};
+use crate::{
+    cluster::{self, Shared},
+    exit::{Outcome, Stop},
+    hub::Hub,
+    keys::LiveKey,
+    lineage,
+    record::Record,
+    settings::Configuration,
+    sources::{self, BoxSources},
+};
+
+/// The keeper looks every twenty seconds, and may wait for a hub that is away for a moment.
+const KEEPERS_TIME: Duration = Duration::from_secs(15 * 60);
+
+/// Follows. What is shared is absent where it cannot be read now; then this node goes by what it has.
+pub(super) fn follow(
+    configuration: &Configuration,
+    found: &BoxSources,
+    keeper: &str,
+    shared: Option<&Shared>,
+    hub: Option<&Hub>,
+    (mut kept, now): (Kept, Timestamp),
+) -> Outcome<(Kept, Option<Stop>)> {
+    kept.keeper = Some(keeper.to_owned());
+    let followed = hub.map_or(Ok(()), |hub| bring(configuration, shared, hub, &mut kept));
+    if Record::load(configuration)?.is_some() {
+        kept.state = State::Current;
+        kept.lacking = lacking(configuration, found)?.into_iter().collect();
+        if !kept.lacking.is_empty() {
+            kept.state = State::Waiting;
+            kept.is_overdue = is_overdue(configuration, &kept.lacking, now);
+        }
+    }
+    match followed {
+        Ok(()) => Ok((kept, None)),
+        Err(Trouble::Stop(stop)) => Ok((kept, Some(stop))),
+        // It has asked for nothing that a day has only so many of.
+        Err(Trouble::Later(_)) => Ok((kept, None)),
+    }
+}
+
+fn bring(configuration: &Configuration, shared: Option<&Shared>, hub: &Hub, kept: &mut Kept) -> Result<(), Trouble> {
+    if let Some(shared) = shared
+        && cluster::take_up(configuration, shared, hub)?
+    {
+        kept.warnings.push("the ceremony that another node has held was taken up".to_owned());
+    }
+    // What this node made while it was the keeper is the keeper's to make again: the keys in it are kept.
+    Pending::forget(configuration)?;
+    let Some(record) = Record::load(configuration)? else { return Ok(()) };
+    let of = record.box_id;
+    let mut own = Own::load(configuration, record).map_err(Stop::from)?;
+    if !at_hub::follow(configuration, &mut own, hub, of)? {
+        kept.warnings
+            .push("the hub's newest ceremony is another than this node has: the keeper sees to that".to_owned());
+    }
+    Ok(())
+}
+
+/// The keys that lie on this node, or are kept there, and are not escrowed by what this node has of the escrow.
+fn lacking(configuration: &Configuration, found: &BoxSources) -> Outcome<BTreeSet<Fingerprint>> {
+    let Some(record) = Record::load(configuration)? else { return Ok(BTreeSet::new()) };
+    let sealed = Sealed::of(configuration, record);
+    let mut notes = Vec::new();
+    let kept = lineage::kept(configuration, &mut notes).into_keys();
+    let keys = found.keys().map(LiveKey::fingerprint).chain(kept);
+    Ok(keys.filter(|key| sealed.of_key(*key) == Escrowed::No).collect())
+}
+
+/// Whether one of them was seen long enough ago for the keeper to have done its work.
+fn is_overdue(configuration: &Configuration, keys: &[Fingerprint], now: Timestamp) -> bool {
+    let (index, _) = lineage::Index::load(configuration);
+    let seen = |key: &Fingerprint| index.keys.get(key).map(|entry| entry.first_seen);
+    keys.iter().any(|key| seen(key).is_none_or(|seen| now.since(seen) > KEEPERS_TIME || seen > now))
+}
+
+/// The same for who only looks: the keys that the keeper has left.
+pub(crate) fn left_by_the_keeper(configuration: &Configuration, now: Timestamp) -> Vec<Fingerprint> {
+    let left = sources::of_box(configuration).and_then(|found| lacking(configuration, &found));
+    let left: Vec<Fingerprint> = left.unwrap_or_default().into_iter().collect();
+    if !left.is_empty() && is_overdue(configuration, &left, now) { left } else { Vec::new() }
+}

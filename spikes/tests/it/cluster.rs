@@ -1,0 +1,360 @@
+//! A cluster is one box: real agents on nodes that see one `/etc/pve`, a real hub.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::PathBuf,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use pbs_format::key::KeyFile;
+use serde_json::Value;
+use tempfile::TempDir;
+use tenwords_spikes::world::{BackupServer, Hub, Machine, Pve, World, write_private};
+use zeroize::Zeroizing;
+
+use crate::{
+    guests::back_up_container,
+    support::{BOX, as_shown, versions},
+};
+
+struct Cluster {
+    nodes: Vec<(Machine, Pve)>,
+    server: BackupServer,
+    hub: Hub,
+    world: World,
+    _base: TempDir,
+}
+
+/// Three nodes with one storage. The first is enrolled, and nothing is escrowed.
+fn cluster() -> Result<Cluster> {
+    let base = tempfile::tempdir()?;
+    let world = World::new(base.path())?;
+    let server = BackupServer::local(&world)?;
+    let hub = Hub::start(&world)?;
+    let (_, ticket) = hub.add_box(BOX)?;
+    let mut nodes = Vec::new();
+    for number in 1..=3 {
+        let machine = Machine::new(&world, &format!("box{number}"), &server.client)?;
+        let pve = Pve::install(&world, &machine, &server, &format!("pve{number}"))?;
+        nodes.push((machine, pve));
+    }
+    let made = world.folder().join("job/made.enc");
+    server.run(&["key", "create", "--kdf", "none", &made.display().to_string()])?.with_code(0)?;
+    nodes[0].1.add_storage("pbs", &server, &made)?;
+    back_up_container(&world, &server, 101, &made)?;
+    let cluster = Cluster { nodes, server, hub, world, _base: base };
+    cluster.is_one(true)?;
+    cluster.node(1).enroll(&ticket)?;
+    Ok(cluster)
+}
+
+impl Cluster {
+    fn node(&self, number: usize) -> &Machine {
+        &self.nodes[number - 1].0
+    }
+
+    fn pve(&self, number: usize) -> &Pve {
+        &self.nodes[number - 1].1
+    }
+
+    fn is_one(&self, quorate: bool) -> Result<()> {
+        Pve::cluster(&self.nodes.iter().map(|(_, pve)| pve).collect::<Vec<_>>(), quorate)
+    }
+
+    fn says(&self, number: usize, arguments: &[&str], code: i32) -> Result<Value> {
+        let arguments: Vec<&str> = ["--json"].iter().chain(arguments).copied().collect();
+        let ended = self.node(number).agent(&arguments, "")?;
+        ensure!(ended.code == Some(code), "{arguments:?}: {:?}: {}{}", ended.code, ended.wrote(), ended.said());
+        ended.json()
+    }
+
+    fn update(&self, number: usize) -> Result<Value> {
+        let ended = self.node(number).agent(&["--json", "escrow", "update"], "")?;
+        ensure!(matches!(ended.code, Some(0 | 1)), "{:?}: {}{}", ended.code, ended.wrote(), ended.said());
+        ended.json()
+    }
+
+    /// With the ticket of a node that is of the box.
+    fn joins(&self, number: usize, by: usize) -> Result<Value> {
+        self.says(by, &["join", "--for", &format!("pve{number}")], 0)?;
+        self.says(number, &["join"], 0)
+    }
+
+    fn shared(&self, name: &str) -> PathBuf {
+        self.pve(1).etc("priv/tenwords").join(name)
+    }
+
+    /// As PVE does at "autogenerate".
+    fn gets_another_key(&self, name: &str) -> Result<Vec<u8>> {
+        let path = self.world.folder().join("job").join(name);
+        self.server.run(&["key", "create", "--kdf", "none", &path.display().to_string()])?.with_code(0)?;
+        let (enc, old) = (self.pve(1).etc("priv/storage/pbs.enc"), self.pve(1).etc("priv/storage/pbs.enc.old"));
+        let (before, after) = (fs::read(&enc)?, fs::read(&path)?);
+        fs::rename(&enc, old)?;
+        write_private(&enc, &after)?;
+        let cfg = self.pve(1).etc("storage.cfg");
+        let text = fs::read_to_string(&cfg)?;
+        fs::write(&cfg, text.replace(&fingerprint(&before)?, &fingerprint(&after)?))?;
+        Ok(after)
+    }
+
+    fn versions(&self) -> Result<u64> {
+        versions(&self.hub)
+    }
+
+    fn nodes_at_hub(&self) -> Result<Vec<Value>> {
+        let shown = self.hub.show(BOX)?;
+        Ok(shown["nodes"].as_array().with_context(|| format!("no nodes: {shown}"))?.clone())
+    }
+
+    fn pass(&self, number: usize, kind: &str) -> Result<Value> {
+        let settings = fs::read_to_string(self.node(number).config())?;
+        let ended = self.node(number).agent(&["pass", kind], &settings)?.with_code(0)?;
+        let wrote = ended.wrote();
+        Ok(serde_json::from_str(wrote.lines().last().context("a pass says how it ended")?)?)
+    }
+
+    fn reasons(&self) -> Result<Vec<(String, String)>> {
+        let fleet = self.hub.operator(&["fleet"])?.with_code(0)?.json()?;
+        let of = fleet["boxes"].as_array().and_then(|boxes| boxes.iter().find(|it| it["name"] == BOX));
+        let reasons = of.context("the fleet has the box")?["reasons"].as_array().context("reasons")?.clone();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Ok(reasons.iter().map(|it| (text(&it["code"]), text(&it["subjects"][0]))).collect())
+    }
+}
+
+fn fingerprint(key: &[u8]) -> Result<String> {
+    Ok(KeyFile::parse(key)?.open(None)?.fingerprint().to_string())
+}
+
+fn ceremony(cluster: &Cluster, number: usize) -> Result<Zeroizing<String>> {
+    cluster.node(number).ceremony(as_shown)
+}
+
+#[test]
+fn s58_three_nodes_of_one_cluster_are_one_box_with_one_history() -> Result<()> {
+    let cluster = cluster()?;
+    // Before a ceremony there is nothing that a node could join.
+    let nothing = cluster.says(2, &["join", "--no-wait"], 10)?;
+    ensure!(nothing["error"].to_string().contains("no box of this cluster is known"), "{nothing}");
+    let words = ceremony(&cluster, 1)?;
+    for name in ["box.json", "box.key"] {
+        ensure!(fs::metadata(cluster.shared(name))?.mode() & 0o777 == 0o600, "{name} is open to others");
+    }
+    ensure!(!fs::read_to_string(cluster.shared("box.json"))?.contains("PRIVATE KEY"));
+
+    // Another node is offered to join, and told how.
+    let offered = cluster.says(2, &["status"], 1)?;
+    ensure!(offered["error"].to_string().contains(BOX) && offered["remedy"].to_string().contains("join"), "{offered}");
+    let waits = cluster.says(2, &["join", "--no-wait"], 10)?;
+    ensure!(waits["remedy"].to_string().contains("join --for pve2"), "{waits}");
+    cluster.says(1, &["join", "--for", "pve9"], 2)?;
+    cluster.says(1, &["join", "--for", "pve1"], 2)?;
+    let joined = cluster.joins(2, 1)?;
+    ensure!(joined["changed"] == true && joined["keeper"] == "pve1", "{joined}");
+    ensure!(!cluster.shared("join-pve2").exists(), "the ticket stays");
+    ensure!(cluster.says(2, &["join"], 0)?["changed"] == false);
+    ensure!(cluster.nodes_at_hub()?.len() == 2 && cluster.versions()? == 1);
+    // It has what a keeper needs, and says how the box stands.
+    ensure!(cluster.node(2).is_protected()?, "the other node is not protected");
+    ensure!(fs::read(cluster.node(1).state().join("box.key"))? == fs::read(cluster.node(2).state().join("box.key"))?);
+    let status = cluster.says(2, &["status"], 0)?;
+    ensure!(status["notes"].to_string().contains("pve1 escrows") && status.get("readiness").is_none(), "{status}");
+
+    // A new key: every node keeps it, one escrows it, the others follow.
+    let second = cluster.gets_another_key("second.enc")?;
+    let waiting = cluster.update(2)?;
+    ensure!(waiting["state"] == "waiting" && waiting["lacking"][0] == fingerprint(&second)?, "{waiting}");
+    ensure!(cluster.versions()? == 1, "two nodes escrow");
+    ensure!(cluster.update(1)?["state"] == "updated" && cluster.versions()? == 2);
+    let followed = cluster.update(2)?;
+    ensure!(followed["state"] == "current" && followed["keeper"] == "pve1", "{followed}");
+
+    // Another keeper goes on in the same chain; the former one follows.
+    let other = cluster.says(1, &["keeper", "pve3"], 10)?;
+    ensure!(other["error"].to_string().contains("no agent that belongs"), "{other}");
+    ensure!(cluster.says(1, &["keeper", "pve2"], 0)?["changed"] == true);
+    ensure!(cluster.says(2, &["keeper"], 0)?["keeper"] == "pve2");
+    let third = cluster.gets_another_key("third.enc")?;
+    ensure!(cluster.update(1)?["state"] == "waiting" && cluster.versions()? == 2);
+    let updated = cluster.update(2)?;
+    ensure!(updated["state"] == "updated" && updated["update"] == 2, "{updated}");
+    ensure!(cluster.update(1)?["state"] == "current" && cluster.versions()? == 3);
+    ensure!(cluster.update(2)?["state"] == "current" && cluster.versions()? == 3, "unchanged is pushed again");
+
+    // All are lost: the words once, and every key is there. The other new nodes join.
+    let enc = cluster.pve(1).etc("priv/storage/pbs.enc");
+    back_up_container(&cluster.world, &cluster.server, 103, &enc)?;
+    let machine = Machine::new(&cluster.world, "new1", &cluster.server.client)?;
+    let pve = Pve::install(&cluster.world, &machine, &cluster.server, "pve1")?;
+    let recovery = machine.recover(&cluster.hub.arm(BOX, &[])?, &[&words])?;
+    ensure!(recovery.code == 0, "{}", *recovery.shown);
+    let kept = machine.agent(&["--json", "key", "list"], "")?.with_code(0)?.json()?;
+    ensure!(kept.to_string().contains(&fingerprint(&third)?), "the newest key is not back: {kept}");
+    let beside = Machine::new(&cluster.world, "new2", &cluster.server.client)?;
+    let of_beside = Pve::install(&cluster.world, &beside, &cluster.server, "pve2")?;
+    Pve::cluster(&[&pve, &of_beside], true)?;
+    machine.agent(&["join", "--for", "pve2"], "")?.with_code(0)?;
+    beside.agent(&["join"], "")?.with_code(0)?;
+    ensure!(beside.is_protected()?);
+    Ok(())
+}
+
+#[test]
+fn s58_a_lost_node_of_a_living_cluster_comes_back_without_words() -> Result<()> {
+    let cluster = cluster()?;
+    ceremony(&cluster, 1)?;
+    cluster.joins(2, 1)?;
+    let before = cluster.nodes_at_hub()?;
+    // The machine burns; another one is installed under its name, and is a node of the cluster again.
+    let machine = Machine::new(&cluster.world, "other2", &cluster.server.client)?;
+    let pve = Pve::install(&cluster.world, &machine, &cluster.server, "pve2")?;
+    Pve::cluster(&[cluster.pve(1), &pve, cluster.pve(3)], true)?;
+    let recovery = machine.recover(&cluster.hub.arm(BOX, &[])?, &[])?;
+    ensure!(recovery.code == 10, "{}", *recovery.shown);
+    let shown = recovery.shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    ensure!(shown.contains("No words are needed") && shown.contains("tenwords-agent join"), "{shown}");
+    cluster.hub.operator(&["recovery", "disarm", BOX])?.with_code(0)?;
+    cluster.says(1, &["join", "--for", "pve2"], 0)?;
+    machine.agent(&["join"], "")?.with_code(0)?;
+    ensure!(machine.is_protected()?);
+    let after = cluster.nodes_at_hub()?;
+    let ids = |nodes: &[Value]| nodes.iter().map(|node| node["node_id"].to_string()).collect::<Vec<_>>();
+    ensure!(ids(&before) == ids(&after), "a duplicate: {after:?}");
+    ensure!(cluster.versions()? == 1);
+    // What burnt is a node no more.
+    let former = cluster.node(2).agent(&["renew", "--now"], "")?;
+    ensure!(former.code == Some(16), "{:?} {}", former.code, former.said());
+    Ok(())
+}
+
+#[test]
+fn a_silent_keeper_and_a_node_that_has_not_joined_are_told_to_the_hub_and_to_the_machines_administrator() -> Result<()>
+{
+    let cluster = cluster()?;
+    ceremony(&cluster, 1)?;
+    cluster.joins(2, 1)?;
+    cluster.pass(1, "servers")?;
+    cluster.pass(1, "report")?;
+    let shown = cluster.hub.show(BOX)?;
+    ensure!(shown["keeper"] == cluster.nodes_at_hub()?[0]["node_id"], "the hub does not know the keeper: {shown}");
+    let has = |code: &str, of: &str| -> Result<()> {
+        let reasons = cluster.reasons()?;
+        ensure!(reasons.iter().any(|(its, subject)| its == code && subject.starts_with(of)), "{reasons:?}");
+        Ok(())
+    };
+    has("node-not-joined", "pve3")?;
+
+    // A key that the keeper has left for long.
+    let second = cluster.gets_another_key("second.enc")?;
+    let mail = mail_of(cluster.node(2))?;
+    cluster.pass(2, "keep")?;
+    ensure!(!mail.exists(), "it is told before the keeper has had its time");
+    let index = cluster.node(2).state().join("lineage/index.json");
+    let mut seen: Value = serde_json::from_str(&fs::read_to_string(&index)?)?;
+    seen["keys"][&fingerprint(&second)?]["first_seen"] = "2026-01-01T00:00:00Z".into();
+    fs::write(&index, seen.to_string())?;
+    cluster.pass(2, "keep")?;
+    let told = fs::read_to_string(&mail)?;
+    ensure!(
+        told.contains("pve1 escrows for this box, and has not") && told.contains("tenwords-agent keeper"),
+        "{told}"
+    );
+    cluster.pass(2, "report")?;
+    has("keeper-silent", "pve1")?;
+
+    // The one that speaks takes over, and both are over.
+    cluster.says(2, &["keeper", "pve2"], 0)?;
+    cluster.pass(2, "keep")?;
+    ensure!(cluster.versions()? == 2);
+    let alarms = fs::read_to_string(cluster.node(2).state().join("alarms.json"))?;
+    ensure!(alarms.contains("\"ended\":true") || !alarms.contains("keeper-silent"), "{alarms}");
+    Ok(())
+}
+
+/// The machine's own mailer puts what it is handed there.
+fn mail_of(machine: &Machine) -> Result<PathBuf> {
+    let (mail, mailer) = (machine.folder().join("mail"), machine.folder().join("sendmail"));
+    fs::write(&mailer, format!("#!/bin/sh\nexec cat >> {}\n", mail.display()))?;
+    fs::set_permissions(&mailer, fs::Permissions::from_mode(0o755))?;
+    let text = fs::read_to_string(machine.config())?;
+    let notify = format!("[notify]\ncommand = \"{}\"\n[connect]", mailer.display());
+    fs::write(machine.config(), text.replacen("[connect]", &notify, 1))?;
+    Ok(mail)
+}
+
+#[test]
+fn what_is_shared_may_be_damaged_planted_or_out_of_reach_and_nothing_is_lost_by_it() -> Result<()> {
+    let cluster = cluster()?;
+    // S40: without quorum the ceremony holds, and says that nobody else knows of it.
+    cluster.is_one(false)?;
+    ceremony(&cluster, 1)?;
+    ensure!(!cluster.shared("box.json").exists());
+    cluster.is_one(true)?;
+    ensure!(cluster.says(1, &["keeper"], 0)?["notes"].to_string().contains("nothing is shared"));
+    cluster.says(1, &["keeper", "pve1"], 0)?;
+
+    // A ticket of another box leads nowhere, and nothing of it is kept.
+    let (_, foreign) = cluster.hub.add_box("mill")?;
+    write_private(&cluster.shared("join-pve2"), foreign.as_bytes())?;
+    let refused = cluster.says(2, &["join"], 12)?;
+    ensure!(refused["error"].to_string().contains("another box"), "{refused}");
+    ensure!(!cluster.node(2).state().join("identity.json").exists());
+    cluster.joins(2, 1)?;
+
+    // Another box key than the shared ceremony's is taken by nobody.
+    let good = fs::read(cluster.shared("box.key"))?;
+    fs::remove_dir_all(cluster.node(2).state().join("drills")).ok();
+    fs::remove_file(cluster.node(2).state().join("escrow.json"))?;
+    write_private(&cluster.shared("box.key"), b"-----BEGIN OPENSSH PRIVATE KEY-----\n")?;
+    let ended = cluster.node(2).agent(&["escrow", "update"], "")?;
+    ensure!(ended.code == Some(10) && ended.said().contains("not the shared ceremony's"), "{}", ended.said());
+    write_private(&cluster.shared("box.key"), &good)?;
+    ensure!(cluster.update(2)?["state"] == "current");
+
+    // What cannot be read makes no second keeper.
+    let text = fs::read(cluster.shared("box.json"))?;
+    write_private(&cluster.shared("box.json"), b"{")?;
+    cluster.gets_another_key("second.enc")?;
+    ensure!(cluster.update(2)?["state"] == "waiting" && cluster.versions()? == 1);
+    ensure!(cluster.update(1)?["state"] == "updated" && cluster.versions()? == 2);
+    fs::remove_file(cluster.shared("box.json"))?;
+    cluster.gets_another_key("third.enc")?;
+    ensure!(cluster.update(2)?["state"] == "waiting" && cluster.versions()? == 2);
+    cluster.says(1, &["keeper", "pve1"], 0)?;
+    ensure!(cluster.update(1)?["state"] == "updated" && cluster.update(2)?["state"] == "current");
+    ensure!(fs::read(cluster.shared("box.json"))? == text, "it is not what it was");
+    Ok(())
+}
+
+#[test]
+fn a_node_of_another_box_that_joins_a_cluster_leaves_only_where_that_is_said() -> Result<()> {
+    let cluster = cluster()?;
+    ceremony(&cluster, 1)?;
+    let (_, ticket) = cluster.hub.add_box("mill")?;
+    cluster.node(3).enroll(&ticket)?;
+    let shared = fs::read(cluster.shared("box.json"))?;
+    ceremony(&cluster, 3)?;
+    ensure!(fs::read(cluster.shared("box.json"))? == shared, "it has made the cluster its own box");
+    let status = cluster.says(3, &["status"], 1)?;
+    ensure!(status["problems"].to_string().contains(&format!("this cluster is box {BOX}")), "{status}");
+    cluster.says(3, &["keeper", "pve3"], 10)?;
+    // Its own escrow is kept up to date as before, until it has joined.
+    cluster.gets_another_key("second.enc")?;
+    ensure!(cluster.update(3)?["state"] == "updated");
+    ensure!(cluster.update(1)?["state"] == "updated");
+    cluster.says(1, &["join", "--for", "pve3"], 0)?;
+    let stays = cluster.says(3, &["join"], 10)?;
+    ensure!(stays["remedy"].to_string().contains("--leave mill"), "{stays}");
+    cluster.says(3, &["join", "--leave", BOX], 10)?;
+    let joined = cluster.says(3, &["join", "--leave", "mill"], 0)?;
+    ensure!(joined["changed"] == true && joined["notes"].to_string().contains("mill"), "{joined}");
+    let status = cluster.node(3).agent(&["--json", "status"], "")?;
+    ensure!(status.code == Some(0), "{}", status.wrote());
+    ensure!(cluster.nodes_at_hub()?.len() == 2, "{:?}", cluster.nodes_at_hub()?);
+    // The other box's escrow is where it was.
+    let mill = cluster.hub.show("mill")?;
+    ensure!(mill["versions"] == 2, "{mill}");
+    Ok(())
+}
