@@ -329,13 +329,16 @@ pub(crate) struct Drill {
 #[derive(Debug, Args)]
 pub(crate) struct Join {
     /// On a node that belongs to the box: leave a ticket for this other node of the cluster, good for an hour
-    #[arg(long = "for", value_name = "NODE", conflicts_with_all = ["ticket", "ticket_file", "leave", "no_wait"])]
+    #[arg(long = "for", value_name = "NODE", conflicts_with_all = ["ticket", "ticket_file", "leave", "again", "no_wait"])]
     pub(crate) let_in: Option<String>,
     #[command(flatten)]
     pub(crate) ticket: TicketSource,
     /// This machine is a node of another box, by this name, and leaves it
     #[arg(long, value_name = "BOX")]
     pub(crate) leave: Option<String>,
+    /// This machine is a node of the box already, and the hub takes its certificate no more: make it one again
+    #[arg(long)]
+    pub(crate) again: bool,
     /// Do not wait for a ticket that is not there yet
     #[arg(long)]
     pub(crate) no_wait: bool,

@@ -137,7 +137,7 @@ fn run(cli: &Cli) -> Outcome<ExitCode> {
             // Waited for without the lock: the daemon goes on meanwhile.
             let ticket = match args.ticket.is_given() {
                 true => Some(ticket(&args.ticket, &mut Local::of_command(true))?),
-                false => cluster::ticket(&configuration, !args.no_wait)?,
+                false => cluster::ticket(&configuration, !args.no_wait, args.again)?,
             };
             let _lock = StateLock::take(&configuration)?;
             let joined = cluster::join(&configuration, ticket, args.leave.as_deref())?;

@@ -23,6 +23,7 @@ use tenwords_protocol::{
 
 use crate::{
     ceremony::History,
+    cluster::{self, Role},
     durable, enroll,
     exit::{Code, OrStop as _, Outcome, Stop},
     hub::Hub,
@@ -92,6 +93,13 @@ pub(crate) fn take(configuration: &Configuration, files: &[PathBuf]) -> Outcome<
             )),
         },
         _ => {}
+    }
+    if !stands.taken.is_empty()
+        && let Some(record) = Record::load(configuration)?.filter(|record| record.box_id == of)
+        && matches!(Role::of(configuration, of)?, Role::Keeper(_))
+        && let Err(stop) = cluster::share(configuration, &standing.facts(), &record)
+    {
+        stands.notes.push(format!("{}: the list that they are given is the former one", stop.in_one_line()));
     }
     Ok(stands)
 }

@@ -21,7 +21,7 @@ use tenwords_protocol::{
 
 use crate::{
     closure::{self, Closure},
-    cluster::{self, Role},
+    cluster::{self, Member, Role},
     drill::{Drilled, Kept},
     exit::{Code, Outcome, Stop},
     hub::{HubError, REVOKED},
@@ -105,7 +105,7 @@ const CEREMONY: &str = "run `tenwords-agent escrow create` with the customer at 
 pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
     let offer = cluster::offer(configuration);
     let standing = Standing::required(configuration).map_err(|stop| match (&offer, stop.code) {
-        (Some(offer), Code::Preflight) => Stop::new(Code::Unprotected, offer.what()).remedy(cluster::Offer::remedy()),
+        (Some(offer), Code::Preflight) => Stop::new(Code::Unprotected, offer.what()).remedy(offer.remedy()),
         (None, Code::Preflight) => stop.with_code(Code::Unprotected),
         _ => stop,
     })?;
@@ -116,8 +116,13 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
     let mut problems = Vec::new();
     let mut problem = |what: String, remedy: String| problems.push(Problem { what, remedy });
     let mut notes = of_client(configuration);
+    notes.extend(cluster::is_unshared(configuration).filter(|_| record.is_some()));
     let mut update = UPDATE.to_owned();
-    if let Role::Member { keeper, .. } = &role {
+    if let Some((what, remedy)) = cluster::at_odds(configuration, of.id) {
+        problem(what, remedy);
+    }
+    if let Role::Member(Member { keeper, .. }) = &role {
+        let keeper = harmless(keeper, 64);
         notes.push(format!("{keeper} escrows for this box; how it stands as a whole is said there (`status`)"));
         update = format!(
             "look at {keeper}: it escrows for this box (`tenwords-agent status` there); `tenwords-agent keeper` with this \
@@ -125,7 +130,7 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
         );
     }
     if let Some(offer) = &offer {
-        problem(offer.what(), cluster::Offer::remedy().to_owned());
+        problem(offer.what(), offer.remedy());
     }
     let mut revoked = false;
     let mut at_hub = None;

@@ -5,6 +5,7 @@
 //! pins comes from the same place: whoever could forge it there is root of the cluster, and has its keys.
 
 use std::{
+    path::PathBuf,
     thread,
     time::{Duration, Instant},
 };
@@ -13,7 +14,7 @@ use pbs_driver::pve::{Node, ours};
 use serde::Serialize;
 use tenwords_protocol::{id::BoxId, ticket::Ticket, time::Timestamp, v1::V1};
 
-use super::{Shared, is_same, name};
+use super::{Shared, has_others, is_same, name, of_cluster};
 use crate::{
     enroll,
     exit::{Code, OrStop as _, Outcome, Stop},
@@ -21,7 +22,9 @@ use crate::{
     interrupt, pins,
     settings::Configuration,
     show::harmless,
-    sources, update,
+    sources,
+    standing::Standing,
+    tls, update,
 };
 
 /// A node's ticket is good for as long.
@@ -33,6 +36,10 @@ const LOOK: Duration = Duration::from_secs(2);
 pub(crate) struct Offer {
     box_name: String,
     pub(crate) box_id: BoxId,
+    node: Option<String>,
+    folder: PathBuf,
+    /// Whether another node could let it in.
+    pub(crate) has_others: bool,
 }
 
 /// What `join` has done.
@@ -61,9 +68,17 @@ pub(crate) struct LetIn {
 pub(crate) fn offer(configuration: &Configuration) -> Option<Offer> {
     let node = sources::node(&configuration.settings).ok()??;
     let shared = Shared::load(&node).ok()??;
-    let own = Identity::load(configuration).ok()?;
-    let is_of_it = own.is_some_and(|own| own.box_id == shared.box_id);
-    (!is_of_it).then(|| Offer { box_name: harmless(&shared.box_name, 64), box_id: shared.box_id })
+    let own = Standing::load(configuration).ok()?;
+    let is_of_it = own.as_ref().is_some_and(|own| own.facts().id == shared.box_id);
+    // What a single machine was before it became another box is nothing that it could join.
+    let is_former = own.is_some() && !node.is_clustered();
+    (!is_of_it && !is_former).then(|| Offer {
+        box_name: harmless(&shared.box_name, 64),
+        box_id: shared.box_id,
+        node: name(&node).ok(),
+        folder: node.file(ours::FOLDER),
+        has_others: has_others(&node),
+    })
 }
 
 impl Offer {
@@ -85,13 +100,21 @@ impl Offer {
         Stop::new(Code::Preflight, what).remedy(
             "`tenwords-agent join`; then restore the guests that this node had in Proxmox VE itself, from the backup storage \
              (`pct restore`, `qmrestore` or the web interface), and have the operator close the window (`tenwords recovery \
-             disarm`)",
+             disarm`). If no other node of it lives after all, remove /etc/pve/priv/tenwords and run this again",
         )
     }
 
     /// What to do.
-    pub(crate) fn remedy() -> &'static str {
-        "run `tenwords-agent join` here; it says what to do on a node that belongs to the box. No words are needed"
+    pub(crate) fn remedy(&self) -> String {
+        let folder = self.folder.display();
+        let other = format!("if this is to be another box from now on, remove {folder}");
+        match self.has_others {
+            true => format!(
+                "run `tenwords-agent join` here; it says what to do on a node that belongs to the box. No words are needed. \
+                 But {other}"
+            ),
+            false => format!("{}; {other}", alone(&self.box_name, self.node.as_deref())),
+        }
     }
 }
 
@@ -100,11 +123,11 @@ pub(crate) fn let_in(configuration: &Configuration, whom: &str) -> Outcome<LetIn
     let (node, shared) = known(configuration)?;
     let identity = Identity::required(configuration)?;
     if identity.box_id != shared.box_id {
-        return Err(
-            Stop::new(Code::Preflight, "this machine is not of this cluster's box itself").remedy(Offer::remedy())
-        );
+        return Err(Stop::new(Code::Preflight, "this machine is not of this cluster's box itself").remedy(
+            "run it on a node that belongs to the box; `tenwords-agent join` here makes this one such a node",
+        ));
     }
-    let of_cluster = node.nodes().map_err(|error| sources::stop_of_pve(&error, "the cluster's nodes are not known"))?;
+    let of_cluster = of_cluster(&node)?;
     let own = name(&node)?;
     let Some(whom) = of_cluster.iter().find(|name| is_same(name, whom) && **name != own) else {
         let others: Vec<&str> = of_cluster.iter().filter(|name| **name != own).map(String::as_str).collect();
@@ -112,19 +135,33 @@ pub(crate) fn let_in(configuration: &Configuration, whom: &str) -> Outcome<LetIn
             .remedy(format!("one of these: {}", others.join(", "))));
     };
     let reply = identity.connect(configuration)?.ticket_for(identity.box_id, whom)?;
-    ours::put(&node, &[(&file(whom), reply.ticket.paste.as_bytes())])
-        .map_err(|error| sources::stop_of_pve(&error, "the ticket cannot be left for that node"))?;
+    // It leads the other node to the hub that this one has pinned, or nowhere.
+    let ticket = reply.ticket.paste.parse::<Ticket>().ok();
+    let is_ours = |ticket: &Ticket| {
+        *ticket.hub() == identity.hub && Some(ticket.authority()) == tls::prefix_of(&identity.server_ca.0)
+    };
+    if !ticket.as_ref().is_some_and(is_ours) {
+        return Err(Stop::new(Code::GateRefused, "the hub gave a ticket that does not lead to itself")
+            .remedy("tell the operator; nothing was left for the other node"));
+    }
+    let cannot = |error| sources::stop_of_pve(&error, "the ticket cannot be left for that node");
+    let held = ours::lock(&node).map_err(cannot)?;
+    held.put(&[(&file(whom), reply.ticket.paste.as_bytes())]).map_err(cannot)?;
     Ok(LetIn { v: V1, node: whom.clone(), expires_at: reply.expires_at })
 }
 
 /// The ticket that a node of the box has left for this one; waits for it if `waits`. Nothing if this machine is of the
 /// box already.
-pub(crate) fn ticket(configuration: &Configuration, waits: bool) -> Outcome<Option<Ticket>> {
+pub(crate) fn ticket(configuration: &Configuration, waits: bool, again: bool) -> Outcome<Option<Ticket>> {
     let (node, shared) = known(configuration)?;
-    if Identity::load(configuration)?.is_some_and(|own| own.box_id == shared.box_id) {
+    if !again && Standing::load(configuration)?.is_some_and(|own| own.facts().id == shared.box_id) {
         return Ok(None);
     }
     let own = name(&node)?;
+    if !has_others(&node) {
+        let what = "there is no other node of this cluster that could let this one in";
+        return Err(Stop::new(Code::Preflight, what).remedy(alone(&shared.box_name, Some(&own))));
+    }
     let how = format!(
         "run `tenwords-agent join --for {own}` on {}, or on another node that belongs to the box",
         shared.keeper
@@ -153,31 +190,41 @@ pub(crate) fn ticket(configuration: &Configuration, waits: bool) -> Outcome<Opti
 pub(crate) fn join(configuration: &Configuration, ticket: Option<Ticket>, leave: Option<&str>) -> Outcome<Joined> {
     let (node, shared) = known(configuration)?;
     let own = name(&node)?;
-    let former = Identity::load(configuration)?;
-    let is_of_it = former.as_ref().is_some_and(|former| former.box_id == shared.box_id);
+    let former = Standing::load(configuration)?.map(|standing| standing.facts());
+    let is_of_it = former.as_ref().is_some_and(|former| former.id == shared.box_id);
     let mut notes = Vec::new();
     if let Some(former) = former.filter(|_| !is_of_it) {
-        let name = harmless(&former.box_name, 64);
-        if leave != Some(former.box_name.as_str()) {
-            return Err(Stop::new(Code::Preflight, format!("this machine is a node of box {name} ({}) now", former.box_id))
+        let name = harmless(&former.name, 64);
+        if leave != Some(former.name.as_str()) {
+            return Err(Stop::new(Code::Preflight, format!("this machine is a node of box {name} ({}) now", former.id))
                 .remedy(format!(
                     "if it is to leave that box, say so: `tenwords-agent join --leave {name}`. The escrow of {name} stays at \
                      its hub and opens with its own ten words: keep that sheet"
                 )));
         }
         notes.push(format!(
-            "it has left box {name} ({}): its escrow stays at the hub, and that sheet is still needed for backups under \
-             its keys. The operator retires it (`tenwords box retire {name}`) when nobody needs it",
-            former.box_id
+            "it has left box {name} ({}): its escrow stays where it is, and that sheet is still needed for backups under \
+             its keys. The operator retires it (`tenwords box retire {name}`) when nobody needs it. Keys that this node \
+             has kept of it are escrowed under the cluster's code too by `tenwords-agent keeper {own}`, and back",
+            former.id
         ));
     }
-    let changed = !is_of_it;
+    let changed = !is_of_it || ticket.is_some();
     if changed {
         let ticket = ticket.ok_or_else(|| Stop::new(Code::Usage, "no ticket was given"))?;
-        notes.extend(enroll::join(configuration, ticket, &shared, &own)?);
-        if let Err(error) = ours::remove(&node, &file(&own)) {
+        let joined = enroll::join(configuration, ticket, &shared, &own);
+        // Used up or no good, it is of no use any more, and the next one is waited for.
+        let is_over = joined.as_ref().err().is_none_or(|stop| stop.code != Code::Unreachable);
+        if let Err(error) = ours::lock(&node).and_then(|held| if is_over { held.remove(&file(&own)) } else { Ok(()) }) {
             notes.push(format!("the ticket that was left for this node could not be removed, and is used up: {error}"));
         }
+        notes.extend(joined.map_err(|stop| match stop.code {
+            Code::NotAuthorised => stop.remedy(format!(
+                "have another one left for this node (`tenwords-agent join --for {own}` on {}), then run the same again",
+                shared.keeper
+            )),
+            _ => stop,
+        })?);
     }
     let identity = Identity::required(configuration)?;
     let hub = identity.connect(configuration)?;
@@ -209,6 +256,16 @@ fn known(configuration: &Configuration) -> Outcome<(Node, Shared)> {
             .remedy(enroll)
     })?;
     Ok((node, shared))
+}
+
+/// What a machine does that is the only one of its cluster.
+fn alone(box_name: &str, node: Option<&str>) -> String {
+    let (name, node) = (harmless(box_name, 64), node.unwrap_or("NODE"));
+    format!(
+        "if this is the box's machine, installed anew or put back with its /etc/pve: `tenwords-agent join --ticket-file -` with \
+         a ticket of the operator's (`tenwords box ticket {name} --reinstall {node}`); if the box was lost, recover it \
+         (`tenwords-agent recover`)"
+    )
 }
 
 /// Where a node's ticket lies.

@@ -7,7 +7,7 @@ use pbs_driver::pve::Node;
 use serde::Serialize;
 use tenwords_protocol::{nodes::NodeList, time::Timestamp, v1::V1};
 
-use super::{Shared, is_same, name, share, take_up};
+use super::{Shared, is_same, name, of_cluster, share, take_up};
 use crate::{
     exit::{Code, Outcome, Stop},
     hub::Hub,
@@ -105,7 +105,7 @@ pub(crate) fn move_to(configuration: &Configuration, to: &str) -> Outcome<Keeper
     if to == ground.name {
         ground.here(shared.as_ref(), own)?;
     } else {
-        ground.there(shared, own, &to)?;
+        ground.there(shared.as_ref(), own, &to)?;
     }
     let changed = former.as_deref() != Some(to.as_str());
     ground.tell(&to, &mut notes);
@@ -133,8 +133,7 @@ impl<'c> Ground<'c> {
     }
 
     fn of_cluster(&self) -> Outcome<Vec<String>> {
-        let what = "the cluster's nodes are not known";
-        Ok(self.node.nodes().map_err(|error| sources::stop_of_pve(&error, what))?.into_iter().collect())
+        of_cluster(&self.node).map(|nodes| nodes.into_iter().collect())
     }
 
     /// This node takes over, with everything that a keeper needs.
@@ -158,7 +157,7 @@ impl<'c> Ground<'c> {
     }
 
     /// Another node does.
-    fn there(&self, shared: Option<Shared>, own: Option<Record>, to: &str) -> Outcome<()> {
+    fn there(&self, shared: Option<&Shared>, own: Option<Record>, to: &str) -> Outcome<()> {
         let list = match &self.list {
             Ok(list) => list.as_ref(),
             Err(stop) => {
@@ -174,20 +173,18 @@ impl<'c> Ground<'c> {
                 format!("first `tenwords-agent join` on {to}; `tenwords-agent join --for {to}` here lets it in"),
             ));
         }
-        let shared = match (shared, own) {
-            (Some(shared), _) => Some(shared),
-            (None, Some(own)) => {
-                share(self.configuration, &self.standing.facts(), &own)?;
-                Shared::load(&self.node)?
-            }
-            (None, None) => None,
-        };
-        shared
-            .ok_or_else(|| {
-                Stop::new(Code::Preflight, "nothing is shared yet, and this node has no ceremony that it could share")
-                    .remedy("run the same on the node that has held the last ceremony, or hold one")
-            })?
-            .with_keeper(&self.node, to)
+        let of = self.standing.facts();
+        if let (None, Some(own)) = (shared, own) {
+            share(self.configuration, &of, &own)?;
+        }
+        match Shared::with_keeper(&self.node, of.id, to)? {
+            true => Ok(()),
+            false => Err(Stop::new(
+                Code::Preflight,
+                "nothing is shared yet, and this node has no ceremony that it could share",
+            )
+            .remedy("run the same on the node that has held the last ceremony, or hold one")),
+        }
     }
 
     /// The hub is told; it hears of it once more from the keeper itself.

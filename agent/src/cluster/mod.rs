@@ -13,6 +13,8 @@ mod nodes;
 mod shared;
 mod take_up;
 
+use std::collections::BTreeSet;
+
 use pbs_driver::pve::Node;
 use serde::{Deserialize, Serialize};
 use tenwords_protocol::{id::BoxId, json, v1::V1};
@@ -24,7 +26,14 @@ pub(crate) use self::{
     shared::{Shared, file, share},
     take_up::take_up,
 };
-use crate::{durable, exit::Outcome, settings::Configuration, sources};
+use crate::{
+    durable,
+    exit::{Code, Outcome, Stop},
+    record::Record,
+    settings::Configuration,
+    show::harmless,
+    sources,
+};
 
 const SEEN: &str = "cluster.json";
 const LIMIT: u64 = 4096;
@@ -34,12 +43,23 @@ const LIMIT: u64 = 4096;
 pub(crate) enum Role {
     /// Nothing is shared: it does for its box what is to be done.
     Alone,
-    /// It escrows for the box.
-    Keeper,
-    /// Another node does. What they share is absent if it cannot be read now.
-    Member { keeper: String, shared: Option<Box<Shared>> },
+    /// It escrows for the box. What they share is absent if it cannot be read now, or is older than what this node has.
+    Keeper(Option<Box<Shared>>),
+    /// Another node does.
+    Member(Member),
     /// The cluster that it has joined is another box; until it joins that one too, it does for its own as before.
     Stranger,
+}
+
+/// On a node that does not escrow.
+#[derive(Debug)]
+pub(crate) struct Member {
+    /// Who does.
+    pub(crate) keeper: String,
+    /// That one is no node of this cluster: it was renamed, or taken out, or this one was.
+    pub(crate) is_gone: bool,
+    /// Absent if it cannot be read now.
+    pub(crate) shared: Option<Box<Shared>>,
 }
 
 /// What was seen last of what they share: a member does not become a second keeper because a file cannot be read.
@@ -59,13 +79,23 @@ impl Role {
         let with_name = |shared: Shared| name(&node).map(|name| (shared, name));
         let found = Shared::load(&node).and_then(|shared| shared.map(with_name).transpose());
         match found {
-            Ok(Some((shared, _))) if shared.box_id != of => Ok(Self::Stranger),
+            // A single machine that has become another box is that one.
+            Ok(Some((shared, _))) if shared.box_id != of && !node.is_clustered() => Ok(Self::Alone),
+            // A member of its own box does not become a second keeper of that.
+            Ok(Some((shared, _))) if shared.box_id != of => Ok(match Self::last_seen(configuration, of) {
+                Self::Member(member) => Self::Member(member),
+                _ => Self::Stranger,
+            }),
+            // It holds the newest ceremony, which could not be shared.
+            Ok(Some((shared, _))) if is_newer(configuration, &shared)? => Ok(Self::Keeper(None)),
             Ok(Some((shared, name))) => {
                 let is_keeper = shared.keeper == name;
                 remember(configuration, &shared, is_keeper);
+                let (keeper, is_gone) = (shared.keeper.clone(), is_gone(&node, &shared.keeper));
+                let shared = Some(Box::new(shared));
                 Ok(match is_keeper {
-                    true => Self::Keeper,
-                    false => Self::Member { keeper: shared.keeper.clone(), shared: Some(Box::new(shared)) },
+                    true => Self::Keeper(shared),
+                    false => Self::Member(Member { keeper, is_gone, shared }),
                 })
             }
             Ok(None) => Ok(Self::last_seen(configuration, of)),
@@ -79,16 +109,66 @@ impl Role {
     fn last_seen(configuration: &Configuration, of: BoxId) -> Self {
         let text = durable::read_limited(&configuration.state(SEEN), LIMIT).ok();
         match text.and_then(|text| json::from_slice::<Seen>(&text).ok()).filter(|seen| seen.box_id == of) {
-            Some(Seen { is_keeper: false, keeper, .. }) => Self::Member { keeper, shared: None },
-            Some(_) => Self::Keeper,
+            Some(Seen { is_keeper: false, keeper, .. }) => {
+                Self::Member(Member { keeper, is_gone: false, shared: None })
+            }
+            Some(_) => Self::Keeper(None),
             None => Self::Alone,
         }
     }
 
     /// Whether this machine brings the box's escrow up to date, and speaks for the box.
     pub(crate) fn escrows(&self) -> bool {
-        !matches!(self, Self::Member { .. })
+        !matches!(self, Self::Member(_))
     }
+}
+
+/// Whether this node has a newer ceremony of the box than the one that is shared.
+fn is_newer(configuration: &Configuration, shared: &Shared) -> Outcome<bool> {
+    let own = Record::load(configuration)?.filter(|own| own.box_id == shared.box_id);
+    Ok(own.is_some_and(|own| own.sequence > shared.record.sequence))
+}
+
+/// What somebody has to do so that the nodes are at one again, if anything: in a sentence, and the command.
+pub(crate) fn at_odds(configuration: &Configuration, of: BoxId) -> Option<(String, String)> {
+    let node = sources::node(&configuration.settings).ok()??;
+    let own = name(&node).ok()?;
+    let shared = Shared::load(&node).ok()?;
+    if shared.as_ref().is_some_and(|shared| shared.box_id == of && is_newer(configuration, shared).unwrap_or(false)) {
+        let what = "the cluster's other nodes do not know of the newest ceremony, which this one has held".to_owned();
+        return Some((what, format!("`tenwords-agent keeper {own}` here, as soon as /etc/pve can be written")));
+    }
+    match Role::of(configuration, of).ok()? {
+        Role::Member(Member { keeper, is_gone: true, .. }) => Some((
+            format!("{} escrows for this box, and is no node of this cluster: nobody does", harmless(&keeper, 64)),
+            format!(
+                "`tenwords-agent keeper {own}` here, if that node was renamed or is gone for good; if it was this one that \
+                 was taken out of the cluster, it is another box: `tenwords-agent enroll` with a ticket for that"
+            ),
+        )),
+        _ => None,
+    }
+}
+
+/// That the other nodes of a cluster know nothing of the escrow that this one has.
+pub(crate) fn is_unshared(configuration: &Configuration) -> Option<String> {
+    let node = sources::node(&configuration.settings).ok()??;
+    if !node.is_clustered() || Shared::load(&node).ok()?.is_some() {
+        return None;
+    }
+    let own = name(&node).ok()?;
+    Some(format!(
+        "the cluster's other nodes know nothing of this escrow yet: `tenwords-agent keeper {own}` here tells them"
+    ))
+}
+
+fn is_gone(node: &Node, keeper: &str) -> bool {
+    matches!(node.nodes(), Ok(Some(nodes)) if !nodes.contains(keeper))
+}
+
+/// Whether there is another node that could be asked; a cluster that does not say is one.
+fn has_others(node: &Node) -> bool {
+    node.nodes().ok().flatten().map_or_else(|| node.is_clustered(), |nodes| nodes.len() > 1)
 }
 
 fn remember(configuration: &Configuration, shared: &Shared, is_keeper: bool) {
@@ -100,6 +180,17 @@ fn remember(configuration: &Configuration, shared: &Shared, is_keeper: bool) {
     if let Err(error) = durable::replace("cluster-seen", &configuration.state(SEEN), 0o600, &text) {
         tracing::warn!(%error, "which node escrows cannot be written down");
     }
+}
+
+/// The cluster's nodes, this one among them.
+fn of_cluster(node: &Node) -> Outcome<BTreeSet<String>> {
+    node.nodes().map_err(|error| sources::stop_of_pve(&error, "the cluster's nodes are not known"))?.ok_or_else(|| {
+        Stop::new(
+            Code::Preflight,
+            "this node's cluster service is not running, so it does not know the cluster's nodes",
+        )
+        .remedy("see `pvecm status` and `systemctl status corosync`")
+    })
 }
 
 /// This node's name, as Proxmox VE has it.

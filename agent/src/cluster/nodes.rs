@@ -27,8 +27,8 @@ pub(crate) fn ask(configuration: &Configuration, hub: &Hub, identity: &Identity)
     let role = Role::of(configuration, identity.box_id)?;
     let keeper = match &role {
         Role::Alone | Role::Stranger => return Ok(None),
-        Role::Keeper => None,
-        Role::Member { keeper, .. } => Some(keeper.as_str()),
+        Role::Keeper(_) => None,
+        Role::Member(member) => Some(member.keeper.as_str()),
     };
     let list = hub.nodes(identity.box_id)?;
     let Some(keeper) = keeper else {
@@ -69,7 +69,7 @@ fn not_joined(configuration: &Configuration, identity: &Identity, list: &NodeLis
         name == own
             || list.nodes.iter().any(|node| node.node_id != identity.node_id && is_same(node.hostname.as_str(), name))
     };
-    Ok(of_cluster.into_iter().filter(|name| !joined(name)).collect())
+    Ok(of_cluster.into_iter().flatten().filter(|name| !joined(name)).collect())
 }
 
 #[cfg(test)]

@@ -24,9 +24,10 @@ use crate::{
 const BOX: &str = "box.json";
 const BOX_KEY: &str = "box.key";
 
-/// All of it but the box key. What a later agent has added is passed over: the nodes of a cluster are upgraded one
-/// after another.
+/// All of it but the box key. Where a later agent has written what this one does not understand, this node stays what it
+/// was, and says so.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Shared {
     v: V1,
     pub(crate) box_id: BoxId,
@@ -48,9 +49,10 @@ pub(crate) fn file(node: &Node) -> PathBuf {
 /// did. Without Proxmox VE there is nobody to share it with.
 pub(crate) fn share(configuration: &Configuration, of: &BoxFacts, record: &Record) -> Outcome<Option<String>> {
     let Some(node) = sources::node(&configuration.settings)? else { return Ok(None) };
-    // What cannot be read is written anew.
+    let held = ours::lock(&node).map_err(|error| sources::stop_of_pve(&error, &cannot()))?;
+    // What cannot be read is written anew; so is what a single machine was before it became this box.
     let former = Shared::load(&node).ok().flatten();
-    if let Some(other) = former.as_ref().filter(|former| former.box_id != of.id) {
+    if let Some(other) = former.as_ref().filter(|former| former.box_id != of.id && node.is_clustered()) {
         let name = harmless(&other.box_name, 64);
         let what = format!("this cluster is box {name} ({}), and this machine is of another one", other.box_id);
         let folder = node.file(ours::FOLDER);
@@ -70,7 +72,9 @@ pub(crate) fn share(configuration: &Configuration, of: &BoxFacts, record: &Recor
         record: Record { kit: None, ..record.clone() },
         operators: enroll::pinned_operators(configuration)?,
     };
-    shared.keep(&node, &record.box_key(configuration)?)?;
+    let key = record.box_key(configuration)?.expose_openssh().or_stop(Code::Internal, cannot)?;
+    shared.put(&held, &[(BOX_KEY, key.as_bytes())])?;
+    let former = former.filter(|former| former.box_id == of.id);
     Ok(former.map(|former| former.keeper).filter(|keeper| *keeper != shared.keeper))
 }
 
@@ -81,7 +85,10 @@ impl Shared {
         let text = ours::get(node, BOX).map_err(|error| sources::stop_of_pve(&error, &what))?;
         text.map(|text| json::from_slice(&text)).transpose().map_err(|error| {
             Stop::new(Code::Preflight, what)
-                .remedy("on the node that is to escrow: `tenwords-agent keeper` with that node's name writes it anew")
+                .remedy(
+                    "if the agents of the cluster's nodes are of different versions, upgrade this one; else, on the node that \
+                     is to escrow, `tenwords-agent keeper` with that node's name writes it anew",
+                )
                 .because(error)
         })
     }
@@ -100,21 +107,18 @@ impl Shared {
         })
     }
 
-    /// Has another node escrow.
-    pub(super) fn with_keeper(&self, node: &Node, keeper: &str) -> Outcome<()> {
-        let shared = Self { keeper: keeper.to_owned(), ..self.clone() };
-        shared.put(node, &[])
+    /// Has another node escrow for this box; whether anything is shared of it.
+    pub(super) fn with_keeper(node: &Node, of: BoxId, keeper: &str) -> Outcome<bool> {
+        let held = ours::lock(node).map_err(|error| sources::stop_of_pve(&error, &cannot()))?;
+        let Some(there) = Self::load(node)?.filter(|there| there.box_id == of) else { return Ok(false) };
+        Self { keeper: keeper.to_owned(), ..there }.put(&held, &[])?;
+        Ok(true)
     }
 
-    fn keep(&self, node: &Node, key: &BoxKey) -> Outcome<()> {
-        let text = key.expose_openssh().or_stop(Code::Internal, cannot)?;
-        self.put(node, &[(BOX_KEY, text.as_bytes())])
-    }
-
-    fn put(&self, node: &Node, first: &[(&str, &[u8])]) -> Outcome<()> {
+    fn put(&self, held: &ours::Held<'_>, first: &[(&str, &[u8])]) -> Outcome<()> {
         let text = json::to_vec(self).or_stop(Code::Internal, cannot)?;
         let files: Vec<(&str, &[u8])> = first.iter().copied().chain([(BOX, text.as_slice())]).collect();
-        ours::put(node, &files).map_err(|error| sources::stop_of_pve(&error, &cannot()))
+        held.put(&files).map_err(|error| sources::stop_of_pve(&error, &cannot()))
     }
 }
 

@@ -5,6 +5,7 @@ use std::{thread, time::Duration};
 use tenwords_protocol::{
     calls::{CallKind, LONGEST_CALL_WAIT},
     fingerprint::Fingerprint,
+    id::BoxId,
     time::Timestamp,
 };
 
@@ -21,7 +22,7 @@ use crate::{
     settings::Configuration,
     show::harmless,
     standing::Standing,
-    update::{self, HubFault, State},
+    update::{self, HubFault, Kept, State},
 };
 
 /// A machine that no hub knows has nobody to listen to; one that is enrolled meanwhile listens by itself.
@@ -30,6 +31,8 @@ const ALONE: Duration = Duration::from_secs(60 * 60);
 const RECOVERY: &str = "recovery";
 /// What the hub did to this box's escrow, as alarms know it.
 const HUB: &str = "hub";
+/// What is wrong between the nodes of a cluster, as alarms know it.
+const CLUSTER: &str = "cluster";
 /// A self-test that failed is made again after this time, also if nothing is another.
 const TRIED_AGAIN: Duration = Duration::from_secs(60 * 60);
 /// What the hub's answer has shown is said with the next report.
@@ -56,10 +59,12 @@ pub(super) fn keep(configuration: &Configuration, asked: &mut Asked<'_>) -> Outc
     if interrupt::check().is_ok() {
         notify::settle(configuration, &local(Kind::Keep), &Found::All(&of_keys));
     }
-    if Standing::load(configuration)?.is_none() {
-        let alarms = cluster::offer(configuration).iter().map(not_joined).collect();
-        return Ok(Done { changed: has_news, alarms: Some(alarms), retry_after: None });
-    }
+    let Some(standing) = Standing::load(configuration)? else {
+        let alarms: Vec<Alarm> = cluster::offer(configuration).iter().map(not_joined).collect();
+        notify::settle(configuration, CLUSTER, &Found::All(&alarms));
+        return Ok(Done { changed: has_news, alarms: Some(Vec::new()), retry_after: None });
+    };
+    let of = standing.facts().id;
     let (kept, stop) = update::bring_up_to_date_with(configuration, &found, look, now)?;
     if kept.given_again > 0 {
         report::forget_newest(configuration);
@@ -72,13 +77,13 @@ pub(super) fn keep(configuration: &Configuration, asked: &mut Asked<'_>) -> Outc
         let faults: Vec<Alarm> = kept.hub_faults.iter().copied().map(fault).collect();
         notify::settle(configuration, HUB, &Found::All(&faults));
     }
+    if interrupt::check().is_ok() {
+        notify::settle(configuration, CLUSTER, &Found::All(&of_cluster(configuration, &kept, of)));
+    }
     if let Some(stop) = stop {
         return Err(stop);
     }
-    let mut alarms: Vec<Alarm> = cluster::offer(configuration).iter().map(not_joined).collect();
-    if kept.is_overdue {
-        alarms.extend(kept.keeper.as_deref().map(|keeper| left(keeper, &kept.lacking)));
-    }
+    let mut alarms = Vec::new();
     if kept.state == State::Waiting && kept.retry_after.is_some() {
         alarms.push(Alarm {
             code: "escrow-waits",
@@ -93,6 +98,18 @@ pub(super) fn keep(configuration: &Configuration, asked: &mut Asked<'_>) -> Outc
     Ok(Done { changed, alarms: Some(alarms), retry_after: kept.retry_after.map(Duration::from_secs) })
 }
 
+/// What is wrong between the nodes, whatever the hub says of the rest.
+fn of_cluster(configuration: &Configuration, kept: &Kept, of: BoxId) -> Vec<Alarm> {
+    let mut alarms: Vec<Alarm> = cluster::offer(configuration).iter().map(not_joined).collect();
+    if let Some((what, remedy)) = cluster::at_odds(configuration, of) {
+        alarms.push(Alarm { code: "nodes-at-odds", subject: String::new(), what, remedy });
+    }
+    if kept.is_overdue {
+        alarms.extend(kept.keeper.as_deref().map(|keeper| left(keeper, &kept.lacking)));
+    }
+    alarms
+}
+
 /// Another node escrows, and has not.
 fn left(keeper: &str, keys: &[Fingerprint]) -> Alarm {
     let keys = keys.iter().map(|key| key.short().to_string()).collect::<Vec<_>>().join(", ");
@@ -102,19 +119,14 @@ fn left(keeper: &str, keys: &[Fingerprint]) -> Alarm {
         what: format!("{keeper} escrows for this box, and has not escrowed what lies on this node: key {keys}"),
         remedy: format!(
             "look whether {keeper} is on, and what `tenwords-agent status` says there; `tenwords-agent keeper` with this \
-             node's name has this one do it"
+             node's name has this one do it, also if they are keys of a box that this node has left"
         ),
     }
 }
 
 /// This machine's cluster is a box, and nobody has made it a node of it.
 fn not_joined(offer: &cluster::Offer) -> Alarm {
-    Alarm {
-        code: "node-not-joined",
-        subject: String::new(),
-        what: offer.what(),
-        remedy: cluster::Offer::remedy().to_owned(),
-    }
+    Alarm { code: "node-not-joined", subject: String::new(), what: offer.what(), remedy: offer.remedy() }
 }
 
 /// What the hub has done to this box's escrow: it will not report itself.

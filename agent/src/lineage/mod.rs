@@ -20,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pbs_driver::repository::Namespace;
+use pbs_driver::{pve::Node, repository::Namespace};
 use serde::Serialize;
 use tenwords_escrow::root::KeptIn;
 use tenwords_protocol::{fingerprint::Fingerprint, time::Timestamp};
@@ -146,12 +146,12 @@ fn see(configuration: &Configuration, found: &BoxSources) -> Outcome<Seen> {
     Ok(Seen {
         sources: sources.collect(),
         has_pve: node.is_some(),
-        clustered: node.as_ref().is_some_and(|node| node.file("corosync.conf").exists()),
+        clustered: node.as_ref().is_some_and(Node::is_clustered),
     })
 }
 
 /// The storages that are to be encrypted by what `storage.cfg` says.
-fn marked(node: Option<&pbs_driver::pve::Node>) -> Vec<String> {
+fn marked(node: Option<&Node>) -> Vec<String> {
     let cfg = node.and_then(|node| pbs_driver::pve::StorageCfg::read(node).ok());
     let storages = cfg.iter().flat_map(|cfg| cfg.pbs().flatten().collect::<Vec<_>>());
     storages.filter(|storage| storage.encryption_key.is_some()).map(|storage| storage.id.to_string()).collect()

@@ -126,6 +126,7 @@ pub(crate) fn run(
     let name = origin.name();
     earlier.is_of(origin.box_id(), rehearsal)?;
     if let Some(living) = cluster::offer(configuration)
+        && living.has_others
         && !rehearsal
         && earlier.begun().is_none()
         && origin.box_id() == Some(living.box_id)

@@ -2,12 +2,14 @@
 
 use tenwords_protocol::{
     bounded::Text,
+    id::BoxId,
     report::{Alarm, AlarmCode},
     time::Timestamp,
 };
 
 use super::{looked::Looked, memory::Memory};
 use crate::{
+    cluster,
     exit::Stop,
     lineage::{self, What},
     self_test::{SelfTest, Verdict},
@@ -21,7 +23,7 @@ pub(super) fn gather(
     configuration: &Configuration,
     looked: Option<&Looked>,
     unreadable: Option<&Stop>,
-    keeper: Option<&str>,
+    keeper: Option<(BoxId, &str)>,
     memory: &mut Memory,
     now: Timestamp,
 ) -> Vec<Alarm> {
@@ -39,8 +41,9 @@ pub(super) fn gather(
     if update::is_waiting(configuration) {
         stands(AlarmCode::EscrowWaits, "", &mut alarms);
     }
-    if let Some(keeper) = keeper
-        && !update::left_by_the_keeper(configuration, now).is_empty()
+    if let Some((of, keeper)) = keeper
+        && (!update::left_by_the_keeper(configuration, of, now).is_empty()
+            || cluster::at_odds(configuration, of).is_some())
     {
         stands(AlarmCode::KeeperSilent, keeper, &mut alarms);
     }

@@ -100,7 +100,7 @@ fn see_with(configuration: &Configuration, identity: Option<&Identity>, memory: 
     // Of several nodes one speaks for the box.
     let speaks = role.as_ref().is_ok_and(Role::escrows);
     let keeper = match &role {
-        Ok(Role::Member { keeper, .. }) => Some(keeper.as_str()),
+        Ok(Role::Member(member)) => identity.map(|identity| (identity.box_id, member.keeper.as_str())),
         _ => None,
     };
     let looked = Looked::load(configuration).filter(|_| speaks);
@@ -121,7 +121,7 @@ fn see_with(configuration: &Configuration, identity: Option<&Identity>, memory: 
 }
 
 fn is_clustered(configuration: &Configuration) -> Outcome<bool> {
-    Ok(sources::node(&configuration.settings)?.is_some_and(|node| node.file("corosync.conf").exists()))
+    Ok(sources::node(&configuration.settings)?.is_some_and(|node| node.is_clustered()))
 }
 
 fn keep(memory: &mut Memory, configuration: &Configuration) -> bool {

@@ -159,12 +159,17 @@ pub(super) fn follow(configuration: &Configuration, own: &mut Own, hub: &Hub, of
     }
     let (on_it, there) = on_ceremony(own, &versions);
     let mine: Vec<Sha256> = own.hashes().collect();
-    if let Stands::Ahead(at) = compare(&mine, &there) {
-        let taken = fetch(hub, of, &on_it[at..])?;
-        let all: Vec<UpdateVersion> = own.updates().cloned().chain(taken).collect();
-        if chain(&own.ceremony, &own.key, &all).broken.is_none() {
-            own.put(configuration, all)?;
-        }
+    let from = match compare(&mine, &there) {
+        Stands::Behind(_) => return Ok(true),
+        Stands::Ahead(at) => Some(at),
+        // Where the two have parted ways, what lies there counts, if the box's key has signed all of it.
+        Stands::Apart => None,
+    };
+    let taken = fetch(hub, of, &on_it[from.unwrap_or(0)..])?;
+    let stays = |version: &&UpdateVersion| from.is_some() || update_of(version.header()).is_none();
+    let all: Vec<UpdateVersion> = own.updates().filter(stays).cloned().chain(taken).collect();
+    if chain(&own.ceremony, &own.key, &all).broken.is_none() {
+        own.put(configuration, all)?;
     }
     Ok(true)
 }

@@ -5,16 +5,17 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use tenwords_protocol::{fingerprint::Fingerprint, time::Timestamp};
+use tenwords_protocol::{fingerprint::Fingerprint, id::BoxId, time::Timestamp};
 
 use super::{
     Escrowed, Sealed, at_hub,
     at_hub::Trouble,
     kept::{Kept, State},
-    own::{Own, Pending},
+    own::Pending,
+    own_or_the_hubs,
 };
 use crate::{
-    cluster::{self, Shared},
+    cluster::{self, Member, Shared},
     exit::{Outcome, Stop},
     hub::Hub,
     keys::LiveKey,
@@ -31,16 +32,16 @@ const KEEPERS_TIME: Duration = Duration::from_secs(15 * 60);
 pub(super) fn follow(
     configuration: &Configuration,
     found: &BoxSources,
-    keeper: &str,
-    shared: Option<&Shared>,
+    of: BoxId,
+    member: &Member,
     hub: Option<&Hub>,
     (mut kept, now): (Kept, Timestamp),
 ) -> Outcome<(Kept, Option<Stop>)> {
-    kept.keeper = Some(keeper.to_owned());
-    let followed = hub.map_or(Ok(()), |hub| bring(configuration, shared, hub, &mut kept));
-    if Record::load(configuration)?.is_some() {
+    kept.keeper = Some(member.keeper.clone());
+    let followed = hub.map_or(Ok(()), |hub| bring(configuration, of, member.shared.as_deref(), hub, &mut kept));
+    if own(configuration, of)?.is_some() {
         kept.state = State::Current;
-        kept.lacking = lacking(configuration, found)?.into_iter().collect();
+        kept.lacking = lacking(configuration, of, found)?.into_iter().collect();
         if !kept.lacking.is_empty() {
             kept.state = State::Waiting;
             kept.is_overdue = is_overdue(configuration, &kept.lacking, now);
@@ -54,7 +55,13 @@ pub(super) fn follow(
     }
 }
 
-fn bring(configuration: &Configuration, shared: Option<&Shared>, hub: &Hub, kept: &mut Kept) -> Result<(), Trouble> {
+fn bring(
+    configuration: &Configuration,
+    of: BoxId,
+    shared: Option<&Shared>,
+    hub: &Hub,
+    kept: &mut Kept,
+) -> Result<(), Trouble> {
     if let Some(shared) = shared
         && cluster::take_up(configuration, shared, hub)?
     {
@@ -62,9 +69,8 @@ fn bring(configuration: &Configuration, shared: Option<&Shared>, hub: &Hub, kept
     }
     // What this node made while it was the keeper is the keeper's to make again: the keys in it are kept.
     Pending::forget(configuration)?;
-    let Some(record) = Record::load(configuration)? else { return Ok(()) };
-    let of = record.box_id;
-    let mut own = Own::load(configuration, record).map_err(Stop::from)?;
+    let Some(record) = own(configuration, of)? else { return Ok(()) };
+    let mut own = own_or_the_hubs(configuration, record, Some(hub), kept)?;
     if !at_hub::follow(configuration, &mut own, hub, of)? {
         kept.warnings
             .push("the hub's newest ceremony is another than this node has: the keeper sees to that".to_owned());
@@ -72,9 +78,14 @@ fn bring(configuration: &Configuration, shared: Option<&Shared>, hub: &Hub, kept
     Ok(())
 }
 
+/// What this node has of the box's newest ceremony, and not of another box's.
+fn own(configuration: &Configuration, of: BoxId) -> Outcome<Option<Record>> {
+    Ok(Record::load(configuration)?.filter(|record| record.box_id == of))
+}
+
 /// The keys that lie on this node, or are kept there, and are not escrowed by what this node has of the escrow.
-fn lacking(configuration: &Configuration, found: &BoxSources) -> Outcome<BTreeSet<Fingerprint>> {
-    let Some(record) = Record::load(configuration)? else { return Ok(BTreeSet::new()) };
+fn lacking(configuration: &Configuration, of: BoxId, found: &BoxSources) -> Outcome<BTreeSet<Fingerprint>> {
+    let Some(record) = own(configuration, of)? else { return Ok(BTreeSet::new()) };
     let sealed = Sealed::of(configuration, record);
     let mut notes = Vec::new();
     let kept = lineage::kept(configuration, &mut notes).into_keys();
@@ -90,8 +101,8 @@ fn is_overdue(configuration: &Configuration, keys: &[Fingerprint], now: Timestam
 }
 
 /// The same for who only looks: the keys that the keeper has left.
-pub(crate) fn left_by_the_keeper(configuration: &Configuration, now: Timestamp) -> Vec<Fingerprint> {
-    let left = sources::of_box(configuration).and_then(|found| lacking(configuration, &found));
+pub(crate) fn left_by_the_keeper(configuration: &Configuration, of: BoxId, now: Timestamp) -> Vec<Fingerprint> {
+    let left = sources::of_box(configuration).and_then(|found| lacking(configuration, of, &found));
     let left: Vec<Fingerprint> = left.unwrap_or_default().into_iter().collect();
     if !left.is_empty() && is_overdue(configuration, &left, now) { left } else { Vec::new() }
 }

@@ -34,7 +34,7 @@ use self::{
     run::Run,
 };
 use crate::{
-    cluster::Role,
+    cluster::{self, Role},
     exit::{Code, OrStop as _, Outcome, Stop},
     hub::Hub,
     lineage::{self, Look},
@@ -86,9 +86,20 @@ pub(crate) fn bring_up_to_date_with(
         Some(Ok(hub)) => (Some(hub), None),
         Some(Err(stop)) => (None, Some(stop)),
     };
-    if let Role::Member { keeper, shared } = Role::of(configuration, of)? {
-        let (kept, stop) = member::follow(configuration, found, &keeper, shared.as_deref(), hub.as_ref(), (kept, now))?;
-        return Ok((kept, stop.or(unconnected)));
+    match Role::of(configuration, of)? {
+        Role::Member(member) => {
+            let (kept, stop) = member::follow(configuration, found, of, &member, hub.as_ref(), (kept, now))?;
+            return Ok((kept, stop.or(unconnected)));
+        }
+        // One that was installed anew, or was away while another node held a ceremony.
+        Role::Keeper(Some(shared)) => {
+            if let Some(hub) = &hub
+                && let Err(stop) = cluster::take_up(configuration, &shared, hub)
+            {
+                return Ok((kept, Some(stop)));
+            }
+        }
+        Role::Keeper(None) | Role::Alone | Role::Stranger => {}
     }
     let Some(record) = Record::load(configuration)?.filter(|record| record.box_id == of) else {
         return Ok((kept, None));

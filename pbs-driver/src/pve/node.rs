@@ -249,13 +249,21 @@ impl Node {
         Ok(self.members()?.nodename)
     }
 
-    /// The nodes of the cluster, by name, this one among them; of a node without a cluster, itself alone.
+    /// The nodes of the cluster, by name, this one among them; of a node without a cluster, itself alone. `None` on a
+    /// cluster's node whose cluster service did not start: that does not say which others there are.
     ///
     /// # Errors
     /// As [`Self::name`].
-    pub fn nodes(&self) -> Result<BTreeSet<String>, PveError> {
-        let Members { nodename, nodelist, .. } = self.members()?;
-        Ok(nodelist.unwrap_or_default().into_keys().chain([nodename]).collect())
+    pub fn nodes(&self) -> Result<Option<BTreeSet<String>>, PveError> {
+        let Members { nodename, cluster, nodelist } = self.members()?;
+        let is_told = cluster.is_some() || !self.is_clustered();
+        Ok(is_told.then(|| nodelist.unwrap_or_default().into_keys().chain([nodename]).collect()))
+    }
+
+    /// Whether this node is one of a cluster.
+    #[must_use]
+    pub fn is_clustered(&self) -> bool {
+        self.file("corosync.conf").exists()
     }
 
     /// A file below the cluster file system, of at most 1 MiB (pmxcfs's own limit); `None` if there is none.

@@ -1,6 +1,7 @@
 //! Files of ours that every node of the cluster has: `priv/tenwords/`, root's alone, as PVE's own keys are.
 //!
-//! pmxcfs carries them to the other nodes by itself, and takes no change while the cluster has no quorum.
+//! pmxcfs carries them to the other nodes by itself, and takes no change while the cluster has no quorum. Who changes
+//! what others may change too, looks and writes under one lock, which all nodes have.
 
 use std::{fs, io, path::PathBuf};
 
@@ -15,6 +16,13 @@ use super::{
 
 /// Below the cluster file system.
 pub const FOLDER: &str = "priv/tenwords";
+
+/// The lock, until it is dropped.
+#[derive(Debug)]
+pub struct Held<'n> {
+    node: &'n Node,
+    lock: FileLock,
+}
 
 /// Where a file of ours is.
 #[must_use]
@@ -31,29 +39,37 @@ pub fn get(node: &Node, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, PveErr
     read(&path(node, name))
 }
 
-/// Writes these files in this order, each whole or not at all, under a lock that all nodes have.
-///
-/// # Errors
-/// As [`Node::writable`]; [`PveError::Locked`], [`PveError::Io`], [`PveError::TooLarge`], [`PveError::Unproven`].
-pub fn put(node: &Node, files: &[(&str, &[u8])]) -> Result<(), PveError> {
-    let lock = FileLock::of_ours(node)?;
-    let written = folder(&node.file(FOLDER))
-        .and_then(|()| files.iter().try_for_each(|(name, bytes)| replace(&lock, &path(node, name), 0o600, bytes)));
-    explained(node, written)
-}
-
-/// Takes a file away; one that is not there is no error.
+/// Takes the lock, for as long as the node's patience says.
 ///
 /// # Errors
 /// As [`Node::writable`]; [`PveError::Locked`], [`PveError::Io`].
-pub fn remove(node: &Node, name: &str) -> Result<(), PveError> {
-    let _lock = FileLock::of_ours(node)?;
-    let path = path(node, name);
-    let removed = match fs::remove_file(&path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(PveError::Io { doing: "removing", path, source })
-        }
-        _ => Ok(()),
-    };
-    explained(node, removed)
+pub fn lock(node: &Node) -> Result<Held<'_>, PveError> {
+    Ok(Held { node, lock: FileLock::of_ours(node)? })
+}
+
+impl Held<'_> {
+    /// Writes these files in this order, each whole or not at all.
+    ///
+    /// # Errors
+    /// [`PveError::Locked`], [`PveError::Io`], [`PveError::TooLarge`], [`PveError::Unproven`], [`PveError::ReadOnly`].
+    pub fn put(&self, files: &[(&str, &[u8])]) -> Result<(), PveError> {
+        let put = |(name, bytes): &(&str, &[u8])| replace(&self.lock, &path(self.node, name), 0o600, bytes);
+        let written = folder(&self.node.file(FOLDER)).and_then(|()| files.iter().try_for_each(put));
+        explained(self.node, written)
+    }
+
+    /// Takes a file away; one that is not there is no error.
+    ///
+    /// # Errors
+    /// [`PveError::Locked`], [`PveError::Io`], [`PveError::ReadOnly`].
+    pub fn remove(&self, name: &str) -> Result<(), PveError> {
+        let path = path(self.node, name);
+        let removed = self.lock.still_ours().and_then(|()| match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(PveError::Io { doing: "removing", path, source })
+            }
+            _ => Ok(()),
+        });
+        explained(self.node, removed)
+    }
 }
