@@ -12,6 +12,8 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::cargo;
 
+const PROGRAMS: &[&str] = &["consumption", "demo", "idle", "soak"];
+
 /// The story of the lost box.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     hand_over("demo", arguments)
@@ -20,9 +22,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
 /// Any program of `spikes`, by its name.
 pub(crate) fn spikes(arguments: &[String]) -> Result<ExitCode> {
     match arguments.split_first() {
-        Some((name, rest)) if ["consumption", "demo", "idle"].contains(&name.as_str()) => hand_over(name, rest),
-        Some((name, _)) => bail!("spikes has no program {name:?}; it has consumption, demo and idle"),
-        None => bail!("name a program of spikes: consumption, demo or idle"),
+        Some((name, rest)) if PROGRAMS.contains(&name.as_str()) => hand_over(name, rest),
+        Some((name, _)) => bail!("spikes has no program {name:?}; it has {}", PROGRAMS.join(", ")),
+        None => bail!("name a program of spikes: {}", PROGRAMS.join(", ")),
     }
 }
 

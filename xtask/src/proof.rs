@@ -25,6 +25,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
    2. the tests that are too long for the gate (ignored there, named proof_…)
    3. the story with a gibibyte of data (demo --gib 1)
    4. the consumption phases C0 to C4; their report goes beside the programs, not into the tree
+   5. an hour of a daemon and a hub to which things happen (soak)
    It runs no fuzzer and, unless TENWORDS_PBS_CLIENT and PBS_REPOSITORY name one, no real client."
     );
     debian::prepare(true)?;
@@ -40,6 +41,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     step("the story with a gibibyte", &mut program("demo", &["--gib", "1"])?)?;
     let report = programs()?.join("escrow-consumption.md");
     step("the consumption phases", program("consumption", &["--out"])?.arg(report))?;
+    step("an hour of a daemon and a hub", &mut program("soak", &[])?)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -102,6 +102,12 @@ impl Hub {
         &self.log
     }
 
+    /// The number of its process, while it runs.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Stops it as an administrator does.
     ///
     /// # Errors
