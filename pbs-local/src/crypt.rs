@@ -90,9 +90,7 @@ impl Source {
 
 /// Reads a key file's bytes.
 pub(crate) fn read(path: &PathBuf) -> Result<Zeroizing<Vec<u8>>, Error> {
-    File::open(path)
-        .and_then(environment::read_secret)
-        .map_err(|cause| Error::KeyUnreadable { path: path.clone(), cause })
+    File::open(path).and_then(environment::read_secret).map_err(|cause| Error::Unreadable { path: path.clone(), cause })
 }
 
 /// Reads a key file's text; the complaint is the JSON reader's.

@@ -123,6 +123,9 @@ pub enum Error {
         /// Why.
         cause: String,
     },
+    /// *Own*: `prune` in earnest.
+    #[error("pbs-local removes no backup; with --dry-run it says what a server would keep")]
+    NothingIsRemoved,
     /// A namespace or snapshot that is not there, when listing.
     #[error("ENOENT: No such file or directory")]
     NotFound,
@@ -271,9 +274,9 @@ pub enum Error {
     /// A mode that needs a key.
     #[error("--crypt-mode without --keyfile and no default key file available")]
     ModeWithoutKey,
-    /// A key file that cannot be read.
+    /// A key file that cannot be read; on the server, the file that says whose a group is.
     #[error("unable to read {path:?} - {cause}")]
-    KeyUnreadable {
+    Unreadable {
         /// As given.
         path: PathBuf,
         /// Why.

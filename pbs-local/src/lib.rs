@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! pbs-local [--root DIR] [--token-sha256 ID=HEX]... [--certificate-sha256 FP]
-//!           [--without-rights ID]... [--maintenance MODE[:MESSAGE]] COMMAND ...
+//!           [--without-rights ID]... [--role ID=ROLE]... [--maintenance MODE[:MESSAGE]] COMMAND ...
 //! ```
 //!
 //! # DESCRIPTION
@@ -47,14 +47,16 @@
 //!   terminal the client's question is asked).
 //! * `--without-rights ID`: may be repeated. This user or token comes in and may do nothing: the
 //!   client's texts for a role that is missing, on the token or on its user.
+//! * `--role ID=ROLE`: may be repeated. Of those that come in by `--token-sha256` each has the role
+//!   `DatastoreBackup`, unless this says `DatastorePowerUser` or `DatastoreAdmin`. Only `prune` asks.
 //! * `--maintenance MODE[:MESSAGE]`: plays a datastore in maintenance. `offline` refuses everything,
 //!   `read-only` refuses backups and new namespaces.
 //!
 //! # COMMANDS
 //!
 //! `key create`, `key change-passphrase`, `key show`, `backup`, `restore`, `snapshot list` (also
-//! `snapshots`), `snapshot files` (also `files`), `list`, `status`, `version`, `login`, `logout`,
-//! `namespace create`, `namespace list`, and one of its own: `datastore create`.
+//! `snapshots`), `snapshot files` (also `files`), `list`, `prune --dry-run`, `status`, `version`, `login`,
+//! `logout`, `namespace create`, `namespace list`, and one of its own: `datastore create`.
 //! `pbs-local help COMMAND` describes each.
 //!
 //! A repository is `[[user@realm[!token]@]host[:port]:]datastore`, or a path that begins with `/`,
@@ -81,8 +83,9 @@
 //! (`catalog shell` finds none, everything else works), no three seconds of delay after a wrong
 //! secret, no exclusion patterns, no plainer tables. What an archive could not get back or take in is
 //! told as `not restored: …` and `not stored as it is: …`. A chunk that any snapshot of the datastore
-//! has counts as reused, not only one of the group's last. Missing: mount, map, prune, forget, notes, protection, tasks, garbage
-//! collection, master keys, paper keys. Usage texts are our own.
+//! has counts as reused, not only one of the group's last. Missing: whatever removes a backup (`prune` says what a
+//! server would keep, of the rules for that it knows `--keep-last` alone, and it does not come without `--dry-run`),
+//! mount, map, notes, protection, tasks, garbage collection, master keys, paper keys. Usage texts are our own.
 //!
 //! # EXIT STATUS
 //!
@@ -121,10 +124,10 @@ use tenwords_protocol::fingerprint::Fingerprint;
 pub use crate::error::Error;
 use crate::{
     arguments::{Asked, Verb},
-    command::{Context, backup, key, list, restore, status},
+    command::{Context, backup, key, list, prune, restore, status},
     log::{Log, to_stderr},
     repository::AuthId,
-    server::{Maintenance, Server, Token},
+    server::{Maintenance, Role, Server, Token},
 };
 
 /// Runs one command line, without the program's own name, and tells how it ended.
@@ -164,6 +167,7 @@ fn perform(words: &[OsString]) -> Result<(), Error> {
         Verb::Logout => status::logout(&context),
         Verb::NamespaceCreate => list::create_namespace(&context),
         Verb::NamespaceList => list::namespaces(&context),
+        Verb::Prune => prune::run(&context),
         Verb::Restore => restore::run(&context),
         Verb::SnapshotFiles => list::files(&context),
         Verb::SnapshotList => list::snapshots(&context),
@@ -201,6 +205,10 @@ fn own_options(words: &[OsString]) -> Result<(Option<PathBuf>, Server, &[OsStrin
                 let auth_id = AuthId::parse(&text);
                 server.without_rights.push(auth_id.ok_or_else(|| refused("expected user@realm[!token]"))?);
             }
+            "--role" => {
+                let role = Role::parse(&text);
+                server.roles.push(role.ok_or_else(|| refused(ROLES))?);
+            }
             "--maintenance" => {
                 let maintenance = Maintenance::parse(&text);
                 server.maintenance =
@@ -216,5 +224,6 @@ fn own_options(words: &[OsString]) -> Result<(Option<PathBuf>, Server, &[OsStrin
     Ok((root, server, rest))
 }
 
-const OWN_OPTIONS: [&str; 5] =
-    ["--root", "--token-sha256", "--certificate-sha256", "--without-rights", "--maintenance"];
+const OWN_OPTIONS: [&str; 6] =
+    ["--root", "--token-sha256", "--certificate-sha256", "--without-rights", "--role", "--maintenance"];
+const ROLES: &str = "expected user@realm!token=<DatastoreBackup, DatastorePowerUser or DatastoreAdmin>";

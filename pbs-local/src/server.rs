@@ -30,7 +30,41 @@ pub(crate) struct Server {
     pub(crate) certificate: Option<Fingerprint>,
     /// Who comes in, and may do nothing with any datastore.
     pub(crate) without_rights: Vec<AuthId>,
+    /// What those are that come in; whoever is not named is a `DatastoreBackup`.
+    pub(crate) roles: Vec<Role>,
     pub(crate) maintenance: Option<Maintenance>,
+}
+
+/// Whose role it is, and what of it matters here.
+#[derive(Debug)]
+pub(crate) struct Role {
+    auth_id: AuthId,
+    removing: Removing,
+}
+
+impl Role {
+    /// Reads `user@realm!token=<role>`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (auth_id, role) = text.rsplit_once('=')?;
+        let auth_id = AuthId::parse(auth_id).filter(AuthId::is_token)?;
+        let removing = match role {
+            "DatastoreBackup" => Removing::Nothing,
+            "DatastorePowerUser" => Removing::Own,
+            "DatastoreAdmin" => Removing::Any,
+            _ => return None,
+        };
+        Some(Self { auth_id, removing })
+    }
+}
+
+/// Which backups somebody may remove.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Removing {
+    Nothing,
+    /// Those of groups that are his own: the privilege `Datastore.Prune`.
+    Own,
+    /// All: the privilege `Datastore.Modify`.
+    Any,
 }
 
 /// For whom the datastores are closed, and what the administrator wrote beside it.
@@ -126,6 +160,19 @@ impl<'a> Session<'a> {
     pub(crate) fn has_rights(&self) -> bool {
         let named = matches!(self.repository, Repository::Named { .. });
         !named || !self.server.without_rights.contains(&self.repository.auth_id())
+    }
+
+    /// Which backups who was let in may remove. Where nobody is asked for a token, nobody is asked for this.
+    pub(crate) fn removing(&self) -> Removing {
+        if !self.has_rights() {
+            return Removing::Nothing;
+        }
+        if matches!(self.repository, Repository::Folder(_)) || self.server.tokens.is_empty() {
+            return Removing::Any;
+        }
+        let auth_id = self.repository.auth_id();
+        let role = self.server.roles.iter().find(|role| role.auth_id == auth_id);
+        role.map_or(Removing::Nothing, |role| role.removing)
     }
 
     /// What the server says of a datastore in maintenance.

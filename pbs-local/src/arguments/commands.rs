@@ -37,6 +37,10 @@ const BACKUP_TIME: Opt = Opt {
 };
 const DRY_RUN: Opt =
     Opt { name: "dry-run", value: Value::Boolean, about: "Say what would be backed up, write nothing." };
+const PRUNE_DRY_RUN: Opt =
+    Opt { name: "dry-run", value: Value::Boolean, about: "Only say it. Without this nothing is said or done." };
+const KEEP_LAST: Opt =
+    Opt { name: "keep-last", value: Value::Number(1), about: "Number of backups to keep; without it all are kept." };
 const CHUNK_SIZE: Opt = Opt {
     name: "chunk-size",
     value: Value::Number(64),
@@ -171,6 +175,13 @@ pub(super) static COMMANDS: &[Command] = &[
         about: "List the namespaces.",
         positionals: &[Positional { name: "ns", optional: true, many: false, about: "Only those below this one." }],
         options: &[&OUTPUT, &REPOSITORY],
+    },
+    Command {
+        verb: Verb::Prune,
+        words: &["prune"],
+        about: "Say what a server would keep of a group. Removes nothing, ever.",
+        positionals: &[Positional { name: "group", optional: false, many: false, about: "type/id." }],
+        options: &[&PRUNE_DRY_RUN, &KEEP_LAST, &NS, &OUTPUT, &REPOSITORY],
     },
     Command {
         verb: Verb::Restore,

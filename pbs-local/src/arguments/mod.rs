@@ -53,6 +53,7 @@ pub(crate) enum Verb {
     Logout,
     NamespaceCreate,
     NamespaceList,
+    Prune,
     Restore,
     SnapshotFiles,
     SnapshotList,

@@ -3,6 +3,7 @@
 pub(crate) mod backup;
 pub(crate) mod key;
 pub(crate) mod list;
+pub(crate) mod prune;
 pub(crate) mod restore;
 pub(crate) mod status;
 

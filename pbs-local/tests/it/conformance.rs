@@ -495,7 +495,7 @@ fn places_and_passwords_behave_as_recorded() {
                 bench.set("PBS_PASSWORD_CMD", format!("echo {SECRET}"));
             }
             "--repository on the command line" => bench.unset("PBS_REPOSITORY"),
-            // Commands that are not here; and what stands in tests of its own.
+            // Commands that are not here; and what stands in tests of its own (prune.rs).
             _ if title.contains("prune") || title.contains("protect") || title.contains("forget") => continue,
             "garbage-collect" | "notes update" | "list: where the note ends up (comment)" => continue,
             _ if title.contains("NON-ROOT") || title.contains("not writable") => continue,

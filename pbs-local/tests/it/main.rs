@@ -6,6 +6,7 @@
 mod conformance;
 mod golden;
 mod limits;
+mod prune;
 mod pty;
 mod recorded;
 mod replay;

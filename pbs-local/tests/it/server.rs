@@ -134,6 +134,10 @@ fn our_own_options_are_checked() {
         (&["--token-sha256", "backup@pbs!x"], "--token-sha256: expected user@realm!token=<64 hex digits>"),
         (&["--root"], "--root: its value is missing"),
         (&["--without-rights", "nobody"], "--without-rights: expected user@realm[!token]"),
+        (
+            &["--role", "backup@pbs!box1=Admin"],
+            "--role: expected user@realm!token=<DatastoreBackup, DatastorePowerUser or DatastoreAdmin>",
+        ),
         (&["--maintenance", "closed"], "--maintenance: expected offline[:MESSAGE] or read-only[:MESSAGE]"),
     ] {
         bench.run(words).failed(error);
