@@ -11,6 +11,7 @@
 //! | know which client and server it is, and what differs between their versions | [`version`], [`compat`] |
 //! | ask whether a source works at all | [`status`] (never `login` or `version`: they prove nothing) |
 //! | know which snapshots and files there are | [`snapshot`] |
+//! | know whether a token may remove backups | [`pruning`] |
 //! | get data back | [`restore`] |
 //! | know what a person can do about a failure | [`failure`], [`error`] |
 //! | see or change what a Proxmox VE node has: storages, keys, secrets, guests, jobs | [`pve`] |
@@ -28,6 +29,7 @@
 //! - A token's secret leaves it through one 0600 file in the private folder, gone when the child is.
 //! - `--overwrite` and `--allow-existing-dirs` are never passed: the tool's own refusal stands behind ours.
 //!   `--force` is passed in one place ([`pve::restore`]), for exactly the guest that the caller names.
+//! - A command that could remove a backup is put together in one place ([`pruning`]), and only as a question.
 //! - Human text is matched only to name failures, in one table ([`failure::classify`]); an unseen text stays
 //!   unknown.
 //!
@@ -53,6 +55,7 @@ pub mod key;
 pub mod mail;
 pub mod private;
 mod process;
+pub mod pruning;
 mod pty;
 pub mod pve;
 pub mod repository;

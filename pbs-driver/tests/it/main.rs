@@ -18,6 +18,7 @@ mod killed;
 mod lists;
 mod place;
 mod private;
+mod pruning;
 mod pve_install;
 mod pve_jobs;
 mod pve_node;

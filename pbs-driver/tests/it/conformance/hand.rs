@@ -30,6 +30,10 @@ pub(super) enum Standing {
     RoleMissingOnToken,
     /// The token has the right, its user has not.
     RoleMissingOnUser,
+    /// It may remove what is its own.
+    PowerUser,
+    /// It may remove everything.
+    Administrator,
 }
 
 /// For whom the datastore is closed.
@@ -108,6 +112,7 @@ pub(super) struct Played {
 struct Options {
     tokens: Vec<String>,
     without_rights: Vec<String>,
+    roles: Vec<String>,
     maintenance: Option<String>,
 }
 
@@ -129,6 +134,9 @@ impl Played {
         }
         for token in &options.without_rights {
             more += &format!(" --without-rights '{token}'");
+        }
+        for role in &options.roles {
+            more += &format!(" --role '{role}'");
         }
         if let Some(maintenance) = &options.maintenance {
             more += &format!(" --maintenance '{maintenance}'");
@@ -153,6 +161,13 @@ impl Played {
             drop(options);
             self.write();
         }
+        if let Some(role) = standing.role() {
+            let mut options = self.options.borrow_mut();
+            options.tokens.push(name.clone());
+            options.roles.push(format!("{name}={role}"));
+            drop(options);
+            self.write();
+        }
         (name, TOKEN.to_owned())
     }
 }
@@ -165,6 +180,17 @@ impl Standing {
             Self::Expired => "expired",
             Self::RoleMissingOnToken => "norole",
             Self::RoleMissingOnUser => "userless",
+            Self::PowerUser => "power",
+            Self::Administrator => "keeper",
+        }
+    }
+
+    /// A role that may remove.
+    fn role(self) -> Option<&'static str> {
+        match self {
+            Self::PowerUser => Some("DatastorePowerUser"),
+            Self::Administrator => Some("DatastoreAdmin"),
+            _ => None,
         }
     }
 }
@@ -239,11 +265,16 @@ impl Manager {
             }
             Standing::Disabled => self.generate(&self.user(), standing.name(), &["--enable", "0"]),
             Standing::Expired => self.generate(&self.user(), standing.name(), &["--expire", "1"]),
-            Standing::RoleMissingOnToken => self.generate(&self.user(), standing.name(), &[]),
+            Standing::RoleMissingOnToken | Standing::PowerUser | Standing::Administrator => {
+                self.generate(&self.user(), standing.name(), &[])
+            }
             Standing::RoleMissingOnUser => self.generate(&self.other_user(), standing.name(), &[]),
         };
         if matches!(standing, Standing::Disabled | Standing::Expired | Standing::RoleMissingOnUser) {
             self.allow(&made.id, "DatastoreBackup");
+        }
+        if let Some(role) = standing.role() {
+            self.allow(&made.id, role);
         }
         (made.id, made.secret)
     }

@@ -5,6 +5,7 @@ use std::{io::Read as _, net::TcpListener, thread, time::Duration};
 use pbs_driver::{
     Certificate, Failure, Limits,
     failure::{Refusal, Silence, Thing, classify},
+    pruning::{self, Pruning},
     restore::{self, Request},
     snapshot, status, version,
 };
@@ -19,6 +20,7 @@ use super::{
 pub(super) fn refusals(mount: &Mount) {
     let made = Made::new(mount, "refusals");
     not_us(mount, &made);
+    not_to_remove(mount, &made);
     not_them(mount, &made);
     not_now(mount, &made);
     mount.place.assert_clean();
@@ -73,11 +75,30 @@ fn not_us(mount: &Mount, made: &Made) {
                 Standing::RoleMissingOnToken | Standing::RoleMissingOnUser => {
                     matches!(failure, Failure::NotAuthorised { why: Refusal::Role { .. } })
                 }
+                Standing::PowerUser | Standing::Administrator => false,
             };
             assert!(right, "{standing:?}: {failure:?}");
         }
         assert!(!nowhere.exists(), "{standing:?}");
     }
+}
+
+/// A token for backups cannot remove any, a power user's and an administrator's can; and by asking none goes.
+fn not_to_remove(mount: &Mount, made: &Made) {
+    let (client, group) = (&mount.client, made.info.snapshot.group());
+    let said = pruning::ask(client, &made.access, group);
+    assert!(matches!(said, Pruning::Cannot), "{said:?}");
+    let there = || snapshot::list(client, &made.access, Some(group)).unwrap();
+    assert_eq!(there().len(), 1);
+    let Some(hand) = mount.hand("tokens that may remove backups") else { return };
+    // The group is another token's: who may remove his own alone is refused this one, and by that is known.
+    for standing in [Standing::PowerUser, Standing::Administrator] {
+        let (id, secret) = hand.token(standing);
+        let access = access(&mount.repository(Some(&id), None, None), &secret, mount.server().certificate, "");
+        let said = pruning::ask(client, &access, group);
+        assert!(matches!(said, Pruning::May), "{standing:?}: {said:?}");
+    }
+    assert_eq!(there().len(), 1);
 }
 
 /// Another certificate, nobody, something else, and a server that never says a word.
