@@ -57,6 +57,9 @@ pub(super) struct Raised {
     pub(super) since: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) told: Option<Timestamp>,
+    /// It is not told again while it stands.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    once: bool,
     /// It stands no more, and nobody has been told so.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) ended: bool,
@@ -103,14 +106,14 @@ impl Kept {
                 let is_said = self.alarms.get(&of_end).is_some_and(|alarm| !alarm.ended);
                 if begun >= OFTEN && is_long(since, now) && !is_said {
                     let what = format!("`{pass}` is begun again and again, and has not come to its end since {since}");
-                    self.stands(of_end, what, SEE_LOG.to_owned(), now);
+                    self.stands(of_end, Words::each_day(what, SEE_LOG.to_owned()), now);
                 }
             }
             Found::SoFar(alarms) => {
-                for (name, (what, remedy)) in named(&own, alarms) {
+                for (name, words) in named(&own, alarms) {
                     let of_pass = self.alarms.keys().filter(|name| name.starts_with(&own)).count();
                     if of_pass <= 2 * MOST || self.alarms.contains_key(&name) {
-                        self.stands(name, what, remedy, now);
+                        self.stands(name, words, now);
                     }
                 }
             }
@@ -127,7 +130,7 @@ impl Kept {
                     let what = format!("`{pass}` does not come to its end: a command holds this box all the time");
                     let remedy =
                         "the file `lock` in the agent's state folder names the process that holds it".to_owned();
-                    self.stands(of_end, what, remedy, now);
+                    self.stands(of_end, Words::each_day(what, remedy), now);
                 }
             }
             Found::Stopped(stop) => {
@@ -137,7 +140,7 @@ impl Kept {
                 if is_grave || is_long(since, now) {
                     let what = harmless(&format!("`{pass}` does not come to its end: {}", stop.in_one_line()), 400);
                     let remedy = harmless(stop.remedy.as_deref().unwrap_or(SEE_LOG), 300);
-                    self.stands(of_end, what, remedy, now);
+                    self.stands(of_end, Words::each_day(what, remedy), now);
                 }
             }
         }
@@ -148,22 +151,24 @@ impl Kept {
     }
 
     /// All of one pass: these stand, the others have ended.
-    fn replace(&mut self, own: &str, stand: BTreeMap<String, (String, String)>, now: Timestamp) {
+    fn replace(&mut self, own: &str, stand: BTreeMap<String, Words>, now: Timestamp) {
         self.end(|name| name.starts_with(own) && !stand.contains_key(name));
-        for (name, (what, remedy)) in stand {
-            self.stands(name, what, remedy, now);
+        for (name, words) in stand {
+            self.stands(name, words, now);
         }
     }
 
-    fn stands(&mut self, name: String, what: String, remedy: String, now: Timestamp) {
+    fn stands(&mut self, name: String, words: Words, now: Timestamp) {
         let alarm = self.alarms.entry(name).or_insert_with(|| Raised {
             what: String::new(),
             remedy: String::new(),
             since: now,
             told: None,
+            once: false,
             ended: false,
         });
-        (alarm.what, alarm.remedy, alarm.ended) = (what, remedy, false);
+        let Words { what, remedy, once } = words;
+        (alarm.what, alarm.remedy, alarm.once, alarm.ended) = (what, remedy, once, false);
     }
 
     /// Those have ended. What nobody was told of needs no end.
@@ -193,18 +198,34 @@ impl Kept {
     }
 }
 
+/// What is told of an alarm.
+struct Words {
+    what: String,
+    remedy: String,
+    /// Not again while it stands.
+    once: bool,
+}
+
+impl Words {
+    fn each_day(what: String, remedy: String) -> Self {
+        Self { what, remedy, once: false }
+    }
+}
+
 /// Each by its name, so many of them; more are counted.
-fn named(own: &str, alarms: &[Alarm]) -> BTreeMap<String, (String, String)> {
-    let mut stand: BTreeMap<String, (String, String)> = BTreeMap::new();
+fn named(own: &str, alarms: &[Alarm]) -> BTreeMap<String, Words> {
+    let mut stand: BTreeMap<String, Words> = BTreeMap::new();
     for alarm in alarms {
         let name = format!("{own}{}/{}", alarm.code, harmless(&alarm.subject, 100));
         if stand.len() < MOST || stand.contains_key(&name) {
-            stand.insert(name, (harmless(&alarm.what, 300), harmless(&alarm.remedy, 300)));
+            let (what, remedy) = (harmless(&alarm.what, 300), harmless(&alarm.remedy, 300));
+            stand.insert(name, Words { what, remedy, once: alarm.is_told_once() });
         }
     }
     if alarms.len() > MOST {
         let what = format!("there are more: {} in all", alarms.len());
-        stand.insert(format!("{own}more/"), (what, "`tenwords-agent status` shows them".to_owned()));
+        let remedy = "`tenwords-agent status` shows them".to_owned();
+        stand.insert(format!("{own}more/"), Words::each_day(what, remedy));
     }
     stand
 }
@@ -217,7 +238,7 @@ fn is_long(since: Timestamp, now: Timestamp) -> bool {
 impl Raised {
     /// Nobody knows of it, or of its end; or it was told a day ago, by a clock that may have jumped.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
-        self.ended || self.told.is_none_or(|told| is_long(told, now))
+        self.ended || self.told.is_none_or(|told| !self.once && is_long(told, now))
     }
 }
 
@@ -271,6 +292,25 @@ mod tests {
         let over = told(&mut kept, "servers", &Found::All(&[]), at(26)?).ok_or("the end was not told")?;
         assert!(over.contains("OVER: the key of pbs") && over.contains("no alarm stands"), "{over}");
         assert_eq!(told(&mut kept, "servers", &Found::All(&[]), at(60)?), None);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_no_more_than_a_note_is_told_once_and_when_it_ends() -> Tested {
+        let mut kept = Kept::none();
+        let note = Alarm { code: super::super::TOKEN_MAY_PRUNE, ..alarm("pbs") };
+        let one = [note.clone()];
+        assert!(told(&mut kept, "servers", &Found::All(&one), at(0)?).is_some());
+        for hours in [1, 24, 720, 87_600, -87_600] {
+            assert_eq!(told(&mut kept, "servers", &Found::All(&one), at(hours)?), None, "told again after {hours} h");
+        }
+        // Beside one that is told each day it stays silent.
+        let both = [note, alarm("other")];
+        let text = told(&mut kept, "servers", &Found::All(&both), at(1000)?).ok_or("the other was not told")?;
+        assert!(text.contains("of other") && !text.contains("of pbs") && text.contains("2 alarms"), "{text}");
+        let text = told(&mut kept, "servers", &Found::All(&[]), at(1001)?).ok_or("the end was not told")?;
+        assert!(text.contains("OVER: the key of pbs"), "{text}");
+        assert_eq!(told(&mut kept, "servers", &Found::All(&[]), at(1026)?), None);
         Ok(())
     }
 

@@ -23,7 +23,7 @@ pub(super) fn message(kept: &Kept, to: &str, box_name: &str, now: Timestamp) -> 
         header(box_name),
     );
     for alarm in due {
-        let Raised { what, remedy, since, told, ended } = alarm;
+        let Raised { what, remedy, since, told, ended, .. } = alarm;
         let line = match (ended, told) {
             (true, _) => format!("\n- OVER: {what}\n"),
             (false, None) => format!("\n- {what}\n  what to do: {remedy}\n"),

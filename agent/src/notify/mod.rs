@@ -1,9 +1,9 @@
 //! The box's own alarms: told to this machine's administrator on the way that PVE's own take, because a hub
 //! that lies will not report itself.
 //!
-//! Each alarm is told once, again each day while it stands, and once when it has ended. A pass hands over all of its
-//! kind that stand; what it could not look at is as it was. What was told is kept in the state folder; if that
-//! cannot be read, everything that stands is told again.
+//! Each alarm is told once, again each day while it stands, and once when it has ended; one that is no more than a
+//! note is not told again in between. A pass hands over all of its kind that stand; what it could not look at is as it
+//! was. What was told is kept in the state folder; if that cannot be read, everything that stands is told again.
 
 mod kept;
 mod message;
@@ -32,6 +32,16 @@ pub(crate) struct Alarm {
     pub(crate) what: String,
     /// What to do.
     pub(crate) remedy: String,
+}
+
+/// A token that may remove backups. Some have decided so: it is told when it is found out and when it is over, and in
+/// between readiness shows it.
+pub(crate) const TOKEN_MAY_PRUNE: &str = "token-may-prune";
+
+impl Alarm {
+    fn is_told_once(&self) -> bool {
+        self.code == TOKEN_MAY_PRUNE
+    }
 }
 
 /// How a pass has ended, as far as alarms go.

@@ -13,6 +13,7 @@ use tenwords_protocol::{
     v1::V1,
 };
 
+use super::pruning;
 use crate::{durable, settings::Configuration};
 
 const FILE: &str = "servers.json";
@@ -40,6 +41,9 @@ pub(super) struct Source {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) answered_at: Option<Timestamp>,
     pub(super) pruning: Pruning,
+    /// When that was asked last, and of which token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pruning_asked: Option<pruning::Asked>,
     /// By group, its newest snapshot.
     pub(super) groups: BTreeMap<String, SnapshotFact>,
     /// By group, the time of the newest snapshot whose signature was found good.
@@ -63,7 +67,8 @@ impl Looked {
     pub(super) fn says_the_same(&self, other: &Self) -> bool {
         let said = |looked: &Self| -> Vec<Source> {
             // That a server has answered once more is no news; that it does not any more is known by the time.
-            looked.sources.values().cloned().map(|source| Source { answered_at: None, ..source }).collect()
+            let said = |source| Source { answered_at: None, pruning_asked: None, ..source };
+            looked.sources.values().cloned().map(said).collect()
         };
         self.alarms == other.alarms && self.sources.keys().eq(other.sources.keys()) && said(self) == said(other)
     }

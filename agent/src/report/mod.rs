@@ -6,6 +6,7 @@ mod alarms;
 mod looked;
 mod memory;
 mod observed;
+mod pruning;
 pub(crate) mod servers;
 mod signatures;
 

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use pbs_driver::Client;
 use pbs_format::{datastore, name::SnapshotRef};
 use tenwords_protocol::{
     bounded::{List, Text},
@@ -19,6 +20,7 @@ use tenwords_protocol::{
 
 use super::{
     looked::{Looked, Source},
+    pruning,
     signatures::Bench,
 };
 use crate::{
@@ -27,7 +29,7 @@ use crate::{
     keys::LiveKey,
     lineage,
     lock::StateLock,
-    notify::Alarm,
+    notify::{Alarm, TOKEN_MAY_PRUNE},
     settings::Configuration,
     sources::{self, BoxSource, BoxSources},
 };
@@ -58,6 +60,7 @@ pub(crate) fn ask(configuration: &Configuration, now: Timestamp, raise: impl FnO
         let kept = looked.sources.entry(source.id.as_str().to_owned()).or_insert_with(|| Source {
             answered_at: None,
             pruning: Pruning::Unknown,
+            pruning_asked: None,
             groups: BTreeMap::new(),
             signed: BTreeMap::new(),
             keys: BTreeMap::new(),
@@ -79,7 +82,11 @@ pub(crate) fn ask(configuration: &Configuration, now: Timestamp, raise: impl FnO
         Ok(alarms)
     };
     raise(&judge(&mut looked)?);
-    look_at_signatures(configuration, &found, &inventory, (&groups, &keys), &mut looked)?;
+    if let Ok(client) = sources::client(&configuration.settings) {
+        let answered = answered(&inventory);
+        pruning::ask(&client, &found, &answered, &groups, &mut looked, now);
+        look_at_signatures(configuration, &client, (&found, &answered), (&groups, &keys), &mut looked)?;
+    }
     let alarms = judge(&mut looked)?;
     interrupt::check()?;
     // What nothing needs any more is let go of, if no command is at work; there is no hurry.
@@ -116,6 +123,12 @@ fn fact(newest: &Newest) -> SnapshotFact {
     }
 }
 
+/// The sources whose servers have listed what they have.
+fn answered(inventory: &Inventory) -> BTreeSet<&str> {
+    let listed = inventory.sources.iter().filter(|source| matches!(source.answer, Answer::Listed(_)));
+    listed.map(|source| source.id.as_str()).collect()
+}
+
 /// The groups of this box: its guests', and those that its own configuration names.
 fn own_groups(inventory: &Inventory, found: &BoxSources) -> Vec<Group> {
     let guests = inventory.guests.iter().filter_map(|guest| {
@@ -136,20 +149,16 @@ fn own_groups(inventory: &Inventory, found: &BoxSources) -> Vec<Group> {
 /// be fetched now keeps no other from its turn.
 fn look_at_signatures(
     configuration: &Configuration,
-    found: &BoxSources,
-    inventory: &Inventory,
+    client: &Client,
+    (found, answered): (&BoxSources, &BTreeSet<&str>),
     (groups, keys): (&[Group], &BTreeMap<Fingerprint, &LiveKey>),
     looked: &mut Looked,
 ) -> Outcome<()> {
-    let Ok(client) = sources::client(&configuration.settings) else { return Ok(()) };
     let bench = Bench::new(&configuration.settings, keys.values().copied())?;
     let mut open = Vec::new();
     for source in &found.sources {
-        let answered = inventory
-            .sources
-            .iter()
-            .any(|entry| entry.id.as_str() == source.id && matches!(entry.answer, Answer::Listed(_)));
-        let (Some(kept), true) = (looked.sources.get(&source.id), answered) else { continue };
+        let is_there = answered.contains(source.id.as_str());
+        let (Some(kept), true) = (looked.sources.get(&source.id), is_there) else { continue };
         for group in groups {
             let name = group.to_string();
             let Some(fact) = kept.groups.get(&name) else { continue };
@@ -168,7 +177,7 @@ fn look_at_signatures(
             break;
         }
         let signature =
-            source.access().map_or(Signature::Unknown, |access| bench.look(&client, &access, key, &snapshot));
+            source.access().map_or(Signature::Unknown, |access| bench.look(client, &access, key, &snapshot));
         if signature == Signature::Unknown {
             failed += 1;
         } else {
@@ -243,6 +252,19 @@ fn alarms(
                 subject: id.to_owned(),
                 what: format!("snapshots on {id} need {count} that this box does not have ({}{more})", some.join(", ")),
                 remedy: "find out what backs up there under another key; without it nothing opens them".to_owned(),
+            });
+        }
+    }
+    for source in inventory.sources.iter().filter(|source| source.state != SourceState::NotUsed) {
+        let id = source.id.as_str();
+        if looked.sources.get(id).is_some_and(|kept| kept.pruning == Pruning::May) {
+            alarms.push(Alarm {
+                code: TOKEN_MAY_PRUNE,
+                subject: id.to_owned(),
+                what: format!("the token of {id} may remove backups there: so could whoever takes this box over"),
+                remedy: "on the backup server give it the role DatastoreBackup and no other; what jobs of this box \
+                         prune there, a prune job of the server's has to do then"
+                    .to_owned(),
             });
         }
     }
@@ -334,6 +356,7 @@ mod tests {
         let kept = Source {
             answered_at: Some(time),
             pruning: Pruning::Unknown,
+            pruning_asked: None,
             signed: BTreeMap::new(),
             groups: [("ct/100", missed), ("ct/101", held), ("vm/900", foreign)]
                 .map(|(group, key)| (group.to_owned(), fact(key)))

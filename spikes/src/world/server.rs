@@ -101,6 +101,22 @@ impl BackupServer {
         Ok(Self { secret, ..self.clone() })
     }
 
+    /// Its administrator gives the token this role in the place of the one that it had. (A new one's token has
+    /// `DatastoreBackup`.)
+    ///
+    /// # Errors
+    /// It is a real one, or what the system said.
+    pub fn give_role(&self, role: &str) -> Result<()> {
+        // What a test has put before it calls this one.
+        let played = self.folder.as_ref().and_then(|store| store.parent()?.parent()).context("a stand-in")?;
+        let played = played.join("bin/proxmox-backup-client");
+        let text = fs::read_to_string(&played)?;
+        let (before, _) =
+            text.split_once(" --role ").or_else(|| text.split_once(" \"$@\"")).context("our own script")?;
+        fs::write(&played, format!("{before} --role 'backup@pbs!box1={role}' \"$@\"\n"))?;
+        Ok(())
+    }
+
     /// A real one.
     ///
     /// # Errors
