@@ -6,6 +6,7 @@
 //! | how keys are escrowed with the client alone, phase by phase | [`consumption`] |
 //! | what a customer sees at a terminal, and its recordings | [`customer`], [`record`] |
 //! | the world in which the story happens | [`world`] |
+//! | what a hub does under many boxes | [`load`] |
 //! | how it is known that no secret lies where it must not | [`search`] |
 //! | how it is known that the data is the same | [`tree`] |
 //!
@@ -16,6 +17,7 @@
 pub mod consumption;
 pub mod customer;
 pub mod demo;
+pub mod load;
 pub mod process;
 pub mod programs;
 pub mod real;

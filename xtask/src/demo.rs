@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::cargo;
 
-const PROGRAMS: &[&str] = &["consumption", "demo", "idle", "soak"];
+const PROGRAMS: &[&str] = &["consumption", "demo", "idle", "load", "soak"];
 
 /// The story of the lost box.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {

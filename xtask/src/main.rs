@@ -27,8 +27,9 @@ Usage: cargo xtask <command> [arguments]
   spikes NAME [ARGS]
                  the same for any evidence: `spikes consumption` shows phase by phase that a key can
                  be escrowed with the client alone, and writes its findings to docs/findings;
-                 `spikes idle` measures what the daemon costs while nothing happens; `spikes soak` an
-                 hour of it and a hub, while things happen
+                 `spikes idle` measures what the daemon costs while nothing happens, `spikes soak` an
+                 hour of it and a hub while things happen, `spikes load` what a hub does under ten
+                 thousand boxes that come back at once
   record [ARGS]  record what a customer sees and types at a terminal, as asciicasts and as pictures that
                  move, into docs/recordings; `record --help` lists what there is to record
   test [ARGS]    install what the tests need (as root on Debian), build every program, run every

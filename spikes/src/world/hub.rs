@@ -15,6 +15,7 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::{World, abandon};
 use crate::process::{Ended, Run};
@@ -88,6 +89,33 @@ impl Hub {
     #[must_use]
     pub fn agents(&self) -> SocketAddr {
         self.addresses.agents
+    }
+
+    /// Where people reach it.
+    #[must_use]
+    pub fn people(&self) -> SocketAddr {
+        self.addresses.people
+    }
+
+    /// The file with the authority of its own certificate.
+    #[must_use]
+    pub fn authority(&self) -> &Path {
+        &self.operator.ca
+    }
+
+    /// The token of its first operator, who may do everything.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn expose_admin_token(&self) -> Result<Zeroizing<String>> {
+        let text = Zeroizing::new(fs::read_to_string(&self.operator.token_file)?);
+        Ok(Zeroizing::new(text.trim().to_owned()))
+    }
+
+    /// The number of its process, if it runs.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 
     /// Its data directory.

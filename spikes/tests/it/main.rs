@@ -18,6 +18,7 @@ mod hostile;
 mod hub;
 mod inventory;
 mod journal;
+mod load;
 mod manners;
 mod never_asked;
 mod orders;
