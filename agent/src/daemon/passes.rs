@@ -17,7 +17,7 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 use serde::{Deserialize, Serialize};
-use tenwords_protocol::{json, v1::V1};
+use tenwords_protocol::{json, time::Timestamp, v1::V1};
 
 use super::{
     child,
@@ -30,6 +30,7 @@ use crate::{
     interrupt,
     lock::StateLock,
     notify::{self, Alarm, Found},
+    report::Boot,
     settings::Configuration,
     show::harmless,
 };
@@ -48,6 +49,10 @@ pub(super) struct Pass {
 pub(crate) struct Asked<'a> {
     /// Without a word to the hub.
     pub(crate) local: bool,
+    /// The wall clock.
+    pub(crate) now: &'a dyn Fn() -> Timestamp,
+    /// Which start of the machine it is, and how long ago.
+    pub(crate) boot: &'a dyn Fn() -> Outcome<Boot>,
     /// Tells the daemon that the hub has called, before the pass has ended.
     pub(crate) called: &'a mut dyn FnMut(),
 }
@@ -66,14 +71,9 @@ pub(crate) struct Done {
 /// Every kind that there is. Whoever adds one adds a line.
 pub(super) const TABLE: &[Pass] = &[
     Pass { kind: Kind::Keep, most: minutes(15), locks: true, work: work::keep },
-    Pass { kind: Kind::Renew, most: minutes(5), locks: true, work: |configuration, _| work::renew(configuration) },
-    Pass {
-        kind: Kind::Servers,
-        most: minutes(30),
-        locks: false,
-        work: |configuration, _| work::servers(configuration),
-    },
-    Pass { kind: Kind::Report, most: minutes(5), locks: false, work: |configuration, _| work::report(configuration) },
+    Pass { kind: Kind::Renew, most: minutes(5), locks: true, work: work::renew },
+    Pass { kind: Kind::Servers, most: minutes(30), locks: false, work: work::servers },
+    Pass { kind: Kind::Report, most: minutes(5), locks: false, work: work::report },
     Pass {
         kind: Kind::SelfTest,
         most: minutes(10),
@@ -136,44 +136,48 @@ pub(crate) fn run(cli: &cli::Cli, args: &cli::Pass) -> ExitCode {
         let pass = TABLE.iter().find(|pass| pass.kind.name() == args.kind);
         let pass = pass.ok_or_else(|| Stop::new(Code::Usage, format!("there is no pass {}", args.kind)))?;
         end_when_told()?;
-        let name = if args.local { local(pass.kind) } else { args.kind.clone() };
-        // Whatever ends it, that it was begun is known; settled, it is forgotten.
-        notify::settle(&configuration, &name, &Found::Begun);
-        let _lock = match pass.locks {
-            true => match StateLock::take_for_pass(&configuration)? {
-                None => {
-                    notify::settle(&configuration, &name, &Found::Busy);
-                    return Ok(Line::Busy { v: V1 });
-                }
-                lock => lock,
-            },
-            false => None,
-        };
         let mut called = || say(&Line::Called { v: V1 });
-        let result = (pass.work)(&configuration, &mut Asked { local: args.local, called: &mut called });
-        let found = match &result {
-            Ok(Done { alarms: Some(alarms), .. }) => Found::All(alarms),
-            Ok(_) => Found::Nothing,
-            Err(stop) => Found::Stopped(stop),
-        };
-        // A pass that was told to end says nothing of how things stand.
-        if interrupt::check().is_ok() {
-            notify::settle(&configuration, &name, &found);
-        }
-        let done = result?;
-        Ok(Line::Done { v: V1, retry_after: done.retry_after.map(|after| after.as_secs()), changed: done.changed })
+        let (now, boot) = (&Timestamp::now, &Boot::of_kernel);
+        Ok(perform(&configuration, pass, &mut Asked { local: args.local, now, boot, called: &mut called }))
     });
-    let line = result.unwrap_or_else(|stop| Line::Stopped {
-        v: V1,
-        code: stop.code as u8,
-        what: harmless(&stop.in_one_line(), 400),
-        remedy: stop.remedy.as_deref().map(|remedy| harmless(remedy, 400)),
-        retry_after: stop.retry_after.map(|after| after.as_secs()),
-    });
+    let line = result.unwrap_or_else(Line::stopped);
     say(&line);
     match line {
         Line::Stopped { code, .. } => code.into(),
         _ => ExitCode::SUCCESS,
+    }
+}
+
+/// The work with all that goes around it, and the last line of it.
+pub(super) fn perform(configuration: &Configuration, pass: &Pass, asked: &mut Asked<'_>) -> Line {
+    let name = if asked.local { local(pass.kind) } else { pass.kind.name().to_owned() };
+    let settle = |found: &Found<'_>, now: Timestamp| notify::settle(configuration, &name, found, now);
+    // Whatever ends it, that it was begun is known; settled, it is forgotten.
+    settle(&Found::Begun, (asked.now)());
+    let _lock = match pass.locks.then(|| StateLock::take_for_pass(configuration)) {
+        None => None,
+        Some(Ok(None)) => {
+            settle(&Found::Busy, (asked.now)());
+            return Line::Busy { v: V1 };
+        }
+        Some(Ok(lock)) => lock,
+        Some(Err(stop)) => return Line::stopped(stop),
+    };
+    let result = (pass.work)(configuration, asked);
+    let found = match &result {
+        Ok(Done { alarms: Some(alarms), .. }) => Found::All(alarms),
+        Ok(_) => Found::Nothing,
+        Err(stop) => Found::Stopped(stop),
+    };
+    // A pass that was told to end says nothing of how things stand.
+    if interrupt::check().is_ok() {
+        settle(&found, (asked.now)());
+    }
+    match result {
+        Ok(done) => {
+            Line::Done { v: V1, retry_after: done.retry_after.map(|after| after.as_secs()), changed: done.changed }
+        }
+        Err(stop) => Line::stopped(stop),
     }
 }
 
@@ -228,6 +232,16 @@ fn say(line: &Line) {
 }
 
 impl Line {
+    fn stopped(stop: Stop) -> Self {
+        Self::Stopped {
+            v: V1,
+            code: stop.code as u8,
+            what: harmless(&stop.in_one_line(), 400),
+            remedy: stop.remedy.as_deref().map(|remedy| harmless(remedy, 400)),
+            retry_after: stop.retry_after.map(|after| after.as_secs()),
+        }
+    }
+
     /// How a pass ended that said this at last.
     pub(super) fn end(&self) -> Option<End> {
         match self {

@@ -45,8 +45,8 @@ const WAITS: usize = 64;
 /// Every key that is seen is kept; then the escrow is brought up to date, unless the hub is to be left alone or
 /// there is none to bring it to. What the look has found counts whatever becomes of the rest.
 pub(super) fn keep(configuration: &Configuration, asked: &mut Asked<'_>) -> Outcome<Done> {
-    let now = Timestamp::now();
-    open_recovery(configuration);
+    let now = (asked.now)();
+    open_recovery(configuration, now);
     let (found, look) = update::look(configuration, now)?;
     for note in &look.notes {
         tracing::warn!("{}", harmless(note, 400));
@@ -57,11 +57,11 @@ pub(super) fn keep(configuration: &Configuration, asked: &mut Asked<'_>) -> Outc
         return Ok(Done { changed: has_news, alarms: Some(of_keys), retry_after: None });
     }
     if interrupt::check().is_ok() {
-        notify::settle(configuration, &local(Kind::Keep), &Found::All(&of_keys));
+        notify::settle(configuration, &local(Kind::Keep), &Found::All(&of_keys), now);
     }
     let Some(standing) = Standing::load(configuration)? else {
         let alarms: Vec<Alarm> = cluster::offer(configuration).iter().map(not_joined).collect();
-        notify::settle(configuration, CLUSTER, &Found::All(&alarms));
+        notify::settle(configuration, CLUSTER, &Found::All(&alarms), now);
         return Ok(Done { changed: has_news, alarms: Some(Vec::new()), retry_after: None });
     };
     let of = standing.facts().id;
@@ -75,10 +75,10 @@ pub(super) fn keep(configuration: &Configuration, asked: &mut Asked<'_>) -> Outc
     // A hub that could not be asked says nothing of what it did before.
     if (stop.is_none() || !kept.hub_faults.is_empty()) && interrupt::check().is_ok() {
         let faults: Vec<Alarm> = kept.hub_faults.iter().copied().map(fault).collect();
-        notify::settle(configuration, HUB, &Found::All(&faults));
+        notify::settle(configuration, HUB, &Found::All(&faults), now);
     }
     if interrupt::check().is_ok() {
-        notify::settle(configuration, CLUSTER, &Found::All(&of_cluster(configuration, &kept, of)));
+        notify::settle(configuration, CLUSTER, &Found::All(&of_cluster(configuration, &kept, of)), now);
     }
     if let Some(stop) = stop {
         return Err(stop);
@@ -156,7 +156,7 @@ fn fault(fault: HubFault) -> Alarm {
 
 /// A recovery that stays open keeps this box from asking its servers, reporting and listening: after a day somebody
 /// is to know.
-fn open_recovery(configuration: &Configuration) {
+fn open_recovery(configuration: &Configuration, now: Timestamp) {
     let stop;
     let found = if recover::status::is_going_on(configuration) {
         stop = Stop::new(
@@ -169,7 +169,7 @@ fn open_recovery(configuration: &Configuration) {
     } else {
         Found::Nothing
     };
-    notify::settle(configuration, RECOVERY, &found);
+    notify::settle(configuration, RECOVERY, &found, now);
 }
 
 /// What of the keys somebody has to mend, and for some days what else was done to them.
@@ -183,16 +183,16 @@ fn alarms(look: &lineage::Look) -> Vec<Alarm> {
     look.standing.iter().chain(&look.recent).map(alarm).collect()
 }
 
-pub(super) fn renew(configuration: &Configuration) -> Outcome<Done> {
+pub(super) fn renew(configuration: &Configuration, asked: &mut Asked<'_>) -> Outcome<Done> {
     if Standing::load(configuration)?.is_none_or(|standing| standing.identity().is_none()) {
         return Ok(Done::default());
     }
-    let renewed = renew::if_due(configuration, Timestamp::now(), false)?;
+    let renewed = renew::if_due(configuration, (asked.now)(), false)?;
     Ok(Done { changed: renewed.changed, ..Done::default() })
 }
 
 /// What the backup servers have of this box.
-pub(super) fn servers(configuration: &Configuration) -> Outcome<Done> {
+pub(super) fn servers(configuration: &Configuration, asked: &mut Asked<'_>) -> Outcome<Done> {
     // Of several nodes one asks, and says it all.
     if let Some(standing) = Standing::load(configuration)?
         && !Role::of(configuration, standing.facts().id)?.escrows()
@@ -201,20 +201,20 @@ pub(super) fn servers(configuration: &Configuration) -> Outcome<Done> {
     }
     let raise = |alarms: &[Alarm]| {
         if interrupt::check().is_ok() {
-            notify::settle(configuration, Kind::Servers.name(), &Found::SoFar(alarms));
+            notify::settle(configuration, Kind::Servers.name(), &Found::SoFar(alarms), (asked.now)());
         }
     };
-    let asked = report::servers::ask(configuration, Timestamp::now(), raise)?;
-    Ok(Done { changed: asked.changed, alarms: Some(asked.alarms), retry_after: None })
+    let said = report::servers::ask(configuration, (asked.now)(), raise)?;
+    Ok(Done { changed: said.changed, alarms: Some(said.alarms), retry_after: None })
 }
 
 /// How this node and its box are, to the hub.
-pub(super) fn report(configuration: &Configuration) -> Outcome<Done> {
+pub(super) fn report(configuration: &Configuration, asked: &mut Asked<'_>) -> Outcome<Done> {
     let standing = Standing::load(configuration)?;
     let Some(identity) = standing.as_ref().and_then(Standing::identity) else {
         return Ok(Done { retry_after: Some(ALONE), ..Done::default() });
     };
-    let sent = report::send(configuration, identity, Timestamp::now())?;
+    let sent = report::send(configuration, identity, (asked.now)(), asked.boot)?;
     let silent = sent.silent_keeper.iter().map(|keeper| Alarm {
         code: "keeper-not-heard",
         subject: keeper.clone(),

@@ -61,8 +61,7 @@ pub(crate) enum Found<'a> {
 
 /// Takes in what a pass has found, and tells what is to be told. That nobody could be told is logged, and stops
 /// nothing else.
-pub(crate) fn settle(configuration: &Configuration, pass: &str, found: &Found<'_>) {
-    let now = Timestamp::now();
+pub(crate) fn settle(configuration: &Configuration, pass: &str, found: &Found<'_>, now: Timestamp) {
     let kept = change(configuration, |kept| {
         kept.take_in(pass, found, now);
         kept.is_due(now).then(|| {
@@ -147,20 +146,20 @@ mod tests {
         let taken = folder.path().join("taken");
         let refusing = configuration(folder.path(), "exit 75")?;
         let one = [alarm("pbs")];
-        settle(&refusing, "servers", &Found::All(&one));
+        settle(&refusing, "servers", &Found::All(&one), Timestamp::now());
         let kept = Kept::load(&refusing);
         assert!(kept.tried.is_some() && kept.alarms.values().all(|alarm| alarm.told.is_none()), "it counts as told");
         fs::remove_file(refusing.state(kept::FILE))?;
         let taking = configuration(folder.path(), &format!("cat >> {0}; echo \"$@\" >> {0}.args", taken.display()))?;
-        settle(&taking, "servers", &Found::All(&one));
-        settle(&taking, "servers", &Found::All(&one));
+        settle(&taking, "servers", &Found::All(&one), Timestamp::now());
+        settle(&taking, "servers", &Found::All(&one), Timestamp::now());
         let text = fs::read_to_string(&taken)?;
         assert_eq!(text.matches("the key of pbs is gone").count(), 1, "{text}");
         assert!(text.starts_with("To: root\n"), "{text}");
         assert_eq!(fs::read_to_string(folder.path().join("taken.args"))?, "-i -t\n");
         // What cannot be read is told again, not forgotten.
         fs::write(taking.state(kept::FILE), "{")?;
-        settle(&taking, "servers", &Found::All(&one));
+        settle(&taking, "servers", &Found::All(&one), Timestamp::now());
         assert_eq!(fs::read_to_string(&taken)?.matches("the key of pbs is gone").count(), 2);
         Ok(())
     }

@@ -52,8 +52,21 @@ pub(crate) struct Sent {
     pub(crate) silent_keeper: Option<String>,
 }
 
+/// A start of this machine.
+pub(crate) struct Boot {
+    /// As the kernel names it.
+    pub(crate) id: String,
+    /// How long ago it was, by the clock that nobody sets.
+    pub(crate) uptime: Duration,
+}
+
 /// Builds the report and sends it.
-pub(crate) fn send(configuration: &Configuration, identity: &Identity, now: Timestamp) -> Outcome<Sent> {
+pub(crate) fn send(
+    configuration: &Configuration,
+    identity: &Identity,
+    now: Timestamp,
+    boot: &dyn Fn() -> Outcome<Boot>,
+) -> Outcome<Sent> {
     let mut memory = Memory::load(configuration);
     let hub = identity.connect(configuration)?;
     // A hub that does not answer is told of by the report itself.
@@ -71,7 +84,7 @@ pub(crate) fn send(configuration: &Configuration, identity: &Identity, now: Time
     let report = Report {
         v: V1,
         made_at: now,
-        machine: machine(configuration, nodes.as_ref())?,
+        machine: machine(configuration, boot()?, nodes.as_ref()),
         observed,
         alarms,
         alarms_left_out,
@@ -133,19 +146,26 @@ fn keep(memory: &mut Memory, configuration: &Configuration) -> bool {
     kept.is_ok()
 }
 
-fn machine(configuration: &Configuration, nodes: Option<&Nodes>) -> Outcome<Machine> {
-    let boot_id = durable::read_limited(BOOT_ID.as_ref(), 64)
-        .or_stop(Code::Internal, || "the kernel does not say which start of this machine it is".to_owned())?;
-    let uptime = clock_gettime(ClockId::CLOCK_BOOTTIME)
-        .or_stop(Code::Internal, || "this machine has no boot clock".to_owned())?;
+impl Boot {
+    /// By the kernel's word.
+    pub(crate) fn of_kernel() -> Outcome<Self> {
+        let id = durable::read_limited(BOOT_ID.as_ref(), 64)
+            .or_stop(Code::Internal, || "the kernel does not say which start of this machine it is".to_owned())?;
+        let uptime = clock_gettime(ClockId::CLOCK_BOOTTIME)
+            .or_stop(Code::Internal, || "this machine has no boot clock".to_owned())?;
+        Ok(Self { id: String::from_utf8_lossy(&id).trim().to_owned(), uptime: uptime.into() })
+    }
+}
+
+fn machine(configuration: &Configuration, boot: Boot, nodes: Option<&Nodes>) -> Machine {
     let client = sources::client(&configuration.settings).ok();
     let client_version = client.and_then(|client| version::client(&client).ok());
-    Ok(Machine {
+    Machine {
         name: Text::cut(&enroll::node_name(configuration)),
         agent_version: Text::cut(env!("CARGO_PKG_VERSION")),
         client_version: client_version.map(|version| Text::cut(&version.to_string())),
-        boot_id: Text::cut(String::from_utf8_lossy(&boot_id).trim()),
-        uptime: Duration::from(uptime).as_secs(),
+        boot_id: Text::cut(&boot.id),
+        uptime: boot.uptime.as_secs(),
         keeper: nodes.and_then(|nodes| nodes.keeper),
-    })
+    }
 }
