@@ -223,10 +223,12 @@ impl PrivateError {
     }
 }
 
-/// Reads a whole file, of at most `max` bytes, into one buffer that is wiped and never moved.
+/// Reads a whole file, of at most `max` bytes, into one buffer that is wiped and does not move while it fills. It has
+/// the file's size, since wiping takes as long for a line as for all that such a file could have.
 pub(crate) fn read_whole(path: &Path, max: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     let file = OpenOptions::new().read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(path)?;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(max + 1));
+    let expected = usize::try_from(file.metadata()?.len()).unwrap_or(max).min(max);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(expected + 64));
     file.take(max as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > max {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "longer than such a file can be"));
