@@ -5,7 +5,7 @@
 //! remove, whom it refuses may not.
 //!
 //! The question removes nothing, and would remove nothing if it were taken in earnest: it is a dry run, *and* no
-//! `--keep-…` is ever in it, which every version takes for "keep all". [`arguments`] is the only place in which a
+//! `--keep-…` is ever in it, which every version takes for "keep all". `arguments` is the only place in which a
 //! command that could remove a backup is put together.
 
 use std::ffi::OsString;
