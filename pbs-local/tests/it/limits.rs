@@ -135,6 +135,8 @@ fn nobody_reading_is_an_error_and_no_panic() {
 fn in_little_memory(bench: &Bench, kib: u32, words: &[&str]) -> Ran {
     let mut shell = Command::new("sh");
     bench.prepare(&mut shell);
+    // Else the C library sets addresses aside for each thread, by chance half of what is allowed or all of it.
+    shell.env("MALLOC_ARENA_MAX", "1");
     shell.args(["-c", &format!("ulimit -v {kib}; exec \"$@\""), "sh", env!("CARGO_BIN_EXE_pbs-local")]);
     shell.args(&bench.own).args(words);
     finish(&mut shell)
