@@ -159,6 +159,14 @@ impl Index {
         })
     }
 
+    /// A clock that was set back does not make anything begin in the future: what is told for a while would be told
+    /// until then, and for that while more.
+    pub(super) fn bring_back(&mut self, now: Timestamp) {
+        let mut all = self.changes.to_vec();
+        all.iter_mut().for_each(|change| change.since = change.since.min(now));
+        self.changes = List::cut(all).0;
+    }
+
     /// Adds changes; the oldest that are over make room.
     pub(super) fn add(&mut self, since: Timestamp, found: impl IntoIterator<Item = What>) -> Vec<Change> {
         let new: Vec<Change> = found.into_iter().map(|what| Change { since, until: None, what }).collect();

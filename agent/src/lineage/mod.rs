@@ -79,6 +79,7 @@ pub(crate) fn keep(configuration: &Configuration, found: &BoxSources, now: Times
     let (before, damaged) = Index::load(configuration);
     look.notes.extend(damaged);
     let mut index = before.clone();
+    index.bring_back(now);
     look.changes = changes::observe(&mut index, now, &seen);
     for key in files::read(&folder).keys.keys() {
         index.entry(*key, now);
@@ -273,6 +274,20 @@ mod tests {
         let mut both = vec![one, two];
         both.sort_unstable();
         assert_eq!(keys, both);
+        Ok(())
+    }
+
+    /// Found by a simulated year: the alarm stood for as long as the clock had been ahead.
+    #[test]
+    fn what_was_noticed_under_a_clock_that_was_ahead_is_not_told_for_years() -> Tested {
+        let (folder, configuration) = bench()?;
+        with_key(&folder, 1)?;
+        looked(&configuration, 0)?;
+        with_key(&folder, 2)?;
+        assert_eq!(looked(&configuration, 3 * 365 * 86_400)?.recent.len(), 1);
+        for (second, told) in [(20, 1), (6 * 86_400, 1), (8 * 86_400, 0), (400 * 86_400, 0), (3 * 365 * 86_400, 0)] {
+            assert_eq!(looked(&configuration, second)?.recent.len(), told, "second {second}");
+        }
         Ok(())
     }
 
