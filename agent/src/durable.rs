@@ -3,6 +3,9 @@
 //! Every write has a name, and says when it begins and when it is on the disk, so that a harness can
 //! find and count the steps (`TENWORDS_LOG=trace`).
 
+#[cfg(test)]
+pub(crate) mod faults;
+
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Seek as _, SeekFrom, Write as _},
@@ -33,7 +36,7 @@ pub(crate) fn create(step: &str, path: &Path, mode: u32, bytes: &[u8]) -> io::Re
 /// Adds `bytes` to the end of a file of `length` bytes. What cannot be written whole is taken back, so
 /// that a full disk leaves it as it was.
 pub(crate) fn append(step: &str, path: &Path, mut file: &File, length: u64, bytes: &[u8]) -> io::Result<()> {
-    begins(step, path);
+    begins(step, path)?;
     let written =
         file.seek(SeekFrom::Start(length)).and_then(|_| file.write_all(bytes)).and_then(|()| file.sync_data());
     if let Err(error) = written {
@@ -47,7 +50,7 @@ pub(crate) fn append(step: &str, path: &Path, mut file: &File, length: u64, byte
 
 /// Moves what lies at `from` to `to`, where nothing may be: never replaces. Both are in one file system.
 pub(crate) fn place(step: &str, from: &Path, to: &Path) -> io::Result<()> {
-    begins(step, to);
+    begins(step, to)?;
     renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE)?;
     File::open(folder_of(to)?)?.sync_all()?;
     done(step, to);
@@ -56,7 +59,7 @@ pub(crate) fn place(step: &str, from: &Path, to: &Path) -> io::Result<()> {
 
 /// Lets what lies at `from` and what lies at `to` change places, in one step.
 pub(crate) fn exchange(step: &str, from: &Path, to: &Path) -> io::Result<()> {
-    begins(step, to);
+    begins(step, to)?;
     renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_EXCHANGE)?;
     File::open(folder_of(to)?)?.sync_all()?;
     done(step, to);
@@ -65,7 +68,7 @@ pub(crate) fn exchange(step: &str, from: &Path, to: &Path) -> io::Result<()> {
 
 /// The whole file, on the disk, under a temporary name in the folder where it belongs.
 fn beside(step: &str, path: &Path, mode: u32, bytes: &[u8]) -> io::Result<NamedTempFile> {
-    begins(step, path);
+    begins(step, path)?;
     let mut temporary = tempfile::Builder::new().prefix(".tenwords-").tempfile_in(folder_of(path)?)?;
     temporary.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
     temporary.write_all(bytes)?;
@@ -73,16 +76,23 @@ fn beside(step: &str, path: &Path, mode: u32, bytes: &[u8]) -> io::Result<NamedT
     Ok(temporary)
 }
 
-fn begins(step: &str, path: &Path) {
+fn begins(step: &str, path: &Path) -> io::Result<()> {
     tracing::trace!(step, path = %path.display(), "durable write");
+    #[cfg(test)]
+    faults::meet(faults::At::Begins, path)?;
+    Ok(())
 }
 
 fn done(step: &str, path: &Path) {
     tracing::trace!(step, path = %path.display(), "on the disk");
+    #[cfg(test)]
+    faults::is_over(path);
 }
 
 /// A folder of this mode, made with its parents if missing.
 pub(crate) fn folder(path: &Path, mode: u32) -> io::Result<()> {
+    #[cfg(test)]
+    faults::meet(faults::At::Folder, path)?;
     let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
     fs::DirBuilder::new().recursive(true).mode(mode).create(path)?;
     // Each is an entry of the one above it, which a power cut may take along.

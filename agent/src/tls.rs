@@ -13,6 +13,7 @@ use rustls::{
     },
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime},
+    time_provider::{DefaultTimeProvider, TimeProvider},
 };
 use tenwords_protocol::{hash::Sha256, ticket::AuthorityPrefix};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -43,7 +44,7 @@ struct HubVerifier {
 pub(crate) fn client_config(recognise: Recognise, certificate: Option<Certificate>) -> Result<ClientConfig, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = Arc::new(HubVerifier { recognise, provider: Arc::clone(&provider) });
-    let builder = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_details(provider, clock())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
@@ -53,6 +54,35 @@ pub(crate) fn client_config(recognise: Recognise, certificate: Option<Certificat
             builder.with_client_auth_cert(vec![der], key)
         }
         None => Ok(builder.with_no_client_auth()),
+    }
+}
+
+/// What the hub's certificate is held against: this machine's clock.
+fn clock() -> Arc<dyn TimeProvider> {
+    #[cfg(test)]
+    if let Some(clock) = wall::clock() {
+        return clock;
+    }
+    Arc::new(DefaultTimeProvider)
+}
+
+/// Another clock for the connections of this thread, in a test.
+#[cfg(test)]
+pub(crate) mod wall {
+    use std::{cell::RefCell, sync::Arc};
+
+    use rustls::time_provider::TimeProvider;
+
+    thread_local! {
+        static CLOCK: RefCell<Option<Arc<dyn TimeProvider>>> = const { RefCell::new(None) };
+    }
+
+    pub(crate) fn set(clock: Option<Arc<dyn TimeProvider>>) {
+        CLOCK.with_borrow_mut(|here| *here = clock);
+    }
+
+    pub(super) fn clock() -> Option<Arc<dyn TimeProvider>> {
+        CLOCK.with_borrow(Clone::clone)
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) mod passes;
 mod service;
 mod watch;
 mod work;
+#[cfg(test)]
+mod year;
 
 use std::{io, time::Duration};
 
