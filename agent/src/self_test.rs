@@ -20,6 +20,7 @@ use tenwords_protocol::{json, time::Timestamp, v1::V1};
 use crate::{
     durable,
     exit::{Code, OrStop as _, Outcome, Stop},
+    interrupt,
     notify::Alarm,
     openers::ByClient,
     recover::plan::chain,
@@ -86,6 +87,8 @@ pub(crate) fn run(configuration: &Configuration) -> Outcome<SelfTest> {
         Ok(client) => (version::client(&client).ok().map(|version| version.to_string()), trial(&client)),
         Err(stop) => (None, Err((Verdict::NoClient, stop.in_one_line()))),
     };
+    // A client that was ended with this command says nothing of how it is.
+    interrupt::check()?;
     let (verdict, why) = match found {
         Ok(()) => (Verdict::Works, None),
         Err((verdict, why)) => (verdict, Some(harmless(&why, 400))),

@@ -174,26 +174,23 @@ impl Child {
 
 /// Ends what passes have left: a client of theirs that did not end with them is our child now. Whoever starts
 /// processes meanwhile is not this thread, and there is no other. Nothing is waited for: one that hangs in the kernel
-/// does not hear of its end, and what has ended by then is reaped at the next time. Whether there was any.
-pub(super) fn end_strays(living: &[Child]) -> bool {
+/// does not hear of its end, and what has ended by then is reaped at the next time.
+pub(super) fn end_strays(living: &[Child]) {
     let living: Vec<i32> = living.iter().map(|child| number(&child.process)).collect();
     let threads = fs::read_dir("/proc/self/task").into_iter().flatten().filter_map(Result::ok);
     let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
     let children: Vec<i32> =
         children.flat_map(|line| line.split(' ').filter_map(|id| id.parse().ok()).collect::<Vec<_>>()).collect();
-    let mut were_there = false;
     for stray in children.into_iter().filter(|child| !living.contains(child)).map(Pid::from_raw) {
         if !matches!(waitpid(stray, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive)) {
             continue;
         }
-        were_there = true;
         tracing::warn!(process = stray.as_raw(), "a pass has left a process behind, which is ended");
         // Its group is its own, if it has one.
         let _no_group = killpg(stray, Signal::SIGKILL);
         let _ended_already = kill(stray, Signal::SIGKILL);
         let _not_yet = waitpid(stray, Some(WaitPidFlag::WNOHANG));
     }
-    were_there
 }
 
 /// The settings as they are now, in a file that is nowhere.

@@ -140,6 +140,8 @@ pub(crate) fn run(cli: &cli::Cli, args: &cli::Pass) -> ExitCode {
         let (now, boot) = (&Timestamp::now, &Boot::of_kernel);
         Ok(perform(&configuration, pass, &mut Asked { local: args.local, now, boot, called: &mut called }))
     });
+    // What a client that was ended under it has brought is no result.
+    let result = result.and_then(|line| interrupt::check().map(|()| line));
     let line = result.unwrap_or_else(Line::stopped);
     say(&line);
     match line {
@@ -202,13 +204,7 @@ fn end_when_told() -> Outcome<()> {
             }
         }
         thread::sleep(OWN_WAY_OUT);
-        // One that is started meanwhile is found by the next look, and one that was ended is gone before this is.
-        for _ in 0..LOOKS_AT_STRAYS {
-            if !child::end_strays(&[]) {
-                break;
-            }
-            thread::sleep(BETWEEN_LOOKS);
-        }
+        child::end_strays(&[]);
         std::process::exit(i32::from(Code::Interrupted as u8));
     };
     let cannot = || "a pass cannot wait for its end".to_owned();
@@ -260,8 +256,6 @@ impl Line {
 }
 
 const SETTINGS: u64 = 1 << 20;
-const LOOKS_AT_STRAYS: u32 = 20;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
 /// Less than the daemon waits.
 const OWN_WAY_OUT: Duration = Duration::from_secs(3);
 

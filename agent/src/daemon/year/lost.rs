@@ -231,7 +231,7 @@ impl Year {
         if !alarms.contains("`keep` does not come to its end") {
             return Err("the hub refuses the box for days, and nobody is told".into());
         }
-        let ticket = self.hub.ticket_again(self.of, &enroll::hostname())?;
+        let ticket = self.hub.ticket_again(self.of, &enroll::node_name(&self.life.configuration))?;
         told(enroll::again(&self.life.configuration, ticket))?;
         self.ledger.locked_out = None;
         self.life.touch();
