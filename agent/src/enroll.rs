@@ -3,7 +3,7 @@
 use std::{num::NonZeroU64, path::Path};
 
 use tenwords_escrow::{root::Operators, signers};
-use tenwords_protocol::{json, operators::OperatorList, ticket::Ticket, v1::V1};
+use tenwords_protocol::{enroll::EnrollReply, json, operators::OperatorList, ticket::Ticket, v1::V1};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -83,24 +83,15 @@ pub(crate) fn standing(configuration: &Configuration, args: &cli::Enroll) -> Out
 /// everything that it knows as it was.
 pub(crate) fn again(configuration: &Configuration, ticket: Ticket) -> Outcome<Enrolled> {
     let identity = Identity::required(configuration)?;
-    let prefix = ticket.authority();
     let key = renew::next_key(configuration, &identity)?;
-    let hub = Hub::new(ticket.hub().clone(), Recognise::Ticket(prefix), None)?;
-    let reply = hub.enroll(ticket.into_secret(), key.request()?, node_name(configuration))?;
-    let refused = |what: &str| Stop::new(Code::GateRefused, what).remedy("tell the operator; nothing was changed here");
+    let (hub, reply) = exchanged(ticket, &key, node_name(configuration))?;
     if reply.box_id != identity.box_id {
         return Err(refused("the ticket is another box's"));
     }
     if reply.server_ca != identity.server_ca {
         return Err(refused("the hub named another authority than the one that this node has pinned"));
     }
-    if tls::spki_sha256(&reply.certificate.0) != Some(key.spki_sha256()) {
-        return Err(refused("the hub's certificate for this node is for another key"));
-    }
-    key.keep(configuration)?;
-    let identity = Identity::enrolled(&hub, reply, Some(key.spki_sha256()));
-    identity.keep_renewed(configuration)?;
-    renew::tidy(configuration, &identity);
+    let identity = keep_next(configuration, &key, &hub, reply)?;
     Ok(Enrolled::of(&identity, &pinned_operators(configuration)?, true))
 }
 
@@ -121,13 +112,7 @@ pub(crate) fn run(
     }
     let operators = read_operators(operator_keys)?;
     let key = NodeKey::load_or_make(configuration, NODE_KEY)?;
-    let prefix = ticket.authority();
-    let hub = Hub::new(ticket.hub().clone(), Recognise::Ticket(prefix), None)?;
-    let reply = hub.enroll(ticket.into_secret(), key.request()?, node_name(configuration))?;
-    if tls::prefix_of(&reply.server_ca.0) != Some(prefix) {
-        return Err(Stop::new(Code::GateRefused, "the hub named another authority than the ticket's")
-            .remedy("tell the operator; this node has kept nothing"));
-    }
+    let (hub, reply) = exchanged(ticket, &key, node_name(configuration))?;
     let identity = Identity::enrolled(&hub, reply, None);
     let pinned = Operators { generation, signers: operators };
     pin_operators(configuration, &pinned)?;
@@ -138,41 +123,63 @@ pub(crate) fn run(
 /// Makes this machine a node of the box that its cluster is, with what the cluster shares. What has to be told comes
 /// back.
 pub(crate) fn join(configuration: &Configuration, ticket: Ticket, shared: &Shared, node: &str) -> Outcome<Vec<String>> {
-    let former = Identity::load(configuration)?;
-    let key = match &former {
-        Some(former) => renew::next_key(configuration, former)?,
-        None => NodeKey::load_or_make(configuration, NODE_KEY)?,
+    let Some(former) = Identity::load(configuration)? else {
+        let key = NodeKey::load_or_make(configuration, NODE_KEY)?;
+        let (hub, reply) = exchanged(ticket, &key, node.to_owned())?;
+        is_of(shared, &reply)?;
+        pin_operators(configuration, &shared.operators)?;
+        Identity::enrolled(&hub, reply, None).keep(configuration, NODE_KEY)?;
+        return Ok(Vec::new());
     };
+    let is_same = former.box_id == shared.box_id;
+    if is_same {
+        // What this node knows of its own box is not lowered by what lies among the nodes.
+        pin_recovered(configuration, &shared.operators)?;
+    }
+    let key = renew::next_key(configuration, &former)?;
+    let (hub, reply) = exchanged(ticket, &key, node.to_owned())?;
+    is_of(shared, &reply)?;
+    let mut notes = Vec::new();
+    if !is_same {
+        let pinned = pinned_operators(configuration)?;
+        notes.extend(change_operators(configuration, &pinned, &shared.operators)?);
+    }
+    keep_next(configuration, &key, &hub, reply)?;
+    Ok(notes)
+}
+
+fn is_of(shared: &Shared, reply: &EnrollReply) -> Outcome<()> {
+    match reply.box_id == shared.box_id {
+        true => Ok(()),
+        false => Err(refused("the ticket is for another box than the one that this cluster is")),
+    }
+}
+
+/// Hands a ticket in for a certificate of this key, at the hub that the ticket names and no other.
+fn exchanged(ticket: Ticket, key: &NodeKey, node: String) -> Outcome<(Hub, EnrollReply)> {
     let prefix = ticket.authority();
     let hub = Hub::new(ticket.hub().clone(), Recognise::Ticket(prefix), None)?;
-    let reply = hub.enroll(ticket.into_secret(), key.request()?, node.to_owned())?;
-    let refused =
-        |what: &str| Stop::new(Code::GateRefused, what).remedy("tell the operator; this node has kept nothing");
+    let reply = hub.enroll(ticket.into_secret(), key.request()?, node)?;
     if tls::prefix_of(&reply.server_ca.0) != Some(prefix) {
         return Err(refused("the hub named another authority than the ticket's"));
-    }
-    if reply.box_id != shared.box_id {
-        return Err(refused("the ticket is for another box than the one that this cluster is"));
     }
     if tls::spki_sha256(&reply.certificate.0) != Some(key.spki_sha256()) {
         return Err(refused("the hub's certificate for this node is for another key"));
     }
-    let mut notes = Vec::new();
-    match former.is_some() {
-        true => {
-            let pinned = pinned_operators(configuration)?;
-            notes.extend(change_operators(configuration, &pinned, &shared.operators)?);
-            key.keep(configuration)?;
-            let identity = Identity::enrolled(&hub, reply, Some(key.spki_sha256()));
-            identity.keep_renewed(configuration)?;
-            renew::tidy(configuration, &identity);
-        }
-        false => {
-            pin_operators(configuration, &shared.operators)?;
-            Identity::enrolled(&hub, reply, None).keep(configuration, NODE_KEY)?;
-        }
-    }
-    Ok(notes)
+    Ok((hub, reply))
+}
+
+fn refused(what: &str) -> Stop {
+    Stop::new(Code::GateRefused, what).remedy("tell the operator; nothing was changed here")
+}
+
+/// Keeps a certificate in the place of the one that this node has, with its key.
+fn keep_next(configuration: &Configuration, key: &NodeKey, hub: &Hub, reply: EnrollReply) -> Outcome<Identity> {
+    key.keep(configuration)?;
+    let identity = Identity::enrolled(hub, reply, Some(key.spki_sha256()));
+    identity.keep_renewed(configuration)?;
+    renew::tidy(configuration, &identity);
+    Ok(identity)
 }
 
 impl Enrolled {

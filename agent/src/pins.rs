@@ -23,8 +23,7 @@ use tenwords_protocol::{
 
 use crate::{
     ceremony::History,
-    cluster::{self, Role},
-    durable, enroll,
+    cluster, durable, enroll,
     exit::{Code, OrStop as _, Outcome, Stop},
     hub::Hub,
     record::Record,
@@ -95,9 +94,7 @@ pub(crate) fn take(configuration: &Configuration, files: &[PathBuf]) -> Outcome<
         _ => {}
     }
     if !stands.taken.is_empty()
-        && let Some(record) = Record::load(configuration)?.filter(|record| record.box_id == of)
-        && matches!(Role::of(configuration, of)?, Role::Keeper(_))
-        && let Err(stop) = cluster::share(configuration, &standing.facts(), &record)
+        && let Err(stop) = cluster::share_operators(configuration, of)
     {
         stands.notes.push(format!("{}: the list that they are given is the former one", stop.in_one_line()));
     }

@@ -89,12 +89,12 @@ pub(crate) fn next_key(configuration: &Configuration, identity: &Identity) -> Ou
     NodeKey::load_or_make(configuration, NEXT_KEY)
 }
 
-/// When the certificate ends, and when two thirds of its life are over.
 /// When a node's certificate ends.
 pub(crate) fn ends(certificate: &[u8]) -> Outcome<Timestamp> {
     life(certificate).map(|(ends, _)| ends)
 }
 
+/// When the certificate ends, and when two thirds of its life are over.
 fn life(certificate: &[u8]) -> Outcome<(Timestamp, Timestamp)> {
     let unreadable = || {
         Stop::new(Code::Preflight, "this node's certificate cannot be read")

@@ -118,7 +118,7 @@ pub(crate) fn look(configuration: &Configuration) -> Outcome<Status> {
     let mut notes = of_client(configuration);
     notes.extend(cluster::is_unshared(configuration).filter(|_| record.is_some()));
     let mut update = UPDATE.to_owned();
-    if let Some((what, remedy)) = cluster::at_odds(configuration, of.id) {
+    if let Some((what, remedy)) = cluster::at_odds(configuration, &role) {
         problem(what, remedy);
     }
     if let Role::Member(Member { keeper, .. }) = &role {

@@ -14,6 +14,7 @@ use crate::{
     hub::Hub,
     record::Record,
     settings::Configuration,
+    update::Sealed,
 };
 
 /// The highest numbers seen, by this box and by its hub.
@@ -48,7 +49,9 @@ impl History {
         Ok(Self {
             code: highest(own_code, total, facts().map(|facts| facts.code_number)),
             sequence: highest(own_sequence, total, facts().map(|facts| facts.sequence)),
-            former: record.map(Former::of_record).or_else(|| Former::of_versions(&versions)),
+            former: record
+                .map(|record| Former::of_record(configuration, record))
+                .or_else(|| Former::of_versions(&versions)),
         })
     }
 
@@ -69,8 +72,12 @@ impl History {
 }
 
 impl Former {
-    fn of_record(record: Record) -> Self {
-        Self { code: record.code_number, made_at: record.made_at, keys: record.keys }
+    /// With the keys that updates have added: on another node than the one that is to be escrowed now, they may be all
+    /// that there is of them.
+    fn of_record(configuration: &Configuration, record: Record) -> Self {
+        let (code, made_at, mut keys) = (record.code_number, record.made_at, record.keys.clone());
+        keys.extend(Sealed::of(configuration, record).sealed().keys());
+        Self { code, made_at, keys }
     }
 
     fn of_versions(versions: &[StoredHeader]) -> Option<Self> {

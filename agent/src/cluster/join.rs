@@ -19,7 +19,7 @@ use crate::{
     enroll,
     exit::{Code, OrStop as _, Outcome, Stop},
     identity::Identity,
-    interrupt, pins,
+    interrupt, pins, report,
     settings::Configuration,
     show::harmless,
     sources,
@@ -129,8 +129,9 @@ pub(crate) fn let_in(configuration: &Configuration, whom: &str) -> Outcome<LetIn
     }
     let of_cluster = of_cluster(&node)?;
     let own = name(&node)?;
-    let Some(whom) = of_cluster.iter().find(|name| is_same(name, whom) && **name != own) else {
-        let others: Vec<&str> = of_cluster.iter().filter(|name| **name != own).map(String::as_str).collect();
+    let others = || of_cluster.iter().filter(|name| **name != own);
+    let Some(whom) = others().find(|name| is_same(name, whom)) else {
+        let others: Vec<&str> = others().map(String::as_str).collect();
         return Err(Stop::new(Code::Usage, format!("this cluster has no other node {}", harmless(whom, 64)))
             .remedy(format!("one of these: {}", others.join(", "))));
     };
@@ -213,9 +214,12 @@ pub(crate) fn join(configuration: &Configuration, ticket: Option<Ticket>, leave:
     if changed {
         let ticket = ticket.ok_or_else(|| Stop::new(Code::Usage, "no ticket was given"))?;
         let joined = enroll::join(configuration, ticket, &shared, &own);
-        // Used up or no good, it is of no use any more, and the next one is waited for.
-        let is_over = joined.as_ref().err().is_none_or(|stop| stop.code != Code::Unreachable);
-        if let Err(error) = ours::lock(&node).and_then(|held| if is_over { held.remove(&file(&own)) } else { Ok(()) }) {
+        // Used up or no good, it is of no use any more, and the next one is waited for. What failed on this machine may
+        // be tried again with it.
+        let is_over = |stop: &Stop| matches!(stop.code, Code::NotAuthorised | Code::GateRefused);
+        if joined.as_ref().err().is_none_or(is_over)
+            && let Err(error) = ours::lock(&node).and_then(|held| held.remove(&file(&own)))
+        {
             notes.push(format!("the ticket that was left for this node could not be removed, and is used up: {error}"));
         }
         notes.extend(joined.map_err(|stop| match stop.code {
@@ -225,6 +229,10 @@ pub(crate) fn join(configuration: &Configuration, ticket: Option<Ticket>, leave:
             )),
             _ => stop,
         })?);
+    }
+    if !is_of_it {
+        // The numbers of another box's versions say nothing of this one's.
+        report::forget_newest(configuration);
     }
     let identity = Identity::required(configuration)?;
     let hub = identity.connect(configuration)?;

@@ -174,10 +174,14 @@ impl<'c> Ground<'c> {
             ));
         }
         let of = self.standing.facts();
-        if let (None, Some(own)) = (shared, own) {
+        // The one that is to go on with a ceremony has to hear of it.
+        if let Some(own) = own
+            && shared.is_none_or(|shared| own.sequence > shared.record.sequence)
+        {
             share(self.configuration, &of, &own)?;
         }
-        match Shared::with_keeper(&self.node, of.id, to)? {
+        let is_other = |there: &mut Shared| std::mem::replace(&mut there.keeper, to.to_owned()) != to;
+        match Shared::change(&self.node, of.id, is_other)? {
             true => Ok(()),
             false => Err(Stop::new(
                 Code::Preflight,

@@ -17,13 +17,13 @@ use std::collections::BTreeSet;
 
 use pbs_driver::pve::Node;
 use serde::{Deserialize, Serialize};
-use tenwords_protocol::{id::BoxId, json, v1::V1};
+use tenwords_protocol::{hash::Sha256, id::BoxId, json, v1::V1};
 
 pub(crate) use self::{
     join::{Offer, join, let_in, offer, ticket},
     keeper::{move_to, show},
     nodes::{Nodes, ask as ask_nodes},
-    shared::{Shared, file, share},
+    shared::{Shared, file, share, share_operators},
     take_up::take_up,
 };
 use crate::{
@@ -43,8 +43,10 @@ const LIMIT: u64 = 4096;
 pub(crate) enum Role {
     /// Nothing is shared: it does for its box what is to be done.
     Alone,
-    /// It escrows for the box. What they share is absent if it cannot be read now, or is older than what this node has.
+    /// It escrows for the box. What they share is absent if it cannot be read now.
     Keeper(Option<Box<Shared>>),
+    /// It escrows, and has a newer ceremony than the one that is shared.
+    Unshared,
     /// Another node does.
     Member(Member),
     /// The cluster that it has joined is another box; until it joins that one too, it does for its own as before.
@@ -70,51 +72,62 @@ struct Seen {
     box_id: BoxId,
     keeper: String,
     is_keeper: bool,
+    /// The ceremony that was shared: one that is older was put back, and names nobody.
+    root_sha256: Sha256,
 }
 
 impl Role {
-    /// Of this machine, as a node of this box.
+    /// Of this machine, as a node of this box. Nothing is written by it: who looks holds no lock.
     pub(crate) fn of(configuration: &Configuration, of: BoxId) -> Outcome<Self> {
         let Some(node) = sources::node(&configuration.settings)? else { return Ok(Self::Alone) };
+        let last_seen = || Self::last_seen(configuration, of, &node);
         let with_name = |shared: Shared| name(&node).map(|name| (shared, name));
         let found = Shared::load(&node).and_then(|shared| shared.map(with_name).transpose());
         match found {
             // A single machine that has become another box is that one.
             Ok(Some((shared, _))) if shared.box_id != of && !node.is_clustered() => Ok(Self::Alone),
             // A member of its own box does not become a second keeper of that.
-            Ok(Some((shared, _))) if shared.box_id != of => Ok(match Self::last_seen(configuration, of) {
+            Ok(Some((shared, _))) if shared.box_id != of => Ok(match last_seen() {
                 Self::Member(member) => Self::Member(member),
                 _ => Self::Stranger,
             }),
-            // It holds the newest ceremony, which could not be shared.
-            Ok(Some((shared, _))) if is_newer(configuration, &shared)? => Ok(Self::Keeper(None)),
-            Ok(Some((shared, name))) => {
-                let is_keeper = shared.keeper == name;
-                remember(configuration, &shared, is_keeper);
-                let (keeper, is_gone) = (shared.keeper.clone(), is_gone(&node, &shared.keeper));
-                let shared = Some(Box::new(shared));
-                Ok(match is_keeper {
-                    true => Self::Keeper(shared),
-                    false => Self::Member(Member { keeper, is_gone, shared }),
-                })
-            }
-            Ok(None) => Ok(Self::last_seen(configuration, of)),
+            Ok(Some((shared, name))) => Ok(match newer(configuration, &shared)? {
+                // It had this one from the others: what they share was set back, for all of them.
+                Some(own) if Seen::load(configuration, of).is_some_and(|seen| seen.is_of_another(&own)) => last_seen(),
+                Some(_) => Self::Unshared,
+                None if shared.keeper == name => Self::Keeper(Some(Box::new(shared))),
+                None => Self::Member(Member {
+                    keeper: shared.keeper.clone(),
+                    is_gone: is_gone(&node, &shared.keeper),
+                    shared: Some(Box::new(shared)),
+                }),
+            }),
+            Ok(None) => Ok(last_seen()),
             Err(stop) => {
                 tracing::warn!("{}", stop.in_one_line());
-                Ok(Self::last_seen(configuration, of))
+                Ok(last_seen())
             }
         }
     }
 
-    fn last_seen(configuration: &Configuration, of: BoxId) -> Self {
-        let text = durable::read_limited(&configuration.state(SEEN), LIMIT).ok();
-        match text.and_then(|text| json::from_slice::<Seen>(&text).ok()).filter(|seen| seen.box_id == of) {
+    fn last_seen(configuration: &Configuration, of: BoxId, node: &Node) -> Self {
+        match Seen::load(configuration, of) {
             Some(Seen { is_keeper: false, keeper, .. }) => {
-                Self::Member(Member { keeper, is_gone: false, shared: None })
+                Self::Member(Member { is_gone: is_gone(node, &keeper), keeper, shared: None })
             }
             Some(_) => Self::Keeper(None),
             None => Self::Alone,
         }
+    }
+
+    /// Takes down who escrows, for when that cannot be read. The caller holds the lock.
+    pub(crate) fn remember(&self, configuration: &Configuration) {
+        let (shared, is_keeper) = match self {
+            Self::Keeper(Some(shared)) => (shared, true),
+            Self::Member(Member { shared: Some(shared), .. }) => (shared, false),
+            _ => return,
+        };
+        Seen::of(shared, is_keeper).keep(configuration);
     }
 
     /// Whether this machine brings the box's escrow up to date, and speaks for the box.
@@ -123,27 +136,55 @@ impl Role {
     }
 }
 
-/// Whether this node has a newer ceremony of the box than the one that is shared.
-fn is_newer(configuration: &Configuration, shared: &Shared) -> Outcome<bool> {
+impl Seen {
+    fn of(shared: &Shared, is_keeper: bool) -> Self {
+        let (box_id, keeper) = (shared.box_id, shared.keeper.clone());
+        Self { v: V1, box_id, keeper, is_keeper, root_sha256: shared.record.root_sha256 }
+    }
+
+    fn load(configuration: &Configuration, of: BoxId) -> Option<Self> {
+        let text = durable::read_limited(&configuration.state(SEEN), LIMIT).ok()?;
+        json::from_slice::<Self>(&text).ok().filter(|seen| seen.box_id == of)
+    }
+
+    /// Whether another node shared this ceremony, and escrowed by it.
+    fn is_of_another(&self, own: &Record) -> bool {
+        !self.is_keeper && self.root_sha256 == own.root_sha256
+    }
+
+    fn keep(&self, configuration: &Configuration) {
+        let Ok(text) = json::to_vec(self) else { return };
+        if durable::read_limited(&configuration.state(SEEN), LIMIT).is_ok_and(|there| there == text) {
+            return;
+        }
+        if let Err(error) = durable::replace("cluster-seen", &configuration.state(SEEN), 0o600, &text) {
+            tracing::warn!(%error, "which node escrows cannot be written down");
+        }
+    }
+}
+
+/// The ceremony of this node, if it is newer than the one that is shared.
+fn newer(configuration: &Configuration, shared: &Shared) -> Outcome<Option<Record>> {
     let own = Record::load(configuration)?.filter(|own| own.box_id == shared.box_id);
-    Ok(own.is_some_and(|own| own.sequence > shared.record.sequence))
+    Ok(own.filter(|own| own.sequence > shared.record.sequence))
 }
 
 /// What somebody has to do so that the nodes are at one again, if anything: in a sentence, and the command.
-pub(crate) fn at_odds(configuration: &Configuration, of: BoxId) -> Option<(String, String)> {
-    let node = sources::node(&configuration.settings).ok()??;
-    let own = name(&node).ok()?;
-    let shared = Shared::load(&node).ok()?;
-    if shared.as_ref().is_some_and(|shared| shared.box_id == of && is_newer(configuration, shared).unwrap_or(false)) {
-        let what = "the cluster's other nodes do not know of the newest ceremony, which this one has held".to_owned();
-        return Some((what, format!("`tenwords-agent keeper {own}` here, as soon as /etc/pve can be written")));
-    }
-    match Role::of(configuration, of).ok()? {
+pub(crate) fn at_odds(configuration: &Configuration, role: &Role) -> Option<(String, String)> {
+    let own = || name(&sources::node(&configuration.settings).ok()??).ok();
+    match role {
+        Role::Unshared => Some((
+            "the cluster's other nodes do not know of the newest ceremony, which this one has".to_owned(),
+            format!("`tenwords-agent keeper {}` here, as soon as /etc/pve can be written", own()?),
+        )),
         Role::Member(Member { keeper, is_gone: true, .. }) => Some((
-            format!("{} escrows for this box, and is no node of this cluster: nobody does", harmless(&keeper, 64)),
+            format!("{} escrows for this box, and is no node of this cluster: nobody does", harmless(keeper, 64)),
             format!(
-                "`tenwords-agent keeper {own}` here, if that node was renamed or is gone for good; if it was this one that \
-                 was taken out of the cluster, it is another box: `tenwords-agent enroll` with a ticket for that"
+                "`tenwords-agent keeper {}` here, if that node was renamed or is gone for good. If it was this one that was \
+                 taken out of the cluster, it is another box from now on: put {} aside, then `tenwords-agent enroll` with a \
+                 ticket for that",
+                own()?,
+                configuration.settings.state.display()
             ),
         )),
         _ => None,
@@ -169,17 +210,6 @@ fn is_gone(node: &Node, keeper: &str) -> bool {
 /// Whether there is another node that could be asked; a cluster that does not say is one.
 fn has_others(node: &Node) -> bool {
     node.nodes().ok().flatten().map_or_else(|| node.is_clustered(), |nodes| nodes.len() > 1)
-}
-
-fn remember(configuration: &Configuration, shared: &Shared, is_keeper: bool) {
-    let seen = Seen { v: V1, box_id: shared.box_id, keeper: shared.keeper.clone(), is_keeper };
-    let Ok(text) = json::to_vec(&seen) else { return };
-    if durable::read_limited(&configuration.state(SEEN), LIMIT).is_ok_and(|there| there == text) {
-        return;
-    }
-    if let Err(error) = durable::replace("cluster-seen", &configuration.state(SEEN), 0o600, &text) {
-        tracing::warn!(%error, "which node escrows cannot be written down");
-    }
 }
 
 /// The cluster's nodes, this one among them.

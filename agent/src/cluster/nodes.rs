@@ -23,11 +23,15 @@ pub(crate) struct Nodes {
 }
 
 /// Asks the hub, of a cluster; nothing of a single machine. A hub that was told of another keeper is told of this one.
-pub(crate) fn ask(configuration: &Configuration, hub: &Hub, identity: &Identity) -> Outcome<Option<Nodes>> {
-    let role = Role::of(configuration, identity.box_id)?;
-    let keeper = match &role {
+pub(crate) fn ask(
+    configuration: &Configuration,
+    role: &Role,
+    hub: &Hub,
+    identity: &Identity,
+) -> Outcome<Option<Nodes>> {
+    let keeper = match role {
         Role::Alone | Role::Stranger => return Ok(None),
-        Role::Keeper(_) => None,
+        Role::Keeper(_) | Role::Unshared => None,
         Role::Member(member) => Some(member.keeper.as_str()),
     };
     let list = hub.nodes(identity.box_id)?;
@@ -43,9 +47,10 @@ pub(crate) fn ask(configuration: &Configuration, hub: &Hub, identity: &Identity)
 
 fn of_member(keeper: &str, own: NodeId, list: &NodeList) -> Nodes {
     let nodes = || list.nodes.iter();
-    // One that came by a recovery has no name at the hub until it has reported.
-    let nameless = || nodes().find(|node| Some(node.node_id) == list.keeper && node.hostname.as_str().is_empty());
-    let there = nodes().find(|node| is_same(node.hostname.as_str(), keeper)).or_else(nameless);
+    // One that came by a recovery has no name at the hub until it has reported, and one that was enrolled under the
+    // machine's name may have another one there.
+    let by_id = || nodes().find(|node| Some(node.node_id) == list.keeper && node.node_id != own);
+    let there = nodes().find(|node| is_same(node.hostname.as_str(), keeper)).or_else(by_id);
     // Both times are the hub's: it has just heard of this node.
     let heard = nodes().find(|node| node.node_id == own).and_then(|node| node.last_seen);
     let last = there.and_then(|node| node.last_seen);
@@ -113,6 +118,11 @@ mod tests {
             assert_eq!(found.silent.is_some(), expected, "{keeper_seen:?} {own_seen:?}");
             assert_eq!(found.keeper, Some(id(1)?));
             assert!(of_member("pve9", id(2)?, &list).silent.is_some(), "one that the hub does not know");
+            let of = |keeper| NodeList { v: V1, keeper, nodes: list.nodes.clone() };
+            // By the name that it has there, or by what it has told the hub.
+            let renamed = of_member("pve9", id(2)?, &of(Some(id(1)?)));
+            assert_eq!((renamed.silent.is_some(), renamed.keeper), (expected, Some(id(1)?)));
+            assert!(of_member("pve9", id(2)?, &of(Some(id(2)?))).silent.is_some(), "this node is not the other");
         }
         Ok(())
     }

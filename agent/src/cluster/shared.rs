@@ -78,6 +78,24 @@ pub(crate) fn share(configuration: &Configuration, of: &BoxFacts, record: &Recor
     Ok(former.map(|former| former.keeper).filter(|keeper| *keeper != shared.keeper))
 }
 
+/// Shares the operators' list that this node has pinned, if that is a newer one than is shared. Whatever else is shared
+/// stays: another node may have held a newer ceremony.
+pub(crate) fn share_operators(configuration: &Configuration, of: BoxId) -> Outcome<()> {
+    let Some(node) = sources::node(&configuration.settings)? else { return Ok(()) };
+    if Shared::load(&node)?.is_none() {
+        return Ok(());
+    }
+    let pinned = enroll::pinned_operators(configuration)?;
+    Shared::change(&node, of, |there| {
+        let is_newer = pinned.generation > there.operators.generation;
+        if is_newer {
+            there.operators = pinned;
+        }
+        is_newer
+    })
+    .map(drop)
+}
+
 impl Shared {
     /// What is shared here, by whichever node.
     pub(crate) fn load(node: &Node) -> Outcome<Option<Self>> {
@@ -107,11 +125,14 @@ impl Shared {
         })
     }
 
-    /// Has another node escrow for this box; whether anything is shared of it.
-    pub(super) fn with_keeper(node: &Node, of: BoxId, keeper: &str) -> Outcome<bool> {
+    /// Changes what is shared of this box under the lock, if `change` says that it is another now; whether anything is
+    /// shared of it.
+    pub(super) fn change(node: &Node, of: BoxId, change: impl FnOnce(&mut Self) -> bool) -> Outcome<bool> {
         let held = ours::lock(node).map_err(|error| sources::stop_of_pve(&error, &cannot()))?;
-        let Some(there) = Self::load(node)?.filter(|there| there.box_id == of) else { return Ok(false) };
-        Self { keeper: keeper.to_owned(), ..there }.put(&held, &[])?;
+        let Some(mut there) = Self::load(node)?.filter(|there| there.box_id == of) else { return Ok(false) };
+        if change(&mut there) {
+            there.put(&held, &[])?;
+        }
         Ok(true)
     }
 

@@ -5,7 +5,6 @@ use std::{thread, time::Duration};
 use tenwords_protocol::{
     calls::{CallKind, LONGEST_CALL_WAIT},
     fingerprint::Fingerprint,
-    id::BoxId,
     time::Timestamp,
 };
 
@@ -59,12 +58,11 @@ pub(super) fn keep(configuration: &Configuration, asked: &mut Asked<'_>) -> Outc
     if interrupt::check().is_ok() {
         notify::settle(configuration, &local(Kind::Keep), &Found::All(&of_keys), now);
     }
-    let Some(standing) = Standing::load(configuration)? else {
+    if Standing::load(configuration)?.is_none() {
         let alarms: Vec<Alarm> = cluster::offer(configuration).iter().map(not_joined).collect();
         notify::settle(configuration, CLUSTER, &Found::All(&alarms), now);
         return Ok(Done { changed: has_news, alarms: Some(Vec::new()), retry_after: None });
-    };
-    let of = standing.facts().id;
+    }
     let (kept, stop) = update::bring_up_to_date_with(configuration, &found, look, now)?;
     if kept.given_again > 0 {
         report::forget_newest(configuration);
@@ -78,7 +76,7 @@ pub(super) fn keep(configuration: &Configuration, asked: &mut Asked<'_>) -> Outc
         notify::settle(configuration, HUB, &Found::All(&faults), now);
     }
     if interrupt::check().is_ok() {
-        notify::settle(configuration, CLUSTER, &Found::All(&of_cluster(configuration, &kept, of)), now);
+        notify::settle(configuration, CLUSTER, &Found::All(&of_cluster(configuration, &kept)), now);
     }
     if let Some(stop) = stop {
         return Err(stop);
@@ -99,9 +97,9 @@ pub(super) fn keep(configuration: &Configuration, asked: &mut Asked<'_>) -> Outc
 }
 
 /// What is wrong between the nodes, whatever the hub says of the rest.
-fn of_cluster(configuration: &Configuration, kept: &Kept, of: BoxId) -> Vec<Alarm> {
+fn of_cluster(configuration: &Configuration, kept: &Kept) -> Vec<Alarm> {
     let mut alarms: Vec<Alarm> = cluster::offer(configuration).iter().map(not_joined).collect();
-    if let Some((what, remedy)) = cluster::at_odds(configuration, of) {
+    if let Some((what, remedy)) = kept.at_odds.clone() {
         alarms.push(Alarm { code: "nodes-at-odds", subject: String::new(), what, remedy });
     }
     if kept.is_overdue {
@@ -197,6 +195,7 @@ pub(super) fn servers(configuration: &Configuration, asked: &mut Asked<'_>) -> O
     if let Some(standing) = Standing::load(configuration)?
         && !Role::of(configuration, standing.facts().id)?.escrows()
     {
+        lineage::ask_once_a_day(configuration, (asked.now)())?;
         return Ok(Done { alarms: Some(Vec::new()), ..Done::default() });
     }
     let raise = |alarms: &[Alarm]| {

@@ -29,6 +29,9 @@ pub(crate) struct Index {
     pub(crate) sources: BTreeMap<String, Source>,
     /// Whether this node was one of a cluster.
     pub(super) clustered: bool,
+    /// When the backup servers were asked last what they need, in days since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) asked_on: Option<i64>,
     pub(crate) changes: List<Change, CHANGES>,
 }
 
@@ -120,7 +123,14 @@ pub(crate) enum What {
 
 impl Index {
     pub(super) fn new() -> Self {
-        Self { v: V1, keys: BTreeMap::new(), sources: BTreeMap::new(), clustered: false, changes: List::default() }
+        Self {
+            v: V1,
+            keys: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            clustered: false,
+            asked_on: None,
+            changes: List::default(),
+        }
     }
 
     /// The index as it was kept; if it cannot be read, a new one, and why.

@@ -34,7 +34,7 @@ pub(crate) use self::{
     files::keep as keep_text,
     index::{Change, Index, What},
     list::list,
-    needed::{ask, note as note_needed},
+    needed::{ask, ask_once_a_day, note as note_needed},
     put_back::put_back,
 };
 use crate::{

@@ -4,12 +4,14 @@ use serde::Serialize;
 use tenwords_protocol::{fingerprint::Fingerprint, inventory::Inventory, time::Timestamp, v1::V1};
 
 use super::{
+    index::Index,
     list::{Listed, list},
-    release::{Answers, take},
+    release::{Answers, day_of, take},
 };
 use crate::{
     exit::{Code, Outcome},
-    inventory,
+    interrupt, inventory,
+    lock::StateLock,
     settings::Configuration,
     show::harmless,
     sources,
@@ -35,6 +37,23 @@ pub(crate) fn ask(configuration: &Configuration) -> Outcome<Asked> {
     let mut notes = Vec::new();
     let released = note(configuration, &taken.inventory, Timestamp::now(), &mut notes)?;
     Ok(Asked { v: V1, released, keys: list(configuration)?, notes, failed: taken.failed })
+}
+
+/// On a node that does not escrow for its box nobody else asks; its own kept keys are let go of all the same, where
+/// nothing needs them.
+pub(crate) fn ask_once_a_day(configuration: &Configuration, now: Timestamp) -> Outcome<()> {
+    let (index, _) = Index::load(configuration);
+    if index.keys.is_empty() || index.asked_on == Some(day_of(now)) {
+        return Ok(());
+    }
+    let inventory = inventory::take(configuration)?.inventory;
+    interrupt::check()?;
+    let mut notes = Vec::new();
+    if let Some(_lock) = StateLock::take_for_pass(configuration)? {
+        note(configuration, &inventory, now, &mut notes)?;
+    }
+    notes.iter().for_each(|note| tracing::warn!("{note}"));
+    Ok(())
 }
 
 /// Takes in what an inventory says of the keys, and lets go of those that nothing needs; tells which those were.

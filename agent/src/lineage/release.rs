@@ -77,6 +77,7 @@ pub(crate) fn take(
         Sealed::default()
     });
     let is_escrowed = |key| escrowed.of_key(key) != Escrowed::No;
+    index.asked_on = Some(day_of(now));
     let unneeded = judge(&mut index, &live, is_escrowed, answers, now);
     let mut released = Vec::new();
     for key in unneeded {
@@ -94,6 +95,11 @@ pub(crate) fn take(
     released
 }
 
+/// The day, counted from 1970.
+pub(super) fn day_of(at: Timestamp) -> i64 {
+    at.unix().div_euclid(DAY)
+}
+
 /// The keys that may go.
 fn judge(
     index: &mut Index,
@@ -102,7 +108,7 @@ fn judge(
     answers: &Answers,
     now: Timestamp,
 ) -> Vec<Fingerprint> {
-    let today = now.unix().div_euclid(DAY);
+    let today = day_of(now);
     let mut unneeded = Vec::new();
     for (key, entry) in &mut index.keys {
         let snapshots = answers.snapshots.get(key).copied().unwrap_or(0);

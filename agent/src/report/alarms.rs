@@ -2,14 +2,12 @@
 
 use tenwords_protocol::{
     bounded::Text,
-    id::BoxId,
     report::{Alarm, AlarmCode},
     time::Timestamp,
 };
 
 use super::{looked::Looked, memory::Memory};
 use crate::{
-    cluster,
     exit::Stop,
     lineage::{self, What},
     self_test::{SelfTest, Verdict},
@@ -23,7 +21,7 @@ pub(super) fn gather(
     configuration: &Configuration,
     looked: Option<&Looked>,
     unreadable: Option<&Stop>,
-    keeper: Option<(BoxId, &str)>,
+    silent_keeper: Option<&str>,
     memory: &mut Memory,
     now: Timestamp,
 ) -> Vec<Alarm> {
@@ -41,10 +39,7 @@ pub(super) fn gather(
     if update::is_waiting(configuration) {
         stands(AlarmCode::EscrowWaits, "", &mut alarms);
     }
-    if let Some((of, keeper)) = keeper
-        && (!update::left_by_the_keeper(configuration, of, now).is_empty()
-            || cluster::at_odds(configuration, of).is_some())
-    {
+    if let Some(keeper) = silent_keeper {
         stands(AlarmCode::KeeperSilent, keeper, &mut alarms);
     }
     // The daemon goes on with the settings that it had.

@@ -163,4 +163,34 @@ mod tests {
         assert_eq!(Memory::load(&configuration).since("one", at(30)?), at(30)?);
         Ok(())
     }
+
+    #[test]
+    fn what_the_hub_says_of_the_nodes_stands_until_it_says_another_thing() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("agent.toml");
+        std::fs::write(&path, format!("state = \"{}\"", folder.path().join("state").display()))?;
+        let mut memory = Memory::load(&Configuration::read(&path).map_err(|stop| stop.what)?);
+        let at = |second: i64| Timestamp::from_unix(1_790_000_000 + second);
+        let nodes = |silent: Option<&str>, others: &[&str]| Nodes {
+            keeper: None,
+            silent: silent.map(str::to_owned),
+            not_joined: others.iter().map(|&name| name.to_owned()).collect(),
+        };
+        let stand = |memory: &Memory| -> Result<Vec<(String, i64)>, Box<dyn std::error::Error>> {
+            let alarms = memory.alarms(at(1000)?);
+            Ok(alarms.map(|alarm| (alarm.subject.as_str().to_owned(), alarm.since.unix() - 1_790_000_000)).collect())
+        };
+        memory.of_nodes(Some(&nodes(Some("pve1"), &["pve3"])), at(1)?);
+        // The hub was not asked; then it says the same, and one more.
+        memory.of_nodes(None, at(2)?);
+        memory.of_nodes(Some(&nodes(Some("pve1"), &["pve3", "pve4"])), at(3)?);
+        let told = |all: &[(&str, i64)]| all.iter().map(|(name, at)| ((*name).to_owned(), *at)).collect::<Vec<_>>();
+        assert_eq!(stand(&memory)?, told(&[("pve1", 1), ("pve3", 1), ("pve4", 3)]));
+        // Another keeper is silent since now, and what is over is forgotten.
+        memory.of_nodes(Some(&nodes(Some("pve2"), &["pve4"])), at(4)?);
+        assert_eq!(stand(&memory)?, told(&[("pve2", 4), ("pve4", 3)]));
+        memory.of_nodes(Some(&nodes(None, &[])), at(5)?);
+        assert_eq!(stand(&memory)?, told(&[]));
+        Ok(())
+    }
 }

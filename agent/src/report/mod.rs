@@ -31,7 +31,7 @@ use crate::{
     identity::Identity,
     record::Record,
     settings::Configuration,
-    sources,
+    sources, update,
 };
 
 /// Clocks may differ by so much before anybody is told.
@@ -69,13 +69,15 @@ pub(crate) fn send(
 ) -> Outcome<Sent> {
     let mut memory = Memory::load(configuration);
     let hub = identity.connect(configuration)?;
+    let role = Role::of(configuration, identity.box_id);
     // A hub that does not answer is told of by the report itself.
-    let nodes = cluster::ask_nodes(configuration, &hub, identity).unwrap_or_else(|stop| {
+    let asked = role.as_ref().map_or(Ok(None), |role| cluster::ask_nodes(configuration, role, &hub, identity));
+    let nodes = asked.unwrap_or_else(|stop| {
         tracing::debug!("{}", stop.in_one_line());
         None
     });
     memory.of_nodes(nodes.as_ref(), now);
-    let Seen { observed, mut alarms } = see_with(configuration, Some(identity), &mut memory, now);
+    let Seen { observed, mut alarms } = see_with(configuration, Some(identity), &role, &mut memory, now);
     // It is kept before anything is sent: where that fails the report is what says so.
     if !keep(&mut memory, configuration) {
         alarms.insert(0, Alarm { code: AlarmCode::StateUnwritable, subject: Text::cut(""), since: now });
@@ -106,20 +108,31 @@ pub(crate) fn send(
 
 /// What is known of the box here; nothing is sent, and nobody is asked.
 pub(crate) fn see(configuration: &Configuration, identity: Option<&Identity>, now: Timestamp) -> Seen {
-    see_with(configuration, identity, &mut Memory::load(configuration), now)
+    let role = identity.map_or(Ok(Role::Alone), |identity| Role::of(configuration, identity.box_id));
+    see_with(configuration, identity, &role, &mut Memory::load(configuration), now)
 }
 
-fn see_with(configuration: &Configuration, identity: Option<&Identity>, memory: &mut Memory, now: Timestamp) -> Seen {
-    let role = identity.map_or(Ok(Role::Alone), |identity| Role::of(configuration, identity.box_id));
+fn see_with(
+    configuration: &Configuration,
+    identity: Option<&Identity>,
+    role: &Outcome<Role>,
+    memory: &mut Memory,
+    now: Timestamp,
+) -> Seen {
     // Of several nodes one speaks for the box.
     let speaks = role.as_ref().is_ok_and(Role::escrows);
-    let keeper = match &role {
-        Ok(Role::Member(member)) => identity.map(|identity| (identity.box_id, member.keeper.as_str())),
-        _ => None,
-    };
     let looked = Looked::load(configuration).filter(|_| speaks);
     let mut notes = Vec::new();
-    let observed = sources::of_box(configuration).and_then(|found| {
+    let found = sources::of_box(configuration);
+    let silent_keeper = match (role, identity) {
+        (Ok(Role::Member(member)), Some(identity)) => {
+            let has_left =
+                found.as_ref().is_ok_and(|found| update::is_one_left(configuration, identity.box_id, found, now));
+            Some(member.keeper.as_str()).filter(|_| has_left || member.is_gone)
+        }
+        _ => None,
+    };
+    let observed = found.and_then(|found| {
         let record = Record::load(configuration)?;
         let record = record.filter(|record| identity.is_none_or(|identity| record.box_id == identity.box_id));
         // Before the first ceremony nothing says which of a cluster's nodes that is.
@@ -130,7 +143,7 @@ fn see_with(configuration: &Configuration, identity: Option<&Identity>, memory: 
         sight.observed(memory, &mut notes).map(Some)
     });
     notes.iter().for_each(|note| tracing::warn!("{note}"));
-    let alarms = alarms::gather(configuration, looked.as_ref(), observed.as_ref().err(), keeper, memory, now);
+    let alarms = alarms::gather(configuration, looked.as_ref(), observed.as_ref().err(), silent_keeper, memory, now);
     Seen { observed: observed.ok().flatten(), alarms }
 }
 

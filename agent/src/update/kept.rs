@@ -43,9 +43,12 @@ pub(crate) struct Kept {
     /// Keys that lie here, and that the keeper has not escrowed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) lacking: Vec<Fingerprint>,
-    /// It has had its time for them.
+    /// It has had its time for one of them.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) is_overdue: bool,
+    /// What somebody has to do so that the nodes are at one again: in a sentence, and the command.
+    #[serde(skip)]
+    pub(crate) at_odds: Option<(String, String)>,
     pub(crate) lineage: Look,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) warnings: Vec<String>,
@@ -82,6 +85,7 @@ impl Kept {
             keeper: None,
             lacking: Vec::new(),
             is_overdue: false,
+            at_odds: None,
             lineage,
             warnings: Vec::new(),
         }

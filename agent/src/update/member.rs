@@ -22,7 +22,7 @@ use crate::{
     lineage,
     record::Record,
     settings::Configuration,
-    sources::{self, BoxSources},
+    sources::BoxSources,
 };
 
 /// The keeper looks every twenty seconds, and may wait for a hub that is away for a moment.
@@ -100,9 +100,8 @@ fn is_overdue(configuration: &Configuration, keys: &[Fingerprint], now: Timestam
     keys.iter().any(|key| seen(key).is_none_or(|seen| now.since(seen) > KEEPERS_TIME || seen > now))
 }
 
-/// The same for who only looks: the keys that the keeper has left.
-pub(crate) fn left_by_the_keeper(configuration: &Configuration, of: BoxId, now: Timestamp) -> Vec<Fingerprint> {
-    let left = sources::of_box(configuration).and_then(|found| lacking(configuration, of, &found));
-    let left: Vec<Fingerprint> = left.unwrap_or_default().into_iter().collect();
-    if !left.is_empty() && is_overdue(configuration, &left, now) { left } else { Vec::new() }
+/// Whether the keeper has left one of the keys that were found on this node, for who only looks.
+pub(crate) fn is_one_left(configuration: &Configuration, of: BoxId, found: &BoxSources, now: Timestamp) -> bool {
+    let left: Vec<Fingerprint> = lacking(configuration, of, found).unwrap_or_default().into_iter().collect();
+    is_overdue(configuration, &left, now)
 }

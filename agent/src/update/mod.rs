@@ -25,7 +25,7 @@ pub(crate) use self::{
     escrowed::{Escrowed, Sealed, escrowed},
     holders::{Holds, second_holder},
     kept::{Kept, State},
-    member::left_by_the_keeper,
+    member::is_one_left,
 };
 use self::{
     at_hub::Trouble,
@@ -86,7 +86,10 @@ pub(crate) fn bring_up_to_date_with(
         Some(Ok(hub)) => (Some(hub), None),
         Some(Err(stop)) => (None, Some(stop)),
     };
-    match Role::of(configuration, of)? {
+    let role = Role::of(configuration, of)?;
+    role.remember(configuration);
+    kept.at_odds = cluster::at_odds(configuration, &role);
+    match role {
         Role::Member(member) => {
             let (kept, stop) = member::follow(configuration, found, of, &member, hub.as_ref(), (kept, now))?;
             return Ok((kept, stop.or(unconnected)));
@@ -99,7 +102,7 @@ pub(crate) fn bring_up_to_date_with(
                 return Ok((kept, Some(stop)));
             }
         }
-        Role::Keeper(None) | Role::Alone | Role::Stranger => {}
+        Role::Keeper(None) | Role::Unshared | Role::Alone | Role::Stranger => {}
     }
     let Some(record) = Record::load(configuration)?.filter(|record| record.box_id == of) else {
         return Ok((kept, None));

@@ -14,6 +14,7 @@ use tenwords_spikes::world::{BackupServer, Hub, Machine, Pve, World, write_priva
 use zeroize::Zeroizing;
 
 use crate::{
+    codes,
     guests::back_up_container,
     support::{BOX, as_shown, versions},
 };
@@ -561,5 +562,72 @@ fn a_box_without_a_hub_is_no_stranger_to_its_own_cluster() -> Result<()> {
     ensure!(pve.etc("priv/tenwords/box.json").exists());
     let status = machine.agent(&["--json", "status"], "")?.json()?;
     ensure!(!status["problems"].to_string().contains("not a node"), "{status}");
+    Ok(())
+}
+
+#[test]
+fn a_new_code_on_a_node_that_lacks_a_key_does_not_have_the_former_sheet_destroyed() -> Result<()> {
+    let cluster = cluster()?;
+    ceremony(&cluster, 1)?;
+    cluster.joins(2, 1)?;
+    // A key that came and went while the other node did not look: an update under code 1 is all that has it.
+    let second = cluster.gets_another_key("second.enc")?;
+    ensure!(cluster.update(1)?["state"] == "updated");
+    cluster.gets_another_key("third.enc")?;
+    cluster.gets_another_key("fourth.enc")?;
+    ensure!(cluster.update(2)?["keeper"] == "pve1");
+    let kept = cluster.says(2, &["key", "list"], 0)?;
+    ensure!(!kept.to_string().contains(&fingerprint(&second)?), "{kept}");
+    let before = [("or draw a new one (n)?", "n"), ("Do you have the sheet of that code? [y/N] ", "n")];
+    let (_, shown) = codes::replaced(cluster.node(2), &before)?;
+    ensure!(shown.contains("Keep the sheet of code 1 too"), "{}", *shown);
+    Ok(())
+}
+
+#[test]
+fn what_is_shared_was_set_back_and_no_second_keeper_comes_of_it() -> Result<()> {
+    let cluster = cluster()?;
+    ceremony(&cluster, 1)?;
+    cluster.joins(2, 1)?;
+    cluster.joins(3, 1)?;
+    let names = ["box.json", "box.key"];
+    let old = names.map(|name| fs::read(cluster.shared(name)));
+    ceremony(&cluster, 2)?;
+    for number in [1, 2, 3] {
+        ensure!(cluster.update(number)?["state"] == "current");
+    }
+    for (name, old) in names.into_iter().zip(old) {
+        write_private(&cluster.shared(name), &old?)?;
+    }
+    cluster.gets_another_key("second.enc")?;
+    for number in [1, 3] {
+        let follows = cluster.update(number)?;
+        ensure!(follows["keeper"] == "pve2" && follows["state"] == "waiting", "node {number}: {follows}");
+    }
+    ensure!(cluster.versions()? == 2, "two nodes escrow");
+    ensure!(cluster.update(2)?["state"] == "updated" && cluster.versions()? == 3);
+    // It is told where it can be mended.
+    let status = cluster.says(2, &["status"], 1)?;
+    ensure!(status["problems"].to_string().contains("tenwords-agent keeper pve2"), "{status}");
+    cluster.says(2, &["keeper", "pve2"], 0)?;
+    ensure!(cluster.node(2).is_protected()? && cluster.update(1)?["state"] == "current");
+    Ok(())
+}
+
+#[test]
+fn another_keeper_is_given_the_ceremony_that_it_goes_on_with() -> Result<()> {
+    let cluster = cluster()?;
+    ceremony(&cluster, 1)?;
+    cluster.joins(2, 1)?;
+    cluster.is_one(false)?;
+    ceremony(&cluster, 1)?;
+    cluster.is_one(true)?;
+    // Nobody has been told of the second one yet, and the node that has held it names another.
+    cluster.says(1, &["keeper", "pve2"], 0)?;
+    ensure!(cluster.update(2)?["state"] == "updated" || cluster.node(2).is_protected()?);
+    cluster.gets_another_key("second.enc")?;
+    ensure!(cluster.update(2)?["state"] == "updated");
+    let follows = cluster.update(1)?;
+    ensure!(follows["keeper"] == "pve2" && follows["state"] == "current", "{follows}");
     Ok(())
 }

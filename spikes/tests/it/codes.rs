@@ -30,7 +30,7 @@ fn with_another_key(scene: &Scene) -> Result<Tree> {
 }
 
 /// A new code, the words of which are told; `before` is what is asked before they are shown.
-fn replaced(machine: &Machine, before: &[(&str, &str)]) -> Result<(Zeroizing<String>, Zeroizing<String>)> {
+pub(crate) fn replaced(machine: &Machine, before: &[(&str, &str)]) -> Result<(Zeroizing<String>, Zeroizing<String>)> {
     let mut terminal = machine.at_terminal(&["escrow", "create"])?;
     for (question, line) in before {
         terminal.expect(question, LONG)?;
