@@ -223,17 +223,31 @@ impl PrivateError {
     }
 }
 
+/// A file may grow by so much while it is read.
+const SLACK: usize = 1024;
+
 /// Reads a whole file, of at most `max` bytes, into one buffer that is wiped and does not move while it fills. It has
 /// the file's size, since wiping takes as long for a line as for all that such a file could have.
 pub(crate) fn read_whole(path: &Path, max: usize) -> io::Result<Zeroizing<Vec<u8>>> {
-    let file = OpenOptions::new().read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(path)?;
+    let mut file =
+        OpenOptions::new().read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(path)?;
     let expected = usize::try_from(file.metadata()?.len()).unwrap_or(max).min(max);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(expected + 64));
-    file.take(max as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > max {
+    let mut bytes = Zeroizing::new(vec![0; (expected + SLACK).min(max) + 1]);
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read(&mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let is_whole = filled < bytes.len();
+    bytes.truncate(filled);
+    if filled > max {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "longer than such a file can be"));
     }
-    Ok(bytes)
+    if is_whole { Ok(bytes) } else { Err(io::Error::other("it grew while it was read")) }
 }
 
 fn check(path: &Path, handle: &File) -> Result<(), PrivateError> {

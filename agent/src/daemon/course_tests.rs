@@ -1,20 +1,16 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::daemon::chance;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DONE: End = End::Done { retry_after: None, changed: false };
 
-/// Even bits from a seed (splitmix64).
-fn even(mut seed: u64) -> impl FnMut() -> u64 {
-    move || {
-        seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
+fn even(seed: u64) -> impl FnMut() -> u64 {
+    let mut chance = chance::Chance::new(seed);
+    move || chance.bits()
 }
 
 /// One box: its course, its clock, and how its passes end.

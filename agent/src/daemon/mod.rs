@@ -5,6 +5,8 @@
 //! what begins; the work itself is done by children. So the daemon holds no key, no connection and no lock
 //! but its own, and is small.
 
+#[cfg(test)]
+mod chance;
 mod child;
 mod course;
 mod looks;

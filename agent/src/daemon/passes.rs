@@ -183,6 +183,9 @@ pub(super) fn perform(configuration: &Configuration, pass: &Pass, asked: &mut As
     }
 }
 
+/// How a pipe or socket says that nobody reads it any more.
+const NOBODY: PollFlags = PollFlags::POLLERR.union(PollFlags::POLLHUP).union(PollFlags::POLLNVAL);
+
 /// Told to end, or with nobody left who reads what it says, it has a little time for its own way out. Not everything
 /// in it hears of that (a client that hangs is waited for until its time is over), and nobody may be left who would
 /// kill it.
@@ -198,7 +201,7 @@ fn end_when_told() -> Outcome<()> {
             match poll(&mut awaited, PollTimeout::NONE) {
                 Err(Errno::EINTR) => {}
                 Err(_) => return,
-                Ok(_) if awaited[1].revents().is_some_and(|of| of.contains(PollFlags::POLLERR)) => interrupt::end(),
+                Ok(_) if awaited[1].revents().is_some_and(|of| of.intersects(NOBODY)) => interrupt::end(),
                 // Quiet until the next; a pass has no configuration to read anew.
                 Ok(_) => drop(bell.is_reload()),
             }

@@ -23,6 +23,8 @@ use crate::{
 const CANNOT: u64 = 24 * 60 * 60;
 /// Everything else is asked again after this time: who has taken the privilege away is not to wait a day to see it.
 const ELSE: u64 = 60 * 60;
+/// What was said holds for so long if no other answer comes.
+const KNOWN_FOR: u64 = 7 * 24 * 60 * 60;
 
 /// When somebody was asked, and what of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +33,9 @@ pub(super) struct Asked {
     at: Timestamp,
     /// Of which token at which place.
     of: Sha256,
+    /// When an answer came last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    known_at: Option<Timestamp>,
 }
 
 /// Asks those that have just listed what they have (`answered`), each by a group of this box's own. What no answer
@@ -52,17 +57,30 @@ pub(super) fn ask(
         let own = groups.iter().map(Group::to_string).find(|group| kept.groups.contains_key(group));
         let Some(group) = own.and_then(|group| group.parse::<datastore::Group>().ok()) else { continue };
         let Ok(access) = source.access() else { continue };
-        kept.pruning_asked = Some(Asked { at: now, of });
-        kept.pruning = match pruning::ask(client, &access, &group) {
+        let said = match pruning::ask(client, &access, &group) {
             Said::May => Pruning::May,
             Said::Cannot => Pruning::Cannot,
             Said::Unknown { why } => {
                 let (id, why) = (&source.id, chain(&why));
                 tracing::warn!(source = id, why, "whether its token may remove backups is not known");
-                kept.pruning
+                Pruning::Unknown
             }
         };
+        take_in(kept, of, said, now);
     }
+}
+
+/// Without an answer it is for a while what it was.
+fn take_in(kept: &mut Source, of: Sha256, said: Pruning, now: Timestamp) {
+    let known_at = kept.pruning_asked.as_ref().and_then(|asked| asked.known_at);
+    let known_at = match said {
+        Pruning::Unknown => known_at.filter(|at| *at <= now && now.since(*at).as_secs() < KNOWN_FOR),
+        _ => Some(now),
+    };
+    if said != Pruning::Unknown || known_at.is_none() {
+        kept.pruning = said;
+    }
+    kept.pruning_asked = Some(Asked { at: now, of, known_at });
 }
 
 /// What was said of another token, or at another place, says nothing of this one.
@@ -80,8 +98,11 @@ fn identity(source: &BoxSource) -> Option<Sha256> {
 
 /// Whether it is time to ask, by a clock that may have jumped.
 fn is_due(kept: &Source, now: Timestamp) -> bool {
-    let good_for = if kept.pruning == Pruning::Cannot { CANNOT } else { ELSE };
-    kept.pruning_asked.as_ref().is_none_or(|asked| now < asked.at || now.since(asked.at).as_secs() >= good_for)
+    kept.pruning_asked.as_ref().is_none_or(|asked| {
+        let is_fresh = asked.known_at == Some(asked.at);
+        let good_for = if is_fresh && kept.pruning == Pruning::Cannot { CANNOT } else { ELSE };
+        now < asked.at || now.since(asked.at).as_secs() >= good_for
+    })
 }
 
 #[cfg(test)]
@@ -98,7 +119,7 @@ mod tests {
             Ok(Source {
                 answered_at: None,
                 pruning,
-                pruning_asked: Some(Asked { at: at(0)?, of: here }),
+                pruning_asked: Some(Asked { at: at(0)?, of: here, known_at: Some(at(0)?) }),
                 groups: BTreeMap::new(),
                 signed: BTreeMap::new(),
                 keys: BTreeMap::new(),
@@ -115,6 +136,17 @@ mod tests {
         ] {
             assert_eq!(is_due(&kept(pruning)?, at(second)?), due, "{pruning:?} after {second} s");
         }
+        // Without an answer it is asked again soon, and what was known is not known for ever.
+        let mut silent = kept(Pruning::Cannot)?;
+        take_in(&mut silent, here, Pruning::Unknown, at(86_400)?);
+        assert!(silent.pruning == Pruning::Cannot && is_due(&silent, at(90_000)?));
+        take_in(&mut silent, here, Pruning::Unknown, at(604_799)?);
+        assert_eq!(silent.pruning, Pruning::Cannot);
+        take_in(&mut silent, here, Pruning::Unknown, at(604_800)?);
+        assert_eq!(silent.pruning, Pruning::Unknown);
+        take_in(&mut silent, here, Pruning::May, at(604_801)?);
+        take_in(&mut silent, here, Pruning::Unknown, at(5)?);
+        assert_eq!(silent.pruning, Pruning::Unknown, "an answer that is still to come is none");
         let mut same = kept(Pruning::Cannot)?;
         forget_another(&mut same, here);
         assert_eq!(same, kept(Pruning::Cannot)?);

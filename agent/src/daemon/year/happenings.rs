@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use super::{
     Lived, Year,
-    chance::Chance,
     disk::Disk,
     life::{DAY, HOUR, MINUTE, SECOND},
     lost::SETTLED,
 };
-use crate::daemon::course::Event;
+use crate::daemon::{chance::Chance, course::Event};
 
 const YEAR: i64 = 365 * 86_400;
 

@@ -24,7 +24,6 @@ use tenwords_protocol::{hash::Sha256, time::Timestamp};
 
 use super::{
     Lived,
-    chance::Chance,
     disk::{Disk, Killed, below, digest, meeting},
     hub::Clock,
     node::Node,
@@ -33,6 +32,7 @@ use super::{
 };
 use crate::{
     daemon::{
+        chance::Chance,
         course::{Course, End, Event, Kind, Moment, Start},
         passes::{self, Asked},
         watch::Eye,
@@ -426,7 +426,7 @@ impl Life {
         if begun.is_some_and(|begun| self.time - begun > most) {
             return Err(format!("{} was begun at {begun:?}, and then not before now", kind.name()).into());
         }
-        if ended.is_some_and(|ended| self.time - *ended < least && self.time - *ended > Duration::ZERO) {
+        if ended.is_some_and(|ended| self.time - *ended < least) {
             return Err(format!("{} ended at {ended:?}, and is begun again", kind.name()).into());
         }
         Ok(())

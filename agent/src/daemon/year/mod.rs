@@ -10,7 +10,6 @@
 //! `TENWORDS_YEAR=7` is another seed. A failure says its seed, its day, and what happened last.
 
 mod ceremony;
-mod chance;
 mod disk;
 mod explained;
 mod happenings;
@@ -27,14 +26,16 @@ use tenwords_protocol::id::BoxId;
 
 use self::{
     ceremony::Sheets,
-    chance::Chance,
     happenings::{Happening, Plan},
     hub::TheHub,
     life::{DAY, Life},
     lost::Ledger,
 };
 use crate::{
-    daemon::course::{Course, End, Kind},
+    daemon::{
+        chance::Chance,
+        course::{Course, End, Kind},
+    },
     enroll,
     exit::Outcome,
 };

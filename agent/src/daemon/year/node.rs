@@ -11,7 +11,8 @@ use pbs_format::key::{EncryptionKey, KeyFile};
 use tenwords_protocol::fingerprint::Fingerprint;
 use zeroize::Zeroizing;
 
-use super::{Lived, chance::Chance};
+use super::Lived;
+use crate::daemon::chance::Chance;
 
 const PIN: &str = "08:4e:d5:55:ff:02:42:d2:a5:96:c9:0c:bf:e7:9d:be:38:5b:4d:c4:22:9c:0d:ef:92:48:96:45:cb:9c:77:28";
 
