@@ -17,6 +17,7 @@ pub(super) use self::tidy::how_to_tidy;
 use super::{
     claim::Claimed,
     course::{Begun, Course, Event, ItemId, What},
+    install,
     journal::Journal,
     log::{self, Log},
     orders,
@@ -127,6 +128,9 @@ fn give_up(
     } else {
         let stays = log.tell(|course| course.restored().map(|(_, what)| of(what)).collect());
         let mut notes: Vec<String> = log::dissolve(begun.recovery, node, client.private()).into_iter().collect();
+        if let Some(Err(missing)) = node.map(|node| install::scratch::remove(node, begun.recovery)) {
+            notes.push(format!("{}: {}", missing.what, harmless(&missing.why, 300)));
+        }
         let ended = TargetFolder::look(&begun.into, Some(begun.recovery));
         if begun.into.exists()
             && let Err(stop) = ended.and_then(|folder| folder.end(begun.recovery))

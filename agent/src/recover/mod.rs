@@ -34,6 +34,7 @@ pub(crate) mod status;
 mod target;
 mod work;
 
+pub(crate) use self::install::scratch::is_one as is_scratch_storage;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,

@@ -31,8 +31,9 @@ impl<'w> Work<'w> {
             return;
         }
         for other in self.sources().other_keys() {
-            let (held, free) =
-                std::mem::take(&mut plan.guests).into_iter().partition(|work| work.source.id == other.source);
+            let (held, free) = std::mem::take(&mut plan.guests)
+                .into_iter()
+                .partition(|work| work.source.id == other.source && !work.needs_another_key());
             plan.guests = free;
             let (what, why, wish) = (other.what(), other.why(), other.wish(self.configuration));
             plan.waiting.push(Waiting::new(what, why, wish, Thing::Key(Box::new(other), held)));
@@ -146,7 +147,10 @@ impl<'w> Work<'w> {
             outcomes.notes.append(&mut later.notes);
             outcomes.installed.add(later);
         }
+        outcomes.installed.add(self.put_scratch(plan.guests.iter()));
         self.restore(&plan, outcomes, seat);
+        outcomes.missing.append(&mut outcomes.installed.missing);
+        outcomes.missing.extend(self.take_scratch_away().err());
         outcomes.run.tried.extend(items_of(&plan));
         self.tell_what_came_of(&plan, outcomes);
         outcomes.run.is_missing_something = !outcomes.missing.is_empty() || !outcomes.waiting.is_empty();

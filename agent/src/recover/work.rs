@@ -113,7 +113,8 @@ impl<'w> Work<'w> {
         seat: &mut dyn Seat,
     ) -> Outcome<Outcomes<'w>> {
         let mut done = self.perform_all(missing, inbox, watch, seat);
-        // However it ended, also what an earlier run that was killed has left.
+        // However it ended, also what an earlier run that was killed has left; and before the closing ceremony looks at
+        // the box's storages.
         match (self.take_scratch_away(), &mut done) {
             (Ok(()), _) => {}
             (Err(missing), Ok(outcomes)) => {
@@ -128,10 +129,11 @@ impl<'w> Work<'w> {
         done
     }
 
-    fn take_scratch_away(&self) -> Result<(), Missing> {
-        let (Manner::Rehearsal, Some(node)) = (self.manner, self.node) else { return Ok(()) };
+    pub(super) fn take_scratch_away(&self) -> Result<(), Missing> {
+        let Some(node) = self.node.filter(|_| self.manner != Manner::OfAFolder) else { return Ok(()) };
         install::scratch::remove(node, self.begun.recovery)?;
-        if self.log.tell(Course::is_installed)
+        if self.manner == Manner::Rehearsal
+            && self.log.tell(Course::is_installed)
             && let Err(stop) = self.log.note(Event::Removed { at: Timestamp::now() })
         {
             // Whoever looks finds none.
@@ -372,17 +374,17 @@ impl<'w> Work<'w> {
         self.log.note(Event::Installing { at: Timestamp::now() })?;
         let waiting = plan.iter().flat_map(|plan| &plan.waiting).flat_map(Waiting::guests);
         let guests = plan.iter().flat_map(|plan| &plan.guests).chain(waiting);
-        let needed: BTreeSet<&Name> = guests.map(|work| &work.source.id).collect();
+        let guests: Vec<&GuestWork<'_>> = guests.collect();
         let comment = match (self.manner, self.node) {
-            (Manner::Rehearsal, Some(node)) => {
-                outcomes.installed =
-                    install::scratch::put(node, self.begun.recovery, self.root, &needed, self.keys, self.tokens);
+            (Manner::Rehearsal, Some(_)) => {
+                outcomes.installed = self.put_scratch(guests.iter().copied());
                 format!("made by tenwords' rehearsal of {}; goes with `recover --abort`", self.begun.box_id)
             }
             _ => {
                 let nothing = Plan::default();
                 let plan = plan.unwrap_or(&nothing);
                 outcomes.installed = self.sources().put(None, &self.replacing(plan, &plan.waiting));
+                outcomes.installed.add(self.put_scratch(plan.guests.iter()));
                 let operators = &self.root.facts().trust.operators;
                 if let Err(stop) = enroll::pin_recovered(self.configuration, operators) {
                     outcomes.notes.push(format!("the operators' keys could not be pinned on this machine: {stop}"));
@@ -390,7 +392,7 @@ impl<'w> Work<'w> {
                 format!("made by tenwords' recovery of {}; goes when it has ended", self.begun.box_id)
             }
         };
-        if let (false, Some(node), Some(id)) = (needed.is_empty(), self.node, self.log.pool())
+        if let (false, Some(node), Some(id)) = (guests.is_empty(), self.node, self.log.pool())
             && let Err(error) = pool::make(node, self.client.private(), &id, &comment)
         {
             return Err(Stop::new(
@@ -401,6 +403,19 @@ impl<'w> Work<'w> {
             .because(error));
         }
         self.log.note(Event::Installed { at: Timestamp::now() })
+    }
+
+    /// Storages for the time of the restore, for those of these guests that need one.
+    pub(super) fn put_scratch<'g>(&self, guests: impl Iterator<Item = &'g GuestWork<'g>>) -> Installed {
+        let is_rehearsal = self.manner == Manner::Rehearsal;
+        let needed: BTreeSet<(&Name, Fingerprint)> = guests
+            .filter(|work| is_rehearsal || work.needs_another_key())
+            .map(|work| (&work.source.id, work.snapshot.key().fingerprint()))
+            .collect();
+        match self.node.filter(|_| !needed.is_empty()) {
+            Some(node) => install::scratch::put(node, self.begun.recovery, self.root, &needed, self.keys, self.tokens),
+            None => Installed::default(),
+        }
     }
 
     pub(super) fn restore(&self, plan: &Plan<'_>, outcomes: &mut Outcomes<'_>, seat: &mut dyn Seat) {

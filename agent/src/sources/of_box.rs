@@ -22,6 +22,7 @@ use super::{certificate, fact, read_token, repository, restore_paths};
 use crate::{
     exit::{Code, OrStop as _, Outcome, Stop},
     keys::LiveKey,
+    recover::is_scratch_storage,
     settings::{Configuration, Settings, SourceSettings},
     show::harmless,
 };
@@ -91,6 +92,9 @@ pub(crate) fn of_box(configuration: &Configuration) -> Outcome<BoxSources> {
         let cfg = StorageCfg::read(&node).map_err(|error| stop_of_pve(&error, "the storages of PVE cannot be read"))?;
         for storage in cfg.pbs() {
             match storage {
+                Ok(storage) if is_scratch_storage(storage.id.as_str()) => {
+                    found.notes.push(format!("storage {} stands for the time of a recovery's restore", storage.id));
+                }
                 Ok(storage) => found.add_storage(&node, &storage),
                 Err(error) => found.sources.push(not_understood(&error)),
             }

@@ -2,6 +2,7 @@
 //! PVE's own files, containers and virtual machines by PVE's own programs, which fixtures play.
 
 mod in_the_way;
+mod keys;
 mod lies;
 mod two_storages;
 

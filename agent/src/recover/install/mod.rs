@@ -40,8 +40,8 @@ pub(crate) struct Installed {
     pub(crate) paths: Vec<PathBuf>,
     pub(crate) missing: Vec<Missing>,
     pub(crate) notes: Vec<String>,
-    /// The storages of PVE that are now the root's own, key and token included, by the source's name.
-    pub(crate) storages: BTreeMap<Name, StorageId>,
+    /// The storages of PVE through which guests can be restored, by the source's name and the key that they have.
+    pub(crate) storages: BTreeMap<(Name, Fingerprint), StorageId>,
     /// Where each source's own key lies now, and its token.
     pub(crate) keys: BTreeMap<Name, PathBuf>,
     pub(crate) tokens: BTreeMap<Name, PathBuf>,

@@ -63,7 +63,7 @@ pub(super) fn put(
             }
             installed.keys.insert(id.clone(), node.file(&format!("priv/storage/{id}.enc")));
             installed.tokens.insert(id.clone(), node.file(&format!("priv/storage/{id}.pw")));
-            installed.storages.insert(id.clone(), stanza.id);
+            installed.storages.insert((id.clone(), item.key.fingerprint()), stanza.id);
         }
         Err(Not::Waits) => {}
         Err(Not::Stopped(stop)) => installed.report(Err(stop), || format!("storage {id}")),
@@ -77,7 +77,7 @@ pub(super) fn put_scratch(installed: &mut Installed, node: &Node, item: &ToInsta
     let id = &item.source.id;
     let wanted = wanted(item, Some((node, scratch)));
     match wanted.map(|(stanza, token)| put_plainly(node, &stanza, item, token, None).map(|_| stanza.id)) {
-        Ok(Ok(stanza)) => drop(installed.storages.insert(id.clone(), stanza)),
+        Ok(Ok(stanza)) => drop(installed.storages.insert((id.clone(), item.key.fingerprint()), stanza)),
         Ok(Err(error)) => installed.missing.push(refused(item, &error)),
         Err(stop) => installed.report(Err(stop), || format!("storage {id}")),
     }

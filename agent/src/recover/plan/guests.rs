@@ -98,6 +98,11 @@ impl GuestWork<'_> {
         pieces(entries(&self.snapshot)).into_iter().fold(0, |sum, (_, _, bytes)| bytes.saturating_add(sum))
     }
 
+    /// Whether its backup was made under another key than the storage has: Proxmox VE gives its programs that one.
+    pub(crate) fn needs_another_key(&self) -> bool {
+        self.snapshot.key().fingerprint() != self.source.key_fingerprint
+    }
+
     /// Its configuration, as it is in its backup.
     pub(crate) fn config(&self, client: &Client, keyring: &Keyring<'_>) -> Result<Vec<u8>, String> {
         config(client, keyring, self.access, &self.snapshot, self.kind)
@@ -150,13 +155,8 @@ impl Planner<'_> {
         None
     }
 
-    /// Every guest of every source, once: from where its newest snapshot is. Told are the groups that
-    /// must go into folders although they are guests.
-    pub(super) fn guests<'a>(
-        &self,
-        plan: &mut Plan<'a>,
-        connected: &'a [Connected<'a>],
-    ) -> Vec<(&'a Connected<'a>, String)> {
+    /// Every guest of every source, once: from where its newest snapshot is.
+    pub(super) fn guests<'a>(&self, plan: &mut Plan<'a>, connected: &'a [Connected<'a>]) {
         let mut guests: BTreeMap<Number, Vec<(&'a Connected<'a>, String)>> = BTreeMap::new();
         for source in connected {
             for group in self.groups(plan, source) {
@@ -169,7 +169,6 @@ impl Planner<'_> {
                 }
             }
         }
-        let mut as_archives = Vec::new();
         for (number, mut places) in guests {
             if self.is_there(number) {
                 continue;
@@ -208,7 +207,7 @@ impl Planner<'_> {
                     passed_over.extend(former.map(|(source, group, _)| format!("{} {group}", source.source.id)));
                 }
             }
-            let Some((source, group, snapshot)) = best else {
+            let Some((source, _, snapshot)) = best else {
                 for (source, group, found) in unvouched {
                     self.no_guest(plan, source, found, &format!("{} {group}", source.source.id));
                 }
@@ -226,14 +225,8 @@ impl Planner<'_> {
             for what in passed_over {
                 plan.notes.push(format!("{what}: what proved itself there is not newer; it comes from {from}"));
             }
-            if let Some(why) = self.other_key(source, &snapshot) {
-                plan.notes.push(format!("{from} {}: {why}: it goes into folders", snapshot.snapshot()));
-                as_archives.push((source, group));
-            } else {
-                self.add(plan, source, snapshot, number, number.1, None);
-            }
+            self.add(plan, source, snapshot, number, number.1, None);
         }
-        as_archives
     }
 
     /// Whether an earlier run has restored it.
@@ -265,9 +258,6 @@ impl Planner<'_> {
             Some(Chosen::Unvouched(found)) => return self.no_guest(plan, source, found, &what),
             None => return,
         };
-        if let Some(why) = self.other_key(source, &snapshot) {
-            return plan.not(what, why, TO_FOLDERS, false);
-        }
         let vmid = target.vmid.map_or(number.1, std::num::NonZeroU32::get);
         self.add(plan, source, snapshot, number, vmid, target.storage.clone());
     }
@@ -277,18 +267,6 @@ impl Planner<'_> {
     fn no_guest<'a>(&self, plan: &mut Plan<'a>, source: &'a Connected<'a>, found: Unvouched, what: &str) {
         plan.notes.push(format!("{what}: what does not prove itself becomes no guest: ordered, it goes into a folder"));
         self.unproven(plan, source, found, None, what);
-    }
-
-    /// A storage of PVE has one key file; an older snapshot may need another key.
-    fn other_key(&self, source: &Connected<'_>, snapshot: &GatedSnapshot) -> Option<String> {
-        let (needed, installed) = (snapshot.key().fingerprint(), source.source.key_fingerprint);
-        (needed != installed).then(|| {
-            format!(
-                "it needs key {}, and Proxmox VE gives its programs the storage's key {} only",
-                needed.short(),
-                installed.short()
-            )
-        })
     }
 
     fn add<'a>(
@@ -334,6 +312,17 @@ impl Planner<'_> {
         };
         if vmid != own && self.ground.scratch.is_none() {
             plan.notes.push(format!("{what} becomes {vmid} instead of {own}, as the directive says"));
+        }
+        let (needed, of_storage) = (snapshot.key().fingerprint(), source.source.key_fingerprint);
+        if needed != of_storage {
+            plan.note_once(format!(
+                "guests whose backups need key {} come back through a storage that stands for the time of the restore: {} \
+                 has key {}. For Proxmox VE itself to open such backups later, it wants a storage with that key \
+                 (`tenwords-agent key list` names its file)",
+                needed.short(),
+                source.source.id,
+                of_storage.short()
+            ));
         }
         let of = ordered(&source.source.id, &source.access.namespace().to_string(), snapshot.snapshot(), None);
         let work = GuestWork {

@@ -118,7 +118,8 @@ impl Planner<'_> {
     /// Guests first, each from where its newest snapshot is; then all that is no guest, or cannot be
     /// one here.
     fn everything<'a>(&self, plan: &mut Plan<'a>, connected: &'a [Connected<'a>]) {
-        let mut as_archives = self.guests(plan, connected);
+        self.guests(plan, connected);
+        let mut as_archives = Vec::new();
         for source in connected {
             as_archives.extend(
                 self.groups(plan, source)

@@ -54,11 +54,11 @@ impl Workshop<'_> {
             remedy,
             waits_for_order: false,
         };
-        let Some(source) = self.installed.storages.get(&work.source.id) else {
+        let key = work.snapshot.key().fingerprint();
+        let Some(source) = self.installed.storages.get(&(work.source.id.clone(), key)) else {
             let why = format!("its storage {} could not be put in place", work.source.id);
             return Err(missing(why, format!("mend what is said of the storage; then {AGAIN}")));
         };
-        let key = work.snapshot.key().fingerprint();
         let (kind, pool) = (GuestKind::of(work.kind), self.ledger.pool());
         // What is there before is nobody's to take away.
         let volumes = torn::volumes(self.node, self.client.private(), work.vmid).map_err(|error| {
@@ -115,8 +115,9 @@ impl Workshop<'_> {
             let mut why = chain(&error);
             self.left(work, Some(&error.left), &why);
             error.said.iter().take(TOLD).for_each(|line| why.push_str(&format!("; {}", harmless(line, 200))));
-            // A rehearsal's storage is gone when somebody reads this.
-            let by_hand = || if work.is_copy { None } else { command::of_guest(self.node, work) };
+            // A storage that stands for the time of the restore is gone when somebody reads this.
+            let is_gone = work.is_copy || work.needs_another_key();
+            let by_hand = || if is_gone { None } else { command::of_guest(self.node, work) };
             missing(why, after_failure(&error, by_hand))
         })?;
         if let Err(why) = self.keyring.unchanged(self.client, work.access, &work.snapshot) {

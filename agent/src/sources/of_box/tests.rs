@@ -195,3 +195,19 @@ fn without_pve_there_is_nothing_to_say_and_an_unmounted_one_is_named() -> TestRe
     assert!(stop.as_ref().is_some_and(|stop| stop.what.contains("not mounted")), "{:?}", stop.map(|stop| stop.what));
     Ok(())
 }
+
+#[test]
+fn a_storage_that_stands_for_the_time_of_a_restore_is_no_source() -> TestResult {
+    let scratch = "tenwords-0c5f4a1e-8a53-4f5e-9d2b-7f6a3c1d2e4f-1-0707070707070707";
+    let text = stanza("content backup");
+    let text = format!(
+        "{text}\n{}",
+        text.replace("pbs: pbs\n", &format!("pbs: {scratch}\n")).replace("dir: local", "dir: other")
+    );
+    let pve = Bench::new(&text)?.with_key("pbs.enc", 1)?.with_key(&format!("{scratch}.enc"), 2)?;
+    let found = pve.sources("").map_err(|stop| stop.what)?;
+    assert_eq!(found.sources.iter().map(|source| source.id.as_str()).collect::<Vec<_>>(), ["pbs"]);
+    assert!(found.notes.iter().any(|note| note.contains(scratch)), "{:?}", found.notes);
+    assert_eq!(found.keys().count(), 1);
+    Ok(())
+}

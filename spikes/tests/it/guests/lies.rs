@@ -1,16 +1,13 @@
-//! Backup servers that lie to Proxmox VE's own programs, keys of former times, and texts from elsewhere.
+//! Backup servers that lie to Proxmox VE's own programs, and texts from elsewhere.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 use pbs_format::key::KeyFile;
 use tenwords_protocol::time::Timestamp;
-use tenwords_spikes::{
-    tree::Tree,
-    world::{BackupServer, Pve, World},
-};
+use tenwords_spikes::tree::Tree;
 
-use super::{Burnt, back_up_container, back_up_machine, burnt, nothing};
+use super::{Burnt, burnt, nothing};
 use crate::support::{BOX, by_pipe, client, container, edit_manifest, harmful};
 
 /// The folder of the only snapshot of a group on the server.
@@ -145,32 +142,6 @@ const MACHINE: Lied = Lied {
     ],
     untold: "vm 102, stopped",
 };
-
-/// S34, the half that lists and restores: the storage's key was made anew once. What is younger comes
-/// back as a guest; what needs the former key comes back with that, into folders, since Proxmox VE knows
-/// one key a storage.
-#[test]
-fn s34_each_snapshot_is_restored_with_the_key_it_was_made_with() -> Result<()> {
-    let mut newer = None;
-    let burnt = burnt(|world: &World, server: &BackupServer, pve: &Pve, former: &Path| {
-        let made = world.folder().join("job/newer.enc");
-        server.run(&["key", "create", "--kdf", "none", &made.display().to_string()])?.with_code(0)?;
-        // As PVE does it when it makes a new key itself.
-        pve.run("pvesm", &["set", "pbs", "--encryption-key", &made.display().to_string()])?.with_code(0)?;
-        fs::copy(former, pve.etc("priv/storage/pbs.enc.old"))?;
-        newer = Some((back_up_container(world, server, 103, &made)?, back_up_machine(world, server, 104, &made)?));
-        Ok(())
-    })?;
-    let (tree, disk) = newer.context("what is newer")?;
-    let (machine, pve) = burnt.node("box2")?;
-    let shown = burnt.recovers(&machine, &burnt.hub.arm(BOX, &[])?, 0)?;
-    ensure!(Tree::read(&pve.container_root(103))? == tree, "container 103 is another");
-    ensure!(fs::read(pve.disk(104))? == disk, "the disk of 104 is another");
-    ensure!(Tree::read(&machine.restored("ct/101", "root.pxar"))? == burnt.tree, "container 101 is another:\n{shown}");
-    ensure!(fs::read(machine.restored("vm/102", "drive-scsi0.img"))? == burnt.disk, "the disk of 102 is another");
-    ensure!(shown.contains("Proxmox VE gives its programs the storage's key"), "the reason is not told:\n{shown}");
-    burnt.storage_is_back(&pve)
-}
 
 /// S71, by the agent: megabytes and escape sequences in what the client and PVE's programs say, in a
 /// note on the server and in the name of a guest.
