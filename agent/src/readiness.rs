@@ -62,6 +62,9 @@ pub(crate) fn judge(
         said: seen.observed.as_ref().map(|observed| Said { at: now, observed }),
         nodes: std::slice::from_ref(&node),
         drilled_at: record.map(|record| drilled_at(record, &Kept::load(configuration, of.id))),
+        // Only the hub knows of what it has refused.
+        trespassed_at: None,
+        revoked_used_at: None,
     };
     readiness::judge(&facts, &Policy::default(), now)
 }

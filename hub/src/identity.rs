@@ -20,7 +20,7 @@ use crate::{
     keyed::{Token, same},
     meter::Source,
     refusal::{Refusal, chain},
-    store::{Certificate, CertificateKind, Entry, Revoked, TakeOver},
+    store::{Certificate, CertificateKind, Entry, FORBIDDEN, REVOKED_USED, Revoked, TRESPASSED, TakeOver},
     tls::Peer,
 };
 
@@ -92,7 +92,7 @@ impl BoxCaller {
             Revoked::Retired => ProblemCode::BoxRetired,
             _ => ProblemCode::CertificateRevoked,
         };
-        let refusal = self.refuse(app, code.clone(), path, "revoked").await;
+        let refusal = self.refuse_for(app, code.clone(), path, REVOKED_USED, "revoked").await;
         // Whoever has a stolen box is not told that anybody knows; whoever looks at the former machine is told
         // why it is not the box.
         let why = match because {
@@ -148,15 +148,19 @@ impl BoxCaller {
         }
         let path = described(parts);
         app.counters.foreign.add();
-        Err(self.refuse(app, ProblemCode::Forbidden, &path, "another box's").await)
+        Err(self.refuse_for(app, ProblemCode::Forbidden, &path, TRESPASSED, "another box's").await)
     }
 
     async fn refuse(&self, app: &App, code: ProblemCode, path: &str, why: &str) -> Refusal {
+        self.refuse_for(app, code, path, FORBIDDEN, why).await
+    }
+
+    async fn refuse_for(&self, app: &App, code: ProblemCode, path: &str, action: &'static str, why: &str) -> Refusal {
         app.counters.forbidden.add();
         let entry = Entry {
             time: app.now(),
             actor: self.actor(),
-            action: "request.forbidden",
+            action,
             box_id: Some(self.box_id),
             detail: format!("{path}: {why}, certificate {}", self.serial),
         };

@@ -63,6 +63,8 @@ fn judge(summary: &BoxSummary, evidence: &Evidence, now: Timestamp) -> Readiness
         said: evidence.said.as_ref().map(|(at, observed)| Said { at: *at, observed }),
         nodes: &nodes,
         drilled_at: drilled_at(summary, evidence),
+        trespassed_at: evidence.trespassed_at,
+        revoked_used_at: evidence.revoked_used_at,
     };
     readiness::judge(&facts, &Policy::default(), now)
 }

@@ -15,7 +15,7 @@ use crate::{
     body::{Json, Pushed},
     identity::Writer,
     refusal::Refusal,
-    store::{Entry, Push, PushOutcome},
+    store::{Entry, Push, PushOutcome, TRESPASSED},
 };
 
 pub(super) async fn post(
@@ -28,7 +28,7 @@ pub(super) async fn post(
         app.counters.forbidden.add();
         app.counters.foreign.add();
         let detail = "the header names another box than the certificate".to_owned();
-        note(&app, &caller, "request.forbidden", &detail).await;
+        note(&app, &caller, TRESPASSED, &detail).await;
         return Err(Refusal::saying(ProblemCode::Forbidden, detail));
     }
     let act = Push::new(bundle, caller.serial.clone(), caller.actor(), now)?;

@@ -10,6 +10,13 @@ use tenwords_protocol::{
 
 use super::{Act, Store, StoreError, Tx, parsed, time};
 
+/// A request that was refused for what it asked, in the audit.
+pub const FORBIDDEN: &str = "request.forbidden";
+/// One that was for what is another box's: whoever has this box's certificate tries what it may do.
+pub const TRESPASSED: &str = "request.trespassed";
+/// One with a certificate that was revoked: whoever has it does not know, or tries.
+pub const REVOKED_USED: &str = "request.revoked";
+
 /// What an act leaves in the audit. Never a secret.
 #[derive(Debug, Clone)]
 pub struct Entry {

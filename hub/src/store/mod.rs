@@ -57,7 +57,7 @@ use tokio::task::JoinHandle;
 
 pub use self::{
     answers::{GiveAnswer, GiveAnswerOutcome},
-    audit::{Entry, Record},
+    audit::{Entry, FORBIDDEN, REVOKED_USED, Record, TRESPASSED},
     boxes::{AddBox, AddBoxOutcome, Heard},
     certificates::{Certificate, CertificateKind, Revoked},
     directives::{Edit, EditOutcome},

@@ -15,7 +15,7 @@ use tenwords_protocol::{
 };
 
 use super::{
-    Act, CertificateKind, Store, StoreError, Tx,
+    Act, CertificateKind, Store, StoreError, TRESPASSED, Tx,
     day::DAY_SECONDS,
     maybe_time,
     nodes::{hostname, keeper_of},
@@ -71,6 +71,10 @@ pub struct Evidence {
     pub said: Option<(Timestamp, Observed)>,
     /// What is wrong, by node.
     pub alarms: HashMap<NodeId, Vec<Alarm>>,
+    /// When a certificate of it was refused last for what is another box's.
+    pub trespassed_at: Option<Timestamp>,
+    /// When one was refused last that was revoked.
+    pub revoked_used_at: Option<Timestamp>,
 }
 
 impl Act for SendReport {
@@ -282,6 +286,21 @@ impl Store {
                 let of_box = found.entry(parsed(&row, "reports", "box_id")?).or_default();
                 let alarm = Alarm { code: AlarmCode::Clone, subject: Text::cut(""), since };
                 of_box.alarms.entry(parsed(&row, "reports", "node_id")?).or_default().push(alarm);
+            }
+        }
+        let refusals = of_all_or_one!(
+            of,
+            "SELECT box_id, action, MAX(time) AS at FROM audit \
+             WHERE action IN ('request.trespassed', 'request.revoked') ",
+            "AND box_id = $1 ",
+            "GROUP BY box_id, action"
+        );
+        for row in refusals.fetch_all(self.pool()).await? {
+            let at = Some(time(&row, "audit", "at")?);
+            let of_box = found.entry(parsed(&row, "audit", "box_id")?).or_default();
+            match row.try_get::<String, _>("action")?.as_str() {
+                TRESPASSED => of_box.trespassed_at = at,
+                _ => of_box.revoked_used_at = at,
             }
         }
         Ok(found)

@@ -10,6 +10,7 @@ mod command;
 mod connections;
 mod crash;
 mod directives;
+mod disks;
 mod drills;
 mod enrolment;
 mod former_machines;

@@ -193,7 +193,7 @@ async fn a_box_asks_and_hears_for_itself_alone(hub: &mut TestHub) {
     for path in ["/answers?after=0&wait=45", "/pins"] {
         expect_problem(foreign.get(&foreign.of_box(path)).await, ProblemCode::Forbidden).await;
     }
-    assert_eq!(hub.audited("request.forbidden").await.len(), 4);
+    assert_eq!(hub.audited("request.trespassed").await.len(), 4);
     assert_eq!((operator.waiting().await, hub.audited("order.asked").await.len()), (vec![asked], 2));
     let nobody: BoxId = "3f2b8a52-7c1d-4e7a-9b60-0d1f2a3b4c5d".parse().unwrap();
     let refused = expect_problem(operator.try_answer(nobody, asked, "x").await, ProblemCode::NotFound).await;

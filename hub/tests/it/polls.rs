@@ -97,7 +97,7 @@ async fn who_is_revoked_while_it_waits_hears_so(hub: &mut TestHub) {
     .await
     .unwrap();
     expect_problem(waiting.await.unwrap().unwrap(), ProblemCode::CertificateRevoked).await;
-    let audited = hub.audited("request.forbidden").await;
+    let audited = hub.audited("request.revoked").await;
     assert!(audited.len() == 1 && audited[0].contains("while it waited: revoked"), "{audited:?}");
 }
 

@@ -48,7 +48,7 @@ async fn s15_a_retired_box_is_told_so_on_an_open_connection_and_nothing_is_delet
     let retired = shown.retired.unwrap();
     assert_eq!((shown.versions, shown.nodes.len(), retired.keep_days, retired.reason.as_str()), (1, 0, 400, "sold"));
     assert_eq!(hub.audited("box.retire").await.len(), 1);
-    assert_eq!(hub.audited("request.forbidden").await.len(), 2);
+    assert_eq!(hub.audited("request.revoked").await.len(), 2);
 }
 
 async fn what_was_retired_by_mistake_is_a_box_again(hub: &mut TestHub) {

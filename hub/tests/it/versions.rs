@@ -121,7 +121,7 @@ async fn s12_a_box_can_neither_delete_nor_overwrite_nor_read_anothers(hub: &mut 
         let response = machine.get(&format!("/v1/boxes/{other}{path}")).await;
         expect_problem(response, ProblemCode::Forbidden).await;
     }
-    let audited = hub.audited("request.forbidden").await;
+    let audited = hub.audited("request.trespassed").await;
     assert_eq!(audited.len(), paths.len(), "{audited:?}");
     assert!(audited.iter().all(|detail| detail.contains(&other.to_string())), "{audited:?}");
     assert!(machine.reads().await && stranger.reads().await);
@@ -200,13 +200,13 @@ async fn s15_a_box_cannot_push_for_another_nor_with_a_revoked_certificate(hub: &
     expect_problem(response, ProblemCode::Forbidden).await;
     let response = machine.try_push_text(&machine.of_box("/versions"), text).await;
     expect_problem(response, ProblemCode::Forbidden).await;
-    assert_eq!(hub.audited("request.forbidden").await.len(), 2);
+    assert_eq!(hub.audited("request.trespassed").await.len(), 2);
     assert_eq!(Operator::of(hub).show(other).await.versions, 1);
 
     Operator::of(hub).arm(box_id, |request| request.stolen = true).await;
     let response = machine.try_push(&ceremony(box_id, 2, Words(1))).await;
     expect_problem(response, ProblemCode::CertificateRevoked).await;
-    assert_eq!(hub.audited("request.forbidden").await.len(), 3);
+    assert_eq!(hub.audited("request.revoked").await.len(), 1);
     assert_eq!(Operator::of(hub).show(box_id).await.versions, 1);
 }
 
@@ -219,10 +219,10 @@ async fn a_hostile_box_cannot_fill_the_audit_with_refusals() {
     for _ in 0..40 {
         expect_problem(machine.get(&path).await, ProblemCode::Forbidden).await;
     }
-    assert_eq!(hub.audited("request.forbidden").await.len(), 20);
+    assert_eq!(hub.audited("request.trespassed").await.len(), 20);
     hub.clock.forward(3600);
     expect_problem(machine.get(&path).await, ProblemCode::Forbidden).await;
-    assert_eq!(hub.audited("request.forbidden").await.len(), 21);
+    assert_eq!(hub.audited("request.trespassed").await.len(), 21);
     let unknown = Machine::new(&hub);
     expect_problem(unknown.get(&path).await, ProblemCode::Unauthenticated).await;
 }

@@ -27,6 +27,10 @@ pub struct Facts<'a> {
     pub nodes: &'a [Node],
     /// When its ten words were tried last under the code of the newest ceremony, which counts as the first time.
     pub drilled_at: Option<Timestamp>,
+    /// When a certificate of it was refused last for what is another box's.
+    pub trespassed_at: Option<Timestamp>,
+    /// When one of it was refused last that was revoked.
+    pub revoked_used_at: Option<Timestamp>,
 }
 
 /// A stored ceremony, by its header.
@@ -93,6 +97,8 @@ pub struct Policy {
     pub servers_silent_for: Duration,
     /// A certificate that ends earlier than in this time should have been renewed.
     pub certificate_left: Duration,
+    /// What was refused once is said for so long.
+    pub refused_is_said: Duration,
     /// Whether a token that may remove backups is a reason; else it is a note.
     pub pruning_is_a_reason: bool,
 }
@@ -105,6 +111,7 @@ impl Default for Policy {
             silent_for: Duration::from_secs(DAY),
             servers_silent_for: Duration::from_secs(DAY),
             certificate_left: Duration::from_secs(20 * DAY),
+            refused_is_said: Duration::from_secs(7 * DAY),
             pruning_is_a_reason: false,
         }
     }

@@ -31,6 +31,7 @@ pub fn judge(facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Readiness {
     }
     ledger.of_escrow(&mut found);
     ledger.of_nodes(&mut found);
+    ledger.of_refusals(&mut found);
     match &ledger.said {
         None => found.add(ReasonCode::NothingSaid, None, facts.enrolled_at),
         Some(said) => ledger.of_report(said, &mut found),
@@ -117,6 +118,18 @@ impl Ledger<'_> {
                 };
                 found.add(ReasonCode::of_alarm(&alarm.code), subject.as_deref(), Some(alarm.since));
             }
+        }
+    }
+
+    /// What somebody has tried with a certificate of the box.
+    fn of_refusals(&self, found: &mut Found) {
+        let Facts { trespassed_at, revoked_used_at, .. } = *self.facts;
+        let lately = |at: Option<Timestamp>| at.filter(|at| !self.is_past(at.plus(self.policy.refused_is_said)));
+        if let Some(at) = lately(trespassed_at) {
+            found.add(ReasonCode::Trespassed, None, Some(at));
+        }
+        if let Some(at) = lately(revoked_used_at) {
+            found.note(ReasonCode::RevokedUsed, None, Some(at));
         }
     }
 

@@ -223,6 +223,12 @@ reasons! {
     /// A token may remove backups.
     TokenMayPrune = "token-may-prune", AtRisk, "the box's own token may remove backups",
         "give the token the role DatastoreBackup and nothing else on the backup server";
+    /// A certificate of the box was used for what is another's.
+    Trespassed = "trespassed", AtRisk, "a certificate of the box was used for what is another box's, and was refused",
+        "`journalctl -u tenwords-hub -g request.trespassed` names the node; if the box was taken over, `tenwords recovery arm NAME --stolen`";
+    /// A certificate that was revoked is still used.
+    RevokedUsed = "revoked-used", Ready, "a certificate that was revoked is still used, and is refused",
+        "switch the former machine or the copy of its disk off, or end its agent there (`systemctl disable --now tenwords-agent`)";
     /// A key was sealed, and the words have time.
     KeySealed = "key-sealed", Ready, "a key was escrowed without the words; a ceremony proves it",
         "`tenwords-agent escrow create --keep-code` with the customer at the console";

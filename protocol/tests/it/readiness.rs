@@ -30,6 +30,8 @@ struct World {
     said: Option<(Timestamp, Observed)>,
     nodes: Vec<Node>,
     drilled_at: Option<Timestamp>,
+    trespassed_at: Option<Timestamp>,
+    revoked_used_at: Option<Timestamp>,
     policy: Policy,
 }
 
@@ -125,6 +127,8 @@ impl World {
                 alarms: vec![],
             }],
             drilled_at: Some(ago(90 * DAY)),
+            trespassed_at: None,
+            revoked_used_at: None,
             policy: Policy::default(),
         }
     }
@@ -137,6 +141,8 @@ impl World {
             said: self.said.as_ref().map(|(at, observed)| Said { at: *at, observed }),
             nodes: &self.nodes,
             drilled_at: self.drilled_at,
+            trespassed_at: self.trespassed_at,
+            revoked_used_at: self.revoked_used_at,
         };
         judge(&facts, &self.policy, now)
     }
@@ -308,6 +314,11 @@ fn each_thing_that_speaks_against_a_box_is_its_own_reason() {
             AtRisk,
             Some(R::EscrowDiffers),
         ),
+        Row("it was at another box's today", |w| w.trespassed_at = Some(ago(HOUR)), AtRisk, Some(R::Trespassed)),
+        Row("it was there a week ago", |w| w.trespassed_at = Some(ago(7 * DAY)), AtRisk, Some(R::Trespassed)),
+        Row("it was there before that", |w| w.trespassed_at = Some(ago(7 * DAY + 1)), Ready, None),
+        Row("it will have been there", |w| w.trespassed_at = Some(ago(-DAY)), AtRisk, Some(R::Trespassed)),
+        Row("a revoked certificate is used", |w| w.revoked_used_at = Some(ago(HOUR)), Ready, None),
         Row("a drill is to come", |w| w.drilled_at = Some(ago(-2 * HOUR)), AtRisk, Some(R::DrillDue)),
         Row("a drill is a little ahead", |w| w.drilled_at = Some(ago(-HOUR)), Ready, None),
         Row("nobody knows of a drill", |w| w.drilled_at = None, AtRisk, Some(R::DrillDue)),

@@ -67,6 +67,8 @@ impl Year {
             said: seen.observed.as_ref().map(|observed| Said { at: now, observed }),
             nodes: &[node],
             drilled_at: newest.map(|version| version.stored.received_at),
+            trespassed_at: None,
+            revoked_used_at: None,
         };
         Ok(judge(&facts, &Policy::default(), now).reasons.iter().map(|reason| reason.code.clone()).collect())
     }

@@ -291,3 +291,6 @@ CREATE TABLE audit (
     previous TEXT NOT NULL UNIQUE,
     hash TEXT NOT NULL
 );
+-- What is said of a box by it.
+CREATE INDEX audit_of_refusals ON audit (box_id, action, time)
+    WHERE action IN ('request.trespassed', 'request.revoked');

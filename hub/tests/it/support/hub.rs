@@ -171,9 +171,15 @@ impl TestHub {
 
     /// Stops the hub in good order and starts it again.
     pub(crate) async fn restart(&mut self) {
+        self.restart_with(|| ()).await;
+    }
+
+    /// The same, and something else while it is stopped.
+    pub(crate) async fn restart_with(&mut self, between: impl FnOnce()) {
         let Running { stop, task } = self.running.take().unwrap();
         stop.send(()).unwrap();
         task.await.unwrap().unwrap();
+        between();
         self.serve().await;
     }
 
