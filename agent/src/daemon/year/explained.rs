@@ -105,6 +105,8 @@ impl Year {
             ReasonCode::KeyNotProven => self.wants_the_words()?,
             ReasonCode::DrillDue => self.since_the_words()? >= DRILL,
             ReasonCode::SourceChanged => self.is_changed()?,
+            // The node speaks, and cannot say how the box is.
+            ReasonCode::BoxSilent => is_restless || !life.node.is_mounted,
             ReasonCode::SourceBroken => is_restless || !life.node.those(|storage| storage.is_broken()).is_empty(),
             ReasonCode::KeyFileGone => is_restless || !life.node.those(|storage| storage.is_bare()).is_empty(),
             ReasonCode::NothingEncrypted => {

@@ -122,9 +122,7 @@ impl Plan {
             plan.add(any(chance), Happening::Off(long));
         }
         plan.add(any(chance), Happening::Storm);
-        if chance.one_in(2) {
-            plan.add(chance.between(end / 3, end), Happening::Change(Change::Join));
-        }
+        plan.add(chance.between(end / 3, end), Happening::Change(Change::Join));
         for (at, is_new_code) in [(end / 3, true), (end * 2 / 3, false)] {
             plan.add(at + chance.between(Duration::ZERO, 20 * DAY), Happening::Ceremony { is_new_code });
         }
@@ -272,7 +270,7 @@ impl Year {
         match change {
             Change::Autogenerate => {
                 // Where none was, or the one before may have come and gone unseen, nobody has kept what was seen there.
-                is_clear = node.storages.get(&id).is_none_or(|storage| storage.key.is_some()) && is_calm;
+                is_clear = node.storages.get(&id).is_some_and(|storage| storage.key.is_some()) && is_calm;
                 node.autogenerate(&id, chance);
             }
             Change::Lose { is_forgotten } => node.put(&id, None, is_forgotten),
