@@ -7,6 +7,7 @@
 //! | what a customer sees at a terminal, and its recordings | [`customer`], [`record`] |
 //! | the world in which the story happens | [`world`] |
 //! | what a hub does under many boxes | [`load`] |
+//! | what a process costs | [`measure`] |
 //! | how it is known that no secret lies where it must not | [`search`] |
 //! | how it is known that the data is the same | [`tree`] |
 //!
@@ -18,6 +19,7 @@ pub mod consumption;
 pub mod customer;
 pub mod demo;
 pub mod load;
+pub mod measure;
 pub mod process;
 pub mod programs;
 pub mod real;

@@ -12,17 +12,18 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
+use tenwords_spikes::{
+    measure::{end_within, field},
+    world::{BackupServer, Machine, World},
 };
-use tenwords_spikes::world::{BackupServer, Machine, World};
 
 /// What an idle daemon may hold.
 const MOST_KIB: u64 = 16 * 1024;
 /// From look to look; in each the loop and the thread that looks wake a few times.
 const LOOK_SECONDS: u64 = 20;
 const WAKES_A_LOOK: u64 = 8;
+/// By then it has ended, or hangs.
+const LONG: Duration = Duration::from_secs(60);
 
 fn main() -> Result<()> {
     let seconds: u64 = std::env::args().nth(1).map_or(Ok(100), |text| text.parse()).context("a number of seconds")?;
@@ -39,9 +40,9 @@ fn main() -> Result<()> {
     command.envs(world.environment().iter().map(|(name, value)| (name.clone(), value.clone())));
     let mut daemon = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
     let measured = measure(&mut daemon, &machine, seconds);
-    kill(Pid::from_raw(i32::try_from(daemon.id())?), Signal::SIGTERM)?;
-    daemon.wait()?;
-    measured
+    let ended = end_within(&mut daemon, LONG);
+    measured?;
+    ended.map(drop)
 }
 
 fn measure(daemon: &mut Child, machine: &Machine, seconds: u64) -> Result<()> {
@@ -56,8 +57,8 @@ fn measure(daemon: &mut Child, machine: &Machine, seconds: u64) -> Result<()> {
     let before = wakes(id)?;
     std::thread::sleep(Duration::from_secs(seconds));
     let woke = wakes(id)?.saturating_sub(before);
-    let resident = field(&format!("/proc/{id}/status"), "VmRSS:")?;
-    let own = field(&format!("/proc/{id}/smaps_rollup"), "Private_Dirty:")?;
+    let resident = field(format!("/proc/{id}/status"), "VmRSS:")?;
+    let own = field(format!("/proc/{id}/smaps_rollup"), "Private_Dirty:")?;
     let may = (seconds / LOOK_SECONDS + 1) * WAKES_A_LOOK;
     println!("resident memory   {resident} KiB (at most {MOST_KIB}); its own, written: {own} KiB");
     println!("woke              {woke} times in {seconds} s (at most {may}: {WAKES_A_LOOK} for each look)");
@@ -69,15 +70,5 @@ fn measure(daemon: &mut Child, machine: &Machine, seconds: u64) -> Result<()> {
 /// How often its threads went to sleep by themselves, and so woke.
 fn wakes(id: u32) -> Result<u64> {
     let threads = fs::read_dir(format!("/proc/{id}/task"))?.filter_map(Result::ok);
-    Ok(threads
-        .filter_map(|thread| {
-            field(&thread.path().join("status").display().to_string(), "voluntary_ctxt_switches:").ok()
-        })
-        .sum())
-}
-
-fn field(path: &str, name: &str) -> Result<u64> {
-    let text = fs::read_to_string(path)?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name)).context("no such line")?;
-    line.split_whitespace().next().and_then(|number| number.parse().ok()).context("no number")
+    Ok(threads.filter_map(|thread| field(thread.path().join("status"), "voluntary_ctxt_switches:").ok()).sum())
 }

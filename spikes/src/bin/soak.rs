@@ -20,7 +20,10 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tenwords_spikes::world::{BackupServer, Hub, Machine, World, write_private};
+use tenwords_spikes::{
+    measure::{end_within, field},
+    world::{BackupServer, Hub, Machine, World, write_private},
+};
 use zeroize::Zeroizing;
 
 const HOUR: u64 = 3600;
@@ -35,6 +38,8 @@ const NOISE_KIB: u64 = 2048;
 const NOISE_DESCRIPTORS: u64 = 3;
 /// Updates that lie on the ceremony by then, and what was told of them.
 const NOISE_STATE_KIB: u64 = 512;
+/// By then the daemon has ended, or hangs.
+const LONG: Duration = Duration::from_secs(60);
 
 /// What is looked at.
 #[derive(Debug, Clone, Copy)]
@@ -68,11 +73,13 @@ fn main() -> Result<()> {
     command.envs(world.environment().iter().map(|(name, value)| (name.clone(), value.clone())));
     let mut daemon = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
     let soaked = soak(&mut daemon, &machine, &mut hub, (&server, &keys), seconds);
-    let ended = kill(Pid::from_raw(i32::try_from(daemon.id())?), Signal::SIGTERM);
-    let status = daemon.wait()?;
+    let ended = end_within(&mut daemon, LONG);
     let samples = soaked?;
-    ended?;
+    let status = ended?;
     ensure!(status.success(), "the daemon ended with {status}");
+    // Else an hour of nothing would be flat.
+    let versions = hub.show("soak")?["versions"].as_u64().context("versions")?;
+    ensure!(versions > 1, "the daemon has escrowed nothing: {versions} versions");
     judge(&samples)
 }
 
@@ -205,9 +212,7 @@ fn median(samples: &[Sample], of: fn(&Sample) -> u64) -> u64 {
 }
 
 fn resident(process: u32) -> Result<u64> {
-    let text = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    line.split_whitespace().next().and_then(|number| number.parse().ok()).context("no number")
+    field(format!("/proc/{process}/status"), "VmRSS:")
 }
 
 fn descriptors(process: u32) -> Result<u64> {

@@ -20,7 +20,10 @@ use tokio::{runtime::Runtime, time::timeout};
 
 pub use self::figures::Figures;
 use self::{boxes::Fleet, figures::Tally};
-use crate::world::{Hub, World};
+use crate::{
+    measure::field,
+    world::{Hub, World},
+};
 
 /// How much.
 #[derive(Debug, Clone, Copy)]
@@ -54,22 +57,15 @@ pub fn run(world: &World, load: Load, mut tell: impl FnMut(&str)) -> Result<Figu
     hub.stop()?;
     hub.serve()?;
     let id = hub.id().context("the hub runs")?;
-    let (memory_before, busy_before) = (memory(id, "VmRSS:")?, processor(id)?);
+    let (memory_before, busy_before) = (field(format!("/proc/{id}/status"), "VmRSS:")?, processor(id)?);
     tell(&format!("all come back within {} s, {} at once at most", load.window.as_secs(), load.at_once));
     let tally = Arc::new(Tally::default());
     let (fleet, took) =
         runtime.block_on(async { timeout(load.window + LONG, fleet.come_back(load, Arc::clone(&tally))).await })??;
-    let (memory_most, busy) = (memory(id, "VmHWM:")?, processor(id)? - busy_before);
+    let (memory_most, busy) = (field(format!("/proc/{id}/status"), "VmHWM:")?, processor(id)? - busy_before);
     tell("the hub is asked what it has");
     let held = runtime.block_on(async { timeout(LONG, fleet.compare(&hub)).await })??;
     Ok(Figures { boxes: load.boxes, took, memory_before, memory_most, busy, held, calls: tally.taken() })
-}
-
-/// A figure of the process in KiB.
-fn memory(id: u32, name: &str) -> Result<u64> {
-    let text = fs::read_to_string(format!("/proc/{id}/status"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name)).context("no such line")?;
-    line.split_whitespace().next().and_then(|number| number.parse().ok()).context("no number")
 }
 
 /// How long the process was on a processor.
