@@ -11,6 +11,8 @@ use std::{
 use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
+    sys::signal::kill,
+    unistd::Pid,
 };
 
 use crate::{
@@ -43,13 +45,14 @@ enum Taken {
 }
 
 impl StateLock {
-    /// For a command that somebody waits for: a pass of the daemon is let come to its end.
+    /// For a command that somebody waits for: a pass of the daemon is let come to its end, and so is what a command
+    /// that was killed was just starting.
     pub(crate) fn take(configuration: &Configuration) -> Outcome<Self> {
-        let until = Instant::now() + PASS;
+        let since = Instant::now();
         loop {
             match lock(configuration, STATE, &std::process::id().to_string()) {
                 Ok(file) => return Ok(Self { _file: file }),
-                Err(Taken::By(holder)) if holder.ends_with(OF_PASS) && Instant::now() < until => {
+                Err(Taken::By(holder)) if patience(&holder).is_some_and(|patience| since.elapsed() < patience) => {
                     interrupt::check()?;
                     // The kernel tells nobody that a lock is free, but who sleeps in it and hears no signal.
                     thread::sleep(Duration::from_millis(100));
@@ -109,6 +112,17 @@ impl Taken {
     }
 }
 
+/// How long whoever has written this down is waited for.
+fn patience(holder: &str) -> Option<Duration> {
+    if let Some(_pass) = holder.strip_suffix(OF_PASS) {
+        return Some(PASS);
+    }
+    // A child has all that its parent has open until it is the program that it is to become: it outlives a parent that
+    // is killed in that moment, and the lock with it.
+    let process = holder.parse().ok().filter(|number| *number > 0).map(Pid::from_raw)?;
+    (kill(process, None) == Err(Errno::ESRCH)).then_some(KILLED)
+}
+
 fn lock(configuration: &Configuration, name: &str, whose: &str) -> Result<Flock<File>, Taken> {
     let path = configuration.state(name);
     let cannot = || format!("cannot keep state in {}", configuration.settings.state.display());
@@ -141,9 +155,13 @@ const DAEMON: &str = "daemon.lock";
 const OF_PASS: &str = " pass";
 /// So long a command waits for one.
 const PASS: Duration = Duration::from_secs(120);
+/// So long for the children of one that is gone.
+const KILLED: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
+    use std::process::Stdio;
+
     use super::*;
 
     fn configuration(folder: &std::path::Path) -> io::Result<std::path::PathBuf> {
@@ -166,6 +184,32 @@ mod tests {
         assert!(StateLock::take_for_pass(&configuration).is_ok_and(|pass| pass.is_none()), "a command is at work");
         drop(command);
         assert!(StateLock::take_for_pass(&configuration).is_ok_and(|pass| pass.is_some()));
+        Ok(())
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a child that holds the lock as one does that is just being started")]
+    fn what_a_killed_command_was_starting_is_waited_for() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let configuration = Configuration::read(&configuration(folder.path())?).map_err(|stop| stop.what)?;
+        // Not `Flock`, which gives the lock back itself, as nobody does who is killed.
+        let held = open(&configuration, STATE)?;
+        held.lock()?;
+        let mut child =
+            std::process::Command::new("/bin/cat").stdout(held.try_clone()?).stdin(Stdio::piped()).spawn()?;
+        // Its parent has written its number, and is gone.
+        let mut gone = std::process::Command::new("/bin/true").spawn()?;
+        gone.wait()?;
+        std::fs::write(configuration.state(STATE), gone.id().to_string())?;
+        drop(held);
+        let passes = || StateLock::take_for_pass(&configuration).map(|lock| lock.is_some()).map_err(|stop| stop.what);
+        assert!(!passes()?, "the child holds it");
+        let other = configuration.clone();
+        let command = thread::spawn(move || StateLock::take(&other).map(drop).map_err(|stop| stop.what));
+        drop(child.stdin.take());
+        child.wait()?;
+        command.join().map_err(|_| "the command broke")??;
+        assert!(passes()?);
         Ok(())
     }
 

@@ -45,10 +45,7 @@ pub(crate) fn run(root: &Root, kind: Kind, command: &str, words: &[String]) -> R
         _ => given.positionals()?,
     };
     let guest = Guest { root, kind, vmid: vmid(positionals[0])? };
-    let text = root.read_config(kind, guest.vmid)?.ok_or_else(|| {
-        let file = root.config_file(kind, guest.vmid);
-        format!("Configuration file '{}' does not exist", file.display())
-    })?;
+    let text = root.load_config(kind, guest.vmid)?;
     match command {
         "config" => Output::tell(config::main_part(&text)),
         "set" => {

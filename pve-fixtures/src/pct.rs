@@ -10,7 +10,7 @@ use crate::{
     config, guest, pools, removal,
     root::{Kind, Root},
     storage::{self, Storage},
-    worker::{Interrupt, Keep, Output, make_path, task},
+    worker::{Interrupt, Keep, Output, cut_off, make_path, task},
 };
 
 const OPTIONS: &[(&str, Takes)] = &[
@@ -114,11 +114,12 @@ impl Restore<'_> {
 
     fn work(&self, interrupt: &Interrupt) -> Result<(), Died> {
         let _lock = self.root.lock_guest(Kind::Ct, self.vmid)?;
-        let old = self.root.read_config(Kind::Ct, self.vmid)?.unwrap_or_default();
+        let old = self.root.load_config(Kind::Ct, self.vmid)?;
         // A container that was there before has more in its configuration than the lock.
         let existed = config::entries(&old).count() > 1;
         let mut made = Made { changed: !existed, ..Made::default() };
         let Err(why) = self.restore(interrupt, &old, existed, &mut made) else {
+            cut_off(self.root, self.vmid);
             return pools::add(self.root, self.given.get("pool"), self.vmid);
         };
         for volid in &made.volumes {

@@ -12,7 +12,7 @@ use crate::{
     config, guest, pools,
     root::{Kind, Root},
     storage::{self, Storage},
-    worker::{Interrupt, Keep, Output, make_path, task},
+    worker::{Interrupt, Keep, Output, cut_off, make_path, task},
 };
 
 const OPTIONS: &[(&str, Takes)] = &[
@@ -77,9 +77,7 @@ impl Restore<'_> {
     }
 
     fn work(&self, interrupt: &Interrupt) -> Result<(), Died> {
-        let Err(why) = self.locked(interrupt) else {
-            return pools::add(self.root, self.given.get("pool"), self.vmid);
-        };
+        let Err(why) = self.locked(interrupt) else { return Ok(()) };
         if let Some(text) = self.root.read_config(Kind::Vm, self.vmid)? {
             self.root.write_config(Kind::Vm, self.vmid, &config::rewritten(&text, None))?;
         }
@@ -92,7 +90,7 @@ impl Restore<'_> {
 
     fn locked(&self, interrupt: &Interrupt) -> Result<(), Died> {
         let _lock = self.root.lock_guest(Kind::Vm, self.vmid)?;
-        let old = self.root.read_config(Kind::Vm, self.vmid)?.unwrap_or_default();
+        let old = self.root.load_config(Kind::Vm, self.vmid)?;
         if config::value(&old, "protection") == Some("1") {
             return Err(format!("unable to restore VM {} - protection mode enabled", self.vmid));
         }
@@ -129,7 +127,9 @@ impl Restore<'_> {
             }
         };
         self.root.write_config(Kind::Vm, self.vmid, &text)?;
-        self.rescan(&text)
+        cut_off(self.root, self.vmid);
+        self.rescan(&text)?;
+        pools::add(self.root, self.given.get("pool"), self.vmid)
     }
 
     fn restore(

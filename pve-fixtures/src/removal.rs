@@ -19,10 +19,7 @@ pub(crate) fn run(root: &Root, kind: Kind, command: &str, words: &[String]) -> R
     let vmid = vmid(number)?;
     root.check_quorum()?;
     let _lock = root.lock_guest(kind, vmid)?;
-    let text = root.read_config(kind, vmid)?.ok_or_else(|| {
-        let file = root.config_file(kind, vmid);
-        format!("Configuration file '{}' does not exist", file.display())
-    })?;
+    let text = root.load_config(kind, vmid)?;
     if command == "unlock" {
         return root.write_config(kind, vmid, &config::rewritten(&text, None));
     }

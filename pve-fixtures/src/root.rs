@@ -144,6 +144,14 @@ impl Root {
         }
     }
 
+    /// A configuration that has to be there, in PVE's words where it is not.
+    pub(crate) fn load_config(&self, kind: Kind, vmid: u32) -> Result<String, Died> {
+        self.read_config(kind, vmid)?.ok_or_else(|| {
+            let file = self.config_file(kind, vmid);
+            format!("Configuration file '{}' does not exist", file.display())
+        })
+    }
+
     /// Writes a guest's configuration and brings the list of guests in step.
     pub(crate) fn write_config(&self, kind: Kind, vmid: u32, text: &str) -> Result<(), Died> {
         let _lock = self.lock("pmxcfs")?;

@@ -12,6 +12,8 @@ use std::{
     io::{self, Read, Write},
     os::fd::{AsFd as _, AsRawFd as _, BorrowedFd},
     process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
 };
 
 use nix::{
@@ -25,7 +27,7 @@ use nix::{
     unistd::{Pid, setsid},
 };
 
-use crate::{Died, arguments::Own};
+use crate::{Died, arguments::Own, root::Root};
 
 /// Where a task's words go. A reader that is gone ends the worker as SIGPIPE ends PVE's: at once, with
 /// nothing cleaned up.
@@ -190,6 +192,20 @@ pub(crate) fn task(
         .open(format!("/proc/self/fd/{end}"))
         .and_then(|mut pipe| pipe.write_all(message.as_bytes()));
     std::process::exit(if done.is_ok() && told.is_ok() { 0 } else { 255 });
+}
+
+/// Where the configuration of a restored guest is written, and its pool does not have it yet: with a file
+/// `var/fixture/cut-off-N` the worker says by another one beside it (`cut-off-N.reached`) that it has come there, waits
+/// until the first is removed, and is then gone, as PVE's is where it writes to nobody or is killed.
+pub(crate) fn cut_off(root: &Root, vmid: u32) {
+    let (file, reached) = ["", ".reached"].map(|end| root.path(format!("/var/fixture/cut-off-{vmid}{end}"))).into();
+    if !file.exists() || fs::write(reached, "").is_err() {
+        return;
+    }
+    while file.exists() {
+        thread::sleep(Duration::from_millis(20));
+    }
+    std::process::exit(141);
 }
 
 fn attend() -> Result<(), Died> {

@@ -120,7 +120,9 @@ fn give_up(
             Ok(Settled::Finished) => format!("item {item} was whole: it has its place"),
             Ok(Settled::Beside(why)) => format!("item {item} was whole: it has its place; {}", harmless(&why, 300)),
             Ok(Settled::Cleared) => format!("item {item}: what was unfinished is taken away"),
-            Ok(Settled::NotOurs(why)) => format!("item {item}: nothing is taken away: {}", harmless(&why, 300)),
+            Ok(Settled::NotOurs(why) | Settled::Unmarked(_, _, why)) => {
+                format!("item {item}: nothing is taken away: {}", harmless(&why, 300))
+            }
         });
     }
     let Tidied { removed, stays, mut notes } = if begun.rehearsal {

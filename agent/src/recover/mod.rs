@@ -8,6 +8,7 @@
 //! ordered ([`orders`]).
 
 pub(crate) mod abort;
+mod adopt;
 mod after;
 mod claim;
 mod close;

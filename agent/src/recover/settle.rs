@@ -43,6 +43,10 @@ pub(crate) enum Settled {
     /// PVE has restored this guest to its end, and nobody looked afterwards. It may be in use by now, and is
     /// not taken away.
     Unseen(GuestKind, u32),
+    /// A guest that nobody works on, that does not say it is unfinished, and that does not carry the mark, for this
+    /// reason. PVE gives the mark last of all: who was ended right before leaves a whole guest without it. Whoever has
+    /// its backup can tell; it is not taken away.
+    Unmarked(GuestKind, u32, String),
 }
 
 /// Settles one. An error leaves it as it is, for another run.
@@ -78,11 +82,11 @@ pub(crate) fn settle(log: &Log, node: Option<&Node>, client: &Client, item: Item
                 meaning_sha256: *replaced_meaning,
                 volumes: replaced_volumes.clone(),
             });
-            self::guest(log, node, client, (*guest, *vmid), &standing, (&before, former.as_ref()))?
+            self::guest(log, node, client, (*guest, *vmid), (&standing, way), (&before, former.as_ref()))?
         }
         None => return Ok(Settled::Cleared),
     };
-    if let Settled::Unseen(..) = settled {
+    if let Settled::Unseen(..) | Settled::Unmarked(..) = settled {
         return Ok(settled);
     }
     let at = Timestamp::now();
@@ -147,7 +151,7 @@ fn guest(
     node: &Node,
     client: &Client,
     (guest, vmid): (GuestKind, u32),
-    standing: &Standing,
+    (standing, way): (&Standing, Way),
     (before, former): (&Volumes, Option<&AsFound>),
 ) -> Outcome<Settled> {
     let cannot = || format!("what an interrupted run has left of {guest} {vmid} cannot be settled");
@@ -215,7 +219,13 @@ fn guest(
         }
         _ => {
             let why = format!("the {guest} {vmid} that is there does not carry this recovery's mark ({pool})");
-            return Ok(Settled::NotOurs(why));
+            // A copy has nothing by which it could be told from one that somebody took out of the pool to keep it;
+            // what an order let replace may have had the very configuration of its own backup.
+            let may_be_whole = way == Way::On && !is_copy && former.is_none();
+            return Ok(match standing {
+                Standing::Started(_) if may_be_whole => Settled::Unmarked(guest, vmid, why),
+                _ => Settled::NotOurs(why),
+            });
         }
     };
     if let Err(error) = torn::clear(node, client.private(), (guest.kind(), vmid), looked_at, before) {

@@ -11,7 +11,7 @@ use std::{
 
 use pbs_driver::{
     Client,
-    pve::{Node, pool, torn},
+    pve::{Node, pool},
 };
 use tenwords_escrow::{gate::GatedKey, root::Root};
 use tenwords_protocol::{
@@ -29,9 +29,9 @@ use super::{
     journal::Journal,
     log::Log,
     orders::{Desk, Inbox, Waiting},
-    plan::{Around, Document, Earlier, GuestWork, Keyring, Plan, Planner, Row, RowTarget, chain, differences},
+    plan::{Around, Document, Earlier, Keyring, Plan, Planner, differences},
     preflight,
-    report::{GuestKind, Missing, Restored, RestoredGuest, Stopwatch},
+    report::{Missing, Restored, RestoredGuest, Stopwatch},
     restore, resume, settle,
     target::TargetFolder,
 };
@@ -238,6 +238,10 @@ impl<'w> Work<'w> {
         let what = row.map_or_else(|| format!("item {item}"), |row| format!("{} {}", row.source, row.snapshot));
         match settle::settle(self.log, self.node, self.client, item, settle::Way::On) {
             Ok(settled) => {
+                let not = |why: String, remedy: String, seat: &mut dyn Seat| {
+                    seat.say(&format!("  NOT: {what}: {}", harmless(&why, 400)));
+                    Missing { what: what.clone(), why, remedy, waits_for_order: false }
+                };
                 let note = match settled {
                     settle::Settled::Unseen(guest, vmid) => match self.adopt(item, row, (guest, vmid)) {
                         Ok(()) => {
@@ -249,10 +253,26 @@ impl<'w> Work<'w> {
                                  again"
                             );
                             let why = format!("it is there, and nobody looked at its backup again: {why}");
-                            seat.say(&format!("  NOT: {what}: {}", harmless(&why, 400)));
-                            return outcomes.missing.push(Missing { what, why, remedy, waits_for_order: false });
+                            return outcomes.missing.push(not(why, remedy, seat));
                         }
                     },
+                    settle::Settled::Unmarked(guest, vmid, why) => {
+                        match self.adopt_unmarked(item, row, (guest, vmid), &why) {
+                            Ok(true) => format!(
+                                "{what}: the {guest} {vmid} that is there is as its backup has it, with volumes that were \
+                                 made since: Proxmox VE had restored it, and was ended itself before it marked it as this \
+                                 recovery's"
+                            ),
+                            Ok(false) => format!("{what}: nothing is taken away: {why}"),
+                            Err(unknown) => {
+                                let why =
+                                    format!("{why}, and whether it is what was to be restored is unknown: {unknown}");
+                                let remedy = "mend what the cause names; then run the same command again, which looks \
+                                              once more and takes nothing away";
+                                return outcomes.missing.push(not(why, remedy.to_owned(), seat));
+                            }
+                        }
+                    }
                     settle::Settled::Finished => format!("{what}: an earlier run had brought it to its end"),
                     settle::Settled::Beside(why) => format!("{what}: an earlier run had brought it to its end; {why}"),
                     settle::Settled::Cleared => {
@@ -270,53 +290,6 @@ impl<'w> Work<'w> {
                 outcomes.missing.push(Missing { what, why, remedy, waits_for_order: false });
             }
         }
-    }
-
-    /// A guest that PVE has restored to its end, as the pool shows in which it puts it last of all: what the
-    /// interrupted run still had to do is to look at its backup once more, and at its disks.
-    fn adopt(&self, item: ItemId, row: Option<&Row>, (guest, vmid): (GuestKind, u32)) -> Result<(), String> {
-        let (row, node) = row.zip(self.node).ok_or("its plan is gone")?;
-        let source = self.connected.iter().find(|source| {
-            source.source.id.as_str() == row.source && source.access.namespace().to_string() == row.namespace
-        });
-        let source = source.ok_or("its source did not answer")?;
-        let listed = source.snapshots.iter().find(|info| info.snapshot.to_string() == row.snapshot);
-        let listed = listed.ok_or("its backup is not listed any more")?;
-        let snapshot = self.keyring.prove(self.client, &source.access, listed).map_err(|error| chain(&error))?;
-        let work = GuestWork {
-            source: source.source,
-            access: &source.access,
-            id: item,
-            snapshot,
-            kind: guest.kind(),
-            vmid,
-            in_earnest: vmid,
-            is_copy: self.begun.rehearsal,
-            storage: None,
-            disks: BTreeMap::new(),
-            over: None,
-        };
-        let config = torn::config(node, guest.kind(), vmid).map_err(|error| chain(&error))?;
-        let differences = after::differences(node, self.client, self.keyring, &work, &config);
-        let storage = match &row.target {
-            RowTarget::Guest { storage, .. } => storage.clone(),
-            RowTarget::Archive { .. } => None,
-        };
-        let restored = RestoredGuest {
-            source: row.source.clone(),
-            snapshot: row.snapshot.clone(),
-            kind: guest,
-            vmid,
-            storage,
-            config,
-            bytes: row.bytes,
-            milliseconds: 0,
-            said: Vec::new(),
-            differences,
-            trial: None,
-        };
-        let event = Event::Restored { at: Timestamp::now(), item, what: What::Guest(restored) };
-        self.log.note(event).map_err(|stop| stop.in_one_line())
     }
 
     fn plan(

@@ -83,10 +83,13 @@ fn is_bare(text: &[u8]) -> bool {
         && sections.values().flatten().all(|(key, values)| (key.as_str(), values.as_str()) == ("memory", "128"))
 }
 
-/// By name, the main one's is empty; a section without a line is none.
-fn sections(text: &[u8]) -> BTreeMap<String, BTreeMap<String, String>> {
+/// A section's lines by their keys, each value in one of the forms that mean it.
+pub(super) type Lines = BTreeMap<String, String>;
+
+/// By name, the main one's is empty; a section without a line is none. Comments and PVE's lock of a creation are none.
+pub(super) fn sections(text: &[u8]) -> BTreeMap<String, Lines> {
     let text = String::from_utf8_lossy(text);
-    let mut found: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    let mut found: BTreeMap<String, Lines> = BTreeMap::new();
     let mut section = String::new();
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {

@@ -10,6 +10,7 @@
 //! | know which guest numbers are taken, and find a free one | [`guests`] |
 //! | restore a guest by `pct restore` or `qmrestore` | [`restore`], [`progress`], [`guest_failure`], [`leftover`] |
 //! | know what a restore has left that nobody saw the end of, and take it away | [`torn`], [`pool`] |
+//! | know a restored guest that lacks its mark | [`likeness`] |
 //! | know what lies at a number, and whether it is what may be replaced | [`replaced`] |
 //! | know a guest again that was to be replaced | [`former`] |
 //! | ask PVE itself which storages it sees, and how much room they have | [`pvesm`] |
@@ -41,6 +42,7 @@ pub mod guests;
 pub mod install;
 pub mod jobs;
 pub mod leftover;
+pub mod likeness;
 mod lock;
 pub mod node;
 pub mod ours;

@@ -87,13 +87,20 @@ pub fn config(node: &Node, kind: Kind, vmid: u32) -> Result<PathBuf, PveError> {
     Ok(node.file(&config_file(&node.name()?, kind, vmid)))
 }
 
+/// A guest's configuration as it is now; nothing if there is none.
+///
+/// # Errors
+/// As [`Node::readable`] and [`Node::read`].
+pub fn text(node: &Node, kind: Kind, vmid: u32) -> Result<Option<Vec<u8>>, PveError> {
+    node.read(&config_file(&node.name()?, kind, vmid))
+}
+
 /// The hash of a guest's configuration as it is now, unless it says that it is unfinished.
 ///
 /// # Errors
 /// As [`Node::readable`] and [`Node::read`].
 pub fn config_sha256(node: &Node, kind: Kind, vmid: u32) -> Result<Option<Sha256>, PveError> {
-    let text = node.read(&config_file(&node.name()?, kind, vmid))?;
-    Ok(text.filter(|text| !is_unfinished(text)).map(|text| Sha256::of(&text)))
+    Ok(text(node, kind, vmid)?.filter(|text| !is_unfinished(text)).map(|text| Sha256::of(&text)))
 }
 
 /// The volumes of a number, and where they were looked for.

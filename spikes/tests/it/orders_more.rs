@@ -470,11 +470,6 @@ fn s37_killed_while_a_key_file_is_replaced_it_is_asked_for_anew_or_done() -> Res
         let (steps, code) = follow_with(&burnt, &machine, &ticket, &more, |_, (name, done)| name == step && *done)?;
         ensure!(code.is_none(), "it was not killed at {step}, but ended with {code:?} after {steps:?}");
         ensure!(lineage(&machine, &burnt.key)?.contains(&theirs), "killed at {step}, their key is not kept");
-        // What the killed one held of PVE's, pmxcfs lets go by itself after two minutes.
-        let lock = pve.etc("priv/lock/file-storage_cfg");
-        if lock.exists() {
-            fs::remove_dir(&lock)?;
-        }
         let ended = by_pipe(&burnt.world, &machine, &ticket, &more, &burnt.words)?;
         match ended.code {
             Some(0) => {}

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use tenwords_spikes::{process::Ended, tree::Tree};
 
 use crate::{
-    journal::{Step, burnt_with_archives, end_state, follow, follow_with},
+    journal::{Step, burnt_with_archives, end_state_after_a_kill, follow, follow_with},
     support::{BOX, by_pipe},
 };
 
@@ -33,7 +33,7 @@ fn s39_a_run_that_is_killed_while_it_plans_anew_ends_nothing() -> Result<()> {
     }
     let ended = by_pipe(&burnt.world, &machine, &ticket, &[], &burnt.words)?;
     ensure!(ended.code == Some(0), "it ended with {:?}:\n{}", ended.code, told(&ended));
-    end_state(&burnt, &machine, &pve, &archives).map(drop)
+    end_state_after_a_kill(&burnt, &machine, &pve, &archives).map(drop)
 }
 
 /// While a guest is unfinished, the lost box's disks come back on a storage of their own, with volumes of the
@@ -58,7 +58,7 @@ fn s72_disks_that_were_attached_meanwhile_are_not_touched() -> Result<()> {
     ensure!(ended.code == Some(0), "it ended with {:?}:\n{}", ended.code, told(&ended));
     ensure!(survived[0].join("books").exists() && survived[1].exists(), "somebody's disks are gone:\n{}", told(&ended));
     ensure!(Tree::read(&pve.container_root(101))? == burnt.tree, "the container is another");
-    end_state(&burnt, &machine, &pve, &archives).map(drop)
+    end_state_after_a_kill(&burnt, &machine, &pve, &archives).map(drop)
 }
 
 /// Another box's ticket in the midst of a recovery is refused, and the right one goes on; given up after the
