@@ -29,7 +29,7 @@ use super::{
     journal::Journal,
     log::Log,
     orders::{Desk, Inbox, Waiting},
-    plan::{Around, Document, Earlier, Keyring, Plan, Planner, differences},
+    plan::{Around, Document, Earlier, GuestWork, Keyring, Plan, Planner, differences},
     preflight,
     report::{Missing, Restored, RestoredGuest, Stopwatch},
     restore, resume, settle,
