@@ -114,7 +114,8 @@ impl App {
     /// be written does not turn the refusal into anything else.
     pub(crate) async fn note(&self, source: &str, entry: Entry) {
         tracing::warn!(action = entry.action, actor = entry.actor, detail = entry.detail, "refused");
-        if self.refusals.take(&source.to_owned(), entry.time).is_err() {
+        // Many of one kind keep no other from being written down.
+        if self.refusals.take(&format!("{source} {}", entry.action), entry.time).is_err() {
             return;
         }
         if let Err(error) = self.store.perform(Record(entry)).await {

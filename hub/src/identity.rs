@@ -3,7 +3,7 @@
 //! A certificate's word is its serial number: what it may do, whether it was revoked and when it
 //! ends are asked of the store at each request, so a revocation holds on connections that are open.
 
-use std::{ops::Deref, sync::Arc};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams};
 use http::{header, request::Parts};
@@ -23,6 +23,9 @@ use crate::{
     store::{Certificate, CertificateKind, Entry, FORBIDDEN, REVOKED_USED, Revoked, TRESPASSED, TakeOver},
     tls::Peer,
 };
+
+/// A node's programs have all its newer certificate by then: a waiting call goes on for the better part of an hour.
+const CHANGING: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// A machine with a certificate that holds: the box's, or one that may only read.
 #[derive(Debug)]
@@ -92,7 +95,13 @@ impl BoxCaller {
             Revoked::Retired => ProblemCode::BoxRetired,
             _ => ProblemCode::CertificateRevoked,
         };
-        let refusal = self.refuse_for(app, code.clone(), path, REVOKED_USED, "revoked").await;
+        // What is at work while its node takes a newer certificate into use, still has the one before.
+        let is_lately = at <= app.now() && app.now().since(at) < CHANGING;
+        let action = match because {
+            Revoked::Superseded if is_lately => FORBIDDEN,
+            _ => self.of_box(REVOKED_USED),
+        };
+        let refusal = self.refuse_for(app, code.clone(), path, action, "revoked").await;
         // Whoever has a stolen box is not told that anybody knows; whoever looks at the former machine is told
         // why it is not the box.
         let why = match because {
@@ -148,7 +157,16 @@ impl BoxCaller {
         }
         let path = described(parts);
         app.counters.foreign.add();
-        Err(self.refuse_for(app, ProblemCode::Forbidden, &path, TRESPASSED, "another box's").await)
+        let action = self.of_box(TRESPASSED);
+        Err(self.refuse_for(app, ProblemCode::Forbidden, &path, action, "another box's").await)
+    }
+
+    /// What is said of the box itself is said by its own certificates: who has a recovery ticket and no words is not it.
+    fn of_box(&self, action: &'static str) -> &'static str {
+        match self.kind {
+            CertificateKind::Box => action,
+            CertificateKind::Recovery => FORBIDDEN,
+        }
     }
 
     async fn refuse(&self, app: &App, code: ProblemCode, path: &str, why: &str) -> Refusal {

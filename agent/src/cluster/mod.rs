@@ -13,7 +13,7 @@ mod nodes;
 mod shared;
 mod take_up;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, num::NonZeroU64};
 
 use pbs_driver::pve::Node;
 use serde::{Deserialize, Serialize};
@@ -74,6 +74,7 @@ struct Seen {
     is_keeper: bool,
     /// The ceremony that was shared: one that is older was put back, and names nobody.
     root_sha256: Sha256,
+    sequence: NonZeroU64,
 }
 
 impl Role {
@@ -95,6 +96,8 @@ impl Role {
                 // It had this one from the others: what they share was set back, for all of them.
                 Some(own) if Seen::load(configuration, of).is_some_and(|seen| seen.is_of_another(&own)) => last_seen(),
                 Some(_) => Self::Unshared,
+                // It knows of a newer one, and does not have it.
+                None if Seen::load(configuration, of).is_some_and(|seen| seen.is_newer_than(&shared)) => last_seen(),
                 None if shared.keeper == name => Self::Keeper(Some(Box::new(shared))),
                 None => Self::Member(Member {
                     keeper: shared.keeper.clone(),
@@ -139,7 +142,8 @@ impl Role {
 impl Seen {
     fn of(shared: &Shared, is_keeper: bool) -> Self {
         let (box_id, keeper) = (shared.box_id, shared.keeper.clone());
-        Self { v: V1, box_id, keeper, is_keeper, root_sha256: shared.record.root_sha256 }
+        let Record { root_sha256, sequence, .. } = shared.record;
+        Self { v: V1, box_id, keeper, is_keeper, root_sha256, sequence }
     }
 
     fn load(configuration: &Configuration, of: BoxId) -> Option<Self> {
@@ -150,6 +154,10 @@ impl Seen {
     /// Whether another node shared this ceremony, and escrowed by it.
     fn is_of_another(&self, own: &Record) -> bool {
         !self.is_keeper && self.root_sha256 == own.root_sha256
+    }
+
+    fn is_newer_than(&self, shared: &Shared) -> bool {
+        self.sequence > shared.record.sequence
     }
 
     fn keep(&self, configuration: &Configuration) {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tenwords_escrow::{keys::BoxKey, root::Operators};
 use tenwords_protocol::{id::BoxId, json, v1::V1};
 
-use super::name;
+use super::{Seen, name};
 use crate::{
     enroll,
     exit::{Code, OrStop as _, Outcome, Stop},
@@ -64,16 +64,22 @@ pub(crate) fn share(configuration: &Configuration, of: &BoxFacts, record: &Recor
             folder.display()
         )));
     }
+    let pinned = enroll::pinned_operators(configuration)?;
+    // Another node may have taken a newer list, which this one has not heard of.
+    let newer = former.as_ref().filter(|former| former.box_id == of.id).map(|former| &former.operators);
+    let newer = newer.filter(|operators| operators.generation > pinned.generation).cloned();
     let shared = Shared {
         v: V1,
         box_id: of.id,
         box_name: of.name.clone(),
         keeper: name(&node)?,
         record: Record { kit: None, ..record.clone() },
-        operators: enroll::pinned_operators(configuration)?,
+        operators: newer.unwrap_or(pinned),
     };
     let key = record.box_key(configuration)?.expose_openssh().or_stop(Code::Internal, cannot)?;
     shared.put(&held, &[(BOX_KEY, key.as_bytes())])?;
+    // Somebody has said so here: whatever was known before counts no more.
+    Seen::of(&shared, true).keep(configuration);
     let former = former.filter(|former| former.box_id == of.id);
     Ok(former.map(|former| former.keeper).filter(|keeper| *keeper != shared.keeper))
 }

@@ -125,14 +125,18 @@ fn give_up(
             }
         });
     }
+    // A key and a token lie there: it is not given up before they are gone.
+    if let Some(Err(missing)) =
+        node.filter(|_| !begun.rehearsal).map(|node| install::scratch::remove(node, begun.recovery))
+    {
+        let what = format!("{}: {}", missing.what, harmless(&missing.why, 300));
+        return Err(Stop::new(Code::Preflight, what).remedy(missing.remedy));
+    }
     let Tidied { removed, stays, mut notes } = if begun.rehearsal {
         log.tell(|course| tidy::tidy(course, &begun, node, client))?
     } else {
         let stays = log.tell(|course| course.restored().map(|(_, what)| of(what)).collect());
         let mut notes: Vec<String> = log::dissolve(begun.recovery, node, client.private()).into_iter().collect();
-        if let Some(Err(missing)) = node.map(|node| install::scratch::remove(node, begun.recovery)) {
-            notes.push(format!("{}: {}", missing.what, harmless(&missing.why, 300)));
-        }
         let ended = TargetFolder::look(&begun.into, Some(begun.recovery));
         if begun.into.exists()
             && let Err(stop) = ended.and_then(|folder| folder.end(begun.recovery))
@@ -177,7 +181,8 @@ fn damaged(configuration: &Configuration, stop: &Stop) -> Outcome<Aborted> {
     let notes = vec![
         stop.in_one_line(),
         "nothing was taken away: what this recovery had begun has names that begin with .tenwords-, or guests in a pool \
-         of that name; see the plan beside the journal"
+         of that name; see the plan beside the journal. A storage `tenwords-…` in storage.cfg has a key and a token of the \
+         box: `pvesm remove` with its name takes it away"
             .to_owned(),
     ];
     let journal = Journal::put_aside(configuration, &format!("damaged-{}", Timestamp::now().unix()))?;

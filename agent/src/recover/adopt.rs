@@ -3,14 +3,18 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use pbs_driver::pve::{
-    Node, likeness,
-    torn::{self, Volumes},
+use pbs_driver::{
+    pve::{
+        Node, likeness,
+        torn::{self, Volumes},
+    },
+    snapshot::SnapshotInfo,
 };
 use tenwords_protocol::time::Timestamp;
 
 use super::{
     after,
+    connect::Connected,
     course::{Event, ItemId, Mark, What},
     plan::{GuestWork, Row, RowTarget, chain},
     report::{GuestKind, RestoredGuest},
@@ -42,6 +46,11 @@ impl Work<'_> {
         guest: (GuestKind, u32),
         why: &str,
     ) -> Result<bool, String> {
+        let is_pruned = row.and_then(|row| self.source_of(row).map(|source| listed(source, row).is_none()));
+        if is_pruned == Some(true) {
+            // Nobody can tell any more.
+            return self.is_not_ours(item, why);
+        }
         let adopted = self.looked_at(item, row, guest)?;
         let before = self.log.tell(|course| match course.mark(item) {
             Some(Mark::Guest { volumes_before, storages_before, .. }) => {
@@ -53,16 +62,24 @@ impl Work<'_> {
         let backed_up = adopted.work.config(self.client, self.keyring)?;
         let now = torn::text(adopted.node, guest.0.kind(), guest.1).map_err(|error| chain(&error))?;
         let is_like = now.is_some_and(|now| likeness::is_restored(guest.0.kind(), guest.1, &backed_up, &now, &before));
-        // Whole is what has all that was backed up.
-        let differences = match is_like {
-            true => after::differences(adopted.node, self.client, self.keyring, &adopted.work, &adopted.config),
-            false => Vec::new(),
-        };
-        if is_like && differences.is_empty() {
+        if is_like {
+            // Told like those of any other: a disk that does not answer now makes it nobody else's.
+            let differences =
+                after::differences(adopted.node, self.client, self.keyring, &adopted.work, &adopted.config);
             return self.note_adopted(adopted, differences).map(|()| true);
         }
+        self.is_not_ours(item, why)
+    }
+
+    fn is_not_ours(&self, item: ItemId, why: &str) -> Result<bool, String> {
         let event = Event::NotOurs { at: Timestamp::now(), item, why: why.to_owned() };
         self.log.note(event).map(|()| false).map_err(|stop| stop.in_one_line())
+    }
+
+    fn source_of(&self, row: &Row) -> Option<&Connected<'_>> {
+        self.connected.iter().find(|source| {
+            source.source.id.as_str() == row.source && source.access.namespace().to_string() == row.namespace
+        })
     }
 
     /// With its backup, which is proven once more.
@@ -73,12 +90,8 @@ impl Work<'_> {
         (guest, vmid): (GuestKind, u32),
     ) -> Result<Adopted<'a>, String> {
         let (row, node) = row.zip(self.node).ok_or("its plan is gone")?;
-        let source = self.connected.iter().find(|source| {
-            source.source.id.as_str() == row.source && source.access.namespace().to_string() == row.namespace
-        });
-        let source = source.ok_or("its source did not answer")?;
-        let listed = source.snapshots.iter().find(|info| info.snapshot.to_string() == row.snapshot);
-        let listed = listed.ok_or("its backup is not listed any more")?;
+        let source = self.source_of(row).ok_or("its source did not answer")?;
+        let listed = listed(source, row).ok_or("its backup is not listed any more")?;
         let snapshot = self.keyring.prove(self.client, &source.access, listed).map_err(|error| chain(&error))?;
         let work = GuestWork {
             source: source.source,
@@ -119,4 +132,8 @@ impl Work<'_> {
         let event = Event::Restored { at: Timestamp::now(), item: work.id, what: What::Guest(restored) };
         self.log.note(event).map_err(|stop| stop.in_one_line())
     }
+}
+
+fn listed<'s>(source: &'s Connected<'_>, row: &Row) -> Option<&'s SnapshotInfo> {
+    source.snapshots.iter().find(|info| info.snapshot.to_string() == row.snapshot)
 }

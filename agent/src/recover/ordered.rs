@@ -151,6 +151,7 @@ impl<'w> Work<'w> {
         self.restore(&plan, outcomes, seat);
         outcomes.missing.append(&mut outcomes.installed.missing);
         outcomes.missing.extend(self.take_scratch_away().err());
+        outcomes.installed.forget_scratch();
         outcomes.run.tried.extend(items_of(&plan));
         self.tell_what_came_of(&plan, outcomes);
         outcomes.run.is_missing_something = !outcomes.missing.is_empty() || !outcomes.waiting.is_empty();

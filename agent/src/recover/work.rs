@@ -13,7 +13,10 @@ use pbs_driver::{
     Client,
     pve::{Node, pool},
 };
-use tenwords_escrow::{gate::GatedKey, root::Root};
+use tenwords_escrow::{
+    gate::GatedKey,
+    root::{KeptIn, Root},
+};
 use tenwords_protocol::{
     directive::{Directive, Name},
     fingerprint::Fingerprint,
@@ -116,7 +119,8 @@ impl<'w> Work<'w> {
         // However it ended, also what an earlier run that was killed has left; and before the closing ceremony looks at
         // the box's storages.
         match (self.take_scratch_away(), &mut done) {
-            (Ok(()), _) => {}
+            (Ok(()), Ok(outcomes)) => outcomes.installed.forget_scratch(),
+            (Ok(()), Err(_)) => {}
             (Err(missing), Ok(outcomes)) => {
                 outcomes.missing.push(missing);
                 outcomes.run.is_missing_something = true;
@@ -130,7 +134,9 @@ impl<'w> Work<'w> {
     }
 
     pub(super) fn take_scratch_away(&self) -> Result<(), Missing> {
-        let Some(node) = self.node.filter(|_| self.manner != Manner::OfAFolder) else { return Ok(()) };
+        let sources = &self.root.facts().trust.sources;
+        let has_storages = sources.iter().any(|source| source.kept_in == KeptIn::StorageCfg);
+        let Some(node) = self.node.filter(|_| has_storages && self.manner != Manner::OfAFolder) else { return Ok(()) };
         install::scratch::remove(node, self.begun.recovery)?;
         if self.manner == Manner::Rehearsal
             && self.log.tell(Course::is_installed)
@@ -385,9 +391,11 @@ impl<'w> Work<'w> {
             .filter(|work| is_rehearsal || work.needs_another_key())
             .map(|work| (&work.source.id, work.snapshot.key().fingerprint()))
             .collect();
-        match self.node.filter(|_| !needed.is_empty()) {
-            Some(node) => install::scratch::put(node, self.begun.recovery, self.root, &needed, self.keys, self.tokens),
-            None => Installed::default(),
+        let Some(node) = self.node.filter(|_| !needed.is_empty()) else { return Installed::default() };
+        // What a run that was killed has left may have another secret than is good by now.
+        match install::scratch::remove(node, self.begun.recovery) {
+            Ok(()) => install::scratch::put(node, self.begun.recovery, self.root, &needed, self.keys, self.tokens),
+            Err(missing) => Installed { missing: vec![missing], ..Installed::default() },
         }
     }
 

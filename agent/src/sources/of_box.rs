@@ -93,7 +93,11 @@ pub(crate) fn of_box(configuration: &Configuration) -> Outcome<BoxSources> {
         for storage in cfg.pbs() {
             match storage {
                 Ok(storage) if is_scratch_storage(storage.id.as_str()) => {
-                    found.notes.push(format!("storage {} stands for the time of a recovery's restore", storage.id));
+                    found.notes.push(format!(
+                        "storage {0} stands for the time of a recovery's restore, and goes with it; where no recovery is going \
+                         on (`tenwords-agent recover --status`), `pvesm remove {0}` takes it away",
+                        storage.id
+                    ));
                 }
                 Ok(storage) => found.add_storage(&node, &storage),
                 Err(error) => found.sources.push(not_understood(&error)),

@@ -9,7 +9,7 @@ use tenwords_protocol::{
     bounded::Text,
     id::{BoxId, NodeId},
     json,
-    readiness::Ceremony,
+    readiness::{Ceremony, Policy},
     report::{Alarm, AlarmCode, Observed, Report},
     time::Timestamp,
 };
@@ -288,16 +288,21 @@ impl Store {
                 of_box.alarms.entry(parsed(&row, "reports", "node_id")?).or_default().push(alarm);
             }
         }
-        let refusals = of_all_or_one!(
-            of,
+        // One from a time to come, when the clock was wrong, says nothing now.
+        let refusals = sqlx::query(
             "SELECT box_id, action, MAX(time) AS at FROM audit \
-             WHERE action IN ('request.trespassed', 'request.revoked') ",
-            "AND box_id = $1 ",
-            "GROUP BY box_id, action"
-        );
+             WHERE action IN ('request.trespassed', 'request.revoked') AND time > $1 AND time <= $2 \
+             GROUP BY box_id, action",
+        )
+        .bind(now.unix() - i64::try_from(Policy::default().refused_is_said.as_secs()).unwrap_or(i64::MAX))
+        .bind(now.unix());
         for row in refusals.fetch_all(self.pool()).await? {
             let at = Some(time(&row, "audit", "at")?);
-            let of_box = found.entry(parsed(&row, "audit", "box_id")?).or_default();
+            let box_id = parsed(&row, "audit", "box_id")?;
+            if of.is_some_and(|of| of != box_id) {
+                continue;
+            }
+            let of_box = found.entry(box_id).or_default();
             match row.try_get::<String, _>("action")?.as_str() {
                 TRESPASSED => of_box.trespassed_at = at,
                 _ => of_box.revoked_used_at = at,

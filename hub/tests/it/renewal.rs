@@ -58,6 +58,12 @@ async fn s26_a_certificate_that_ended_is_renewed_and_does_nothing_else(hub: &mut
     assert!(shown.nodes[0].certificate_expires_at > now && shown.nodes[0].last_seen == Some(now));
     assert_eq!(hub.audited("certificate.renew-late").await.len(), 1);
     assert_eq!(hub.audited("certificate.superseded").await.len(), 1);
+    // What was at work with the former one is the node itself for a while, and then a copy of its disk.
+    expect_problem(machine.get(&machine.of_box("/versions")).await, ProblemCode::CertificateRevoked).await;
+    assert!(hub.audited("request.revoked").await.is_empty());
+    hub.clock.forward(2 * 3600);
+    expect_problem(machine.get(&machine.of_box("/versions")).await, ProblemCode::CertificateRevoked).await;
+    assert_eq!(hub.audited("request.revoked").await.len(), 1);
     // The former one does not even renew any more, and says why.
     let refused = expect_problem(try_renew(&machine, &machine).await, ProblemCode::CertificateRevoked).await;
     assert!(refused.problem.detail.unwrap().contains("newer certificate"));

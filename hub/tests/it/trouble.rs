@@ -1,6 +1,12 @@
 //! A hub in trouble, and boxes that ask for what is not theirs.
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
+use tenwords_hub::{
+    clock::Clock as _,
+    store::{Entry, Record, TRESPASSED},
+};
 use tenwords_protocol::{id::BoxId, problem::ProblemCode, readiness::Reason};
 
 use crate::support::{Machine, Operator, TestHub, Words, ceremony, enrolled_box, expect_problem, on_both_databases};
@@ -43,6 +49,21 @@ async fn s15_what_a_box_does_to_another_is_refused_written_down_and_counted(hub:
     assert!(said(hub, alpha_id).await.0.contains(&trespassed), "{:?}", said(hub, alpha_id).await);
     assert!(!said(hub, beta_id).await.0.contains(&trespassed));
     hub.clock.forward(8 * 86_400);
+    assert!(!said(hub, alpha_id).await.0.contains(&trespassed));
+    // Who has a ticket and no words does not stand for the box; nor does a moment that is still to come.
+    let ticket = Operator::of(hub).arm(beta_id, |request| request.rehearsal = true).await;
+    let mut stranger = Machine::new(hub);
+    stranger.claim(hub, &ticket).await;
+    expect_problem(stranger.get(&format!("/v1/boxes/{alpha_id}/versions")).await, ProblemCode::Forbidden).await;
+    assert!(!said(hub, beta_id).await.0.contains(&trespassed));
+    let entry = Entry {
+        time: hub.clock.now().plus(Duration::from_secs(TEN_YEARS)),
+        actor: "node".to_owned(),
+        action: TRESPASSED,
+        box_id: Some(alpha_id),
+        detail: String::new(),
+    };
+    hub.store().await.perform(Record(entry)).await.unwrap();
     assert!(!said(hub, alpha_id).await.0.contains(&trespassed));
     // A machine that was taken out of its box, and goes on.
     Operator::of(hub).arm(beta_id, |request| request.stolen = true).await;

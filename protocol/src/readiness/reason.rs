@@ -213,7 +213,7 @@ reasons! {
         "look whether that machine is on; `tenwords-agent keeper NODE` on another node has that one escrow from now on";
     /// It has enrolled, and no node of it has a certificate.
     NoNode = "no-node", AtRisk, "no certificate of the box holds any more",
-        "`tenwords box ticket NAME` for a machine of it; if the box is lost, `tenwords recovery arm NAME`";
+        "`tenwords box ticket NAME` for a machine of it; if the box is lost, `tenwords recovery arm NAME --reason '…'`";
     /// A node is silent.
     NodeSilent = "node-silent", AtRisk, "a node of the box says nothing any more",
         "look whether it is on; if it is gone for good, `tenwords box show NAME` says how its certificate is revoked";
@@ -225,7 +225,7 @@ reasons! {
         "give the token the role DatastoreBackup and nothing else on the backup server";
     /// A certificate of the box was used for what is another's.
     Trespassed = "trespassed", AtRisk, "a certificate of the box was used for what is another box's, and was refused",
-        "`journalctl -u tenwords-hub -g request.trespassed` names the node; if the box was taken over, `tenwords recovery arm NAME --stolen`";
+        "`journalctl -u tenwords-hub -g request.trespassed` names the node; if the box was taken over, `tenwords recovery arm NAME --reason '…' --stolen`";
     /// A certificate that was revoked is still used.
     RevokedUsed = "revoked-used", Ready, "a certificate that was revoked is still used, and is refused",
         "switch the former machine or the copy of its disk off, or end its agent there (`systemctl disable --now tenwords-agent`)";

@@ -614,6 +614,33 @@ fn what_is_shared_was_set_back_and_no_second_keeper_comes_of_it() -> Result<()> 
     Ok(())
 }
 
+/// It knows of the newer ceremony by name, and was to escrow by the former one.
+#[test]
+fn a_former_keeper_that_has_only_heard_of_the_newest_ceremony_does_not_take_over_by_what_is_set_back() -> Result<()> {
+    let mut cluster = cluster()?;
+    ceremony(&cluster, 1)?;
+    cluster.joins(2, 1)?;
+    cluster.joins(3, 1)?;
+    cluster.says(3, &["keeper", "pve3"], 0)?;
+    let old = fs::read(cluster.shared("box.json"))?;
+    let key = fs::read(cluster.shared("box.key"))?;
+    ceremony(&cluster, 2)?;
+    cluster.hub.stop()?;
+    let ended = cluster.node(3).agent(&["escrow", "update"], "")?;
+    ensure!(ended.code == Some(15), "{:?} {}", ended.code, ended.said());
+    write_private(&cluster.shared("box.key"), &key)?;
+    write_private(&cluster.shared("box.json"), &old)?;
+    cluster.hub.serve()?;
+    cluster.gets_another_key("second.enc")?;
+    let follows = cluster.update(3)?;
+    ensure!(follows["keeper"] == "pve2" && cluster.versions()? == 2, "{follows}");
+    ensure!(cluster.update(2)?["state"] == "updated");
+    // Whom somebody names is the keeper, whatever was known before.
+    cluster.says(2, &["keeper", "pve3"], 0)?;
+    ensure!(cluster.update(3)?["state"] == "updated" && cluster.update(2)?["keeper"] == "pve3");
+    Ok(())
+}
+
 #[test]
 fn another_keeper_is_given_the_ceremony_that_it_goes_on_with() -> Result<()> {
     let cluster = cluster()?;

@@ -147,6 +147,11 @@ impl Installed {
         ));
     }
 
+    /// What stood for the time of a restore is gone.
+    pub(crate) fn forget_scratch(&mut self) {
+        self.storages.retain(|_, id| !scratch::is_one(id.as_str()));
+    }
+
     /// Takes in what was put in place later.
     pub(crate) fn add(&mut self, later: Self) {
         let Self { paths, missing, notes, storages, keys, tokens } = later;

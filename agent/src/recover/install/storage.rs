@@ -78,7 +78,12 @@ pub(super) fn put_scratch(installed: &mut Installed, node: &Node, item: &ToInsta
     let wanted = wanted(item, Some((node, scratch)));
     match wanted.map(|(stanza, token)| put_plainly(node, &stanza, item, token, None).map(|_| stanza.id)) {
         Ok(Ok(stanza)) => drop(installed.storages.insert((id.clone(), item.key.fingerprint()), stanza)),
-        Ok(Err(error)) => installed.missing.push(refused(item, &error)),
+        Ok(Err(error)) => installed.missing.push(Missing {
+            what: format!("storage {scratch}, through which guests of {id} are restored"),
+            why: chain(&error),
+            remedy: format!("{}; then run the same command again", error.next_step()),
+            waits_for_order: false,
+        }),
         Err(stop) => installed.report(Err(stop), || format!("storage {id}")),
     }
 }

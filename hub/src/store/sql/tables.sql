@@ -292,5 +292,5 @@ CREATE TABLE audit (
     hash TEXT NOT NULL
 );
 -- What is said of a box by it.
-CREATE INDEX audit_of_refusals ON audit (box_id, action, time)
+CREATE INDEX audit_of_refusals ON audit (time, box_id, action)
     WHERE action IN ('request.trespassed', 'request.revoked');

@@ -89,6 +89,12 @@ fn s34_what_stands_for_the_time_of_a_restore_goes_with_it_also_after_a_kill() ->
     let (machine, pve) = burnt.node("box3")?;
     let (_, code) = follow(&burnt, &machine, &burnt.hub.arm(BOX, &[])?, is_installed)?;
     ensure!(code.is_none() && standing(&pve)?.len() == 3, "{code:?}: {:?}", standing(&pve)?);
+    // A key and a token lie there: without quorum it is not given up.
+    Pve::cluster(&[&pve], false)?;
+    let refused = machine.agent(&["recover", "--abort"], "")?.with_code(10)?;
+    ensure!(refused.said().contains("stand for the time of the restore"), "{}", refused.said());
+    ensure!(standing(&pve)?.len() == 3, "{:?} stands", standing(&pve)?);
+    Pve::cluster(&[&pve], true)?;
     machine.agent(&["recover", "--abort"], "")?.with_code(0)?;
     ensure!(standing(&pve)?.is_empty(), "{:?} stands", standing(&pve)?);
     // What is the box's own stays.
