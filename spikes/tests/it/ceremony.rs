@@ -12,7 +12,7 @@ fn with_a_slip(server: &mut BackupServer, field: &str) -> Result<()> {
     let text = fs::read_to_string(&server.client)?;
     let (_, command) = text.split_once("exec ").unwrap_or_default();
     let slip = format!(
-        "#!/bin/sh\n{command}\nend=$?\n[ \"$1$2$5\" = keychange-passphrasescrypt ] && sed -i 's/\\({field}\":\"..\\)./\\1Q/' \"$3\"\nexit $end\n"
+        "#!/bin/sh\n{command}\nend=$?\n[ \"$1$2$5\" = keychange-passphrasescrypt ] && sed -i -e 's/\\({field}\":\"..\\)Q/\\1A/;t' -e 's/\\({field}\":\"..\\)./\\1Q/' \"$3\"\nexit $end\n"
     );
     fs::write(&server.client, slip)?;
     Ok(())
