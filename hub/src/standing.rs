@@ -18,7 +18,7 @@ use tenwords_protocol::{
 use crate::{
     app::App,
     refusal::chain,
-    store::{Evidence, Stand, StoreError, codes},
+    store::{Evidence, LetGo, Stand, StoreError, codes},
 };
 
 /// How often all boxes are looked at. Silence is noticed by this, and by nothing else.
@@ -137,6 +137,13 @@ async fn look(app: &App) -> Result<(), StoreError> {
     *app.tally.0.lock().unwrap_or_else(PoisonError::into_inner) = counts;
     for some in found.chunks(AT_ONCE) {
         app.store.perform(Stand { found: some.to_vec(), now }).await?;
+    }
+    // A day is counted by a look also where every box is retired.
+    app.store.perform(Stand { found: Vec::new(), now }).await?;
+    for box_id in app.store.to_be_let_go(now).await? {
+        if app.store.perform(LetGo { box_id, now }).await? {
+            tracing::warn!(%box_id, "the history of a retired box was let go: its days are over");
+        }
     }
     Ok(())
 }

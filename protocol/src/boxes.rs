@@ -49,7 +49,7 @@ pub struct ChangeBoxRequest {
 }
 
 /// `POST /v1/boxes/{box_id}/retirement`: the box is no more. Its certificates and tickets are revoked; its
-/// history is kept, and none of it is deleted before the days that are named here are over.
+/// history is kept, and none of it is deleted before the days that are named here are over; then the hub lets it go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RetireRequest {
@@ -181,6 +181,9 @@ pub struct Retirement {
     pub reason: String,
     /// Its history is kept for so many days, at least.
     pub keep_days: u32,
+    /// When it was let go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub let_go_at: Option<Timestamp>,
 }
 
 /// A recovery window.

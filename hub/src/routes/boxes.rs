@@ -69,7 +69,7 @@ pub(super) async fn patch(
     };
     let act = ChangeBox { box_id, customer: named_customer(customer)?, actor: operator.actor(), now: app.now() };
     match app.store.perform(act).await? {
-        RetireOutcome::Done | RetireOutcome::Known => Ok(StatusCode::NO_CONTENT),
+        RetireOutcome::Done | RetireOutcome::Known | RetireOutcome::Over => Ok(StatusCode::NO_CONTENT),
         RetireOutcome::NoBox => Err(no_box()),
     }
 }

@@ -1,5 +1,5 @@
 //! `POST /v1/boxes/{box_id}/retirement`: an operator says that a box is no more. `DELETE` of it: that it is one
-//! again. Neither deletes anything.
+//! again. Neither deletes anything; what does, once the days that were stated are over, is the hub itself (`standing.rs`).
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub(super) async fn post(
     let act = Retire { box_id, reason: why, keep_days, actor: operator.actor(), now: app.now() };
     match app.store.perform(act).await? {
         RetireOutcome::Done => Ok(StatusCode::CREATED),
-        RetireOutcome::Known => Ok(StatusCode::OK),
+        RetireOutcome::Known | RetireOutcome::Over => Ok(StatusCode::OK),
         RetireOutcome::NoBox => Err(no_box()),
     }
 }
@@ -51,6 +51,10 @@ pub(super) async fn delete(
     let act = Revive { box_id, reason: why, actor: operator.actor(), now: app.now() };
     match app.store.perform(act).await? {
         RetireOutcome::Done | RetireOutcome::Known => Ok(StatusCode::NO_CONTENT),
+        RetireOutcome::Over => Err(Refusal::saying(
+            ProblemCode::BoxRetired,
+            "the days for which its history was kept are over, and it was let go: add the machine as another box",
+        )),
         RetireOutcome::NoBox => Err(no_box()),
     }
 }

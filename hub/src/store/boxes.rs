@@ -143,7 +143,7 @@ impl Store {
         let rows = of_all_or_one!(
             of,
             "SELECT box_id, name, added_at, enrolled_at, heard_at, customer, keeper, retired_at, retired_because, \
-             keep_days FROM boxes ",
+             keep_days, let_go_at FROM boxes ",
             "WHERE box_id = $1 ",
             "ORDER BY name"
         )
@@ -218,7 +218,8 @@ fn retirement(row: &AnyRow) -> Result<Option<Retirement>, StoreError> {
     let Some(at) = maybe_time(row, "boxes", "retired_at")? else { return Ok(None) };
     let keep_days: i64 = row.try_get("keep_days")?;
     let keep_days = u32::try_from(keep_days).map_err(|_| StoreError::unreadable("boxes", "keep_days", keep_days))?;
-    Ok(Some(Retirement { at, reason: row.try_get("retired_because")?, keep_days }))
+    let let_go_at = maybe_time(row, "boxes", "let_go_at")?;
+    Ok(Some(Retirement { at, reason: row.try_get("retired_because")?, keep_days, let_go_at }))
 }
 
 fn window(row: &AnyRow) -> Result<RecoveryState, StoreError> {

@@ -76,7 +76,7 @@ pub use self::{
     recovery::{Arm, ArmOutcome, Claim, ClaimOutcome, Disarm, DisarmOutcome},
     renewal::{Renew, RenewOutcome, TakeOver},
     reports::{Evidence, Reported, SendReport},
-    retirement::{ChangeBox, Retire, RetireOutcome, Revive},
+    retirement::{ChangeBox, LetGo, Retire, RetireOutcome, Revive},
     schema::FORMAT,
     standings::{KEPT_DAYS, Stand, Standing, codes},
     tickets::{Found, Issued, NewTicket, Purpose, TicketRefusal},

@@ -1,11 +1,13 @@
 //! What an operator says of a box: whose it is, and that it is no more.
 //!
-//! Retiring revokes everything that speaks for the box and deletes nothing: versions, parts and everything
-//! else that is append-only stay, and a box that was retired by mistake can be one again.
+//! Retiring revokes everything that speaks for the box and deletes nothing; a box that was retired by mistake can be one
+//! again. Once the days that were stated are over, its history is let go ([`LetGo`]): that is the one door in what is
+//! append-only, and the tables themselves hold it shut until then. Days count as the hub was up on them, and by the clock
+//! too, so that a clock that jumps lets nothing go.
 
 use tenwords_protocol::{id::BoxId, time::Timestamp};
 
-use super::{Act, Entry, StoreError, Tx, certificates::RETIRED, maybe_time, tickets::Purpose};
+use super::{Act, Entry, Store, StoreError, Tx, certificates::RETIRED, maybe_time, parsed, tickets::Purpose};
 
 /// Changes whose box it is.
 #[derive(Debug)]
@@ -48,6 +50,15 @@ pub struct Revive {
     pub now: Timestamp,
 }
 
+/// The history of a retired box goes, if its days are over; whether it went now.
+#[derive(Debug)]
+pub struct LetGo {
+    /// The box.
+    pub box_id: BoxId,
+    /// When.
+    pub now: Timestamp,
+}
+
 /// How it went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetireOutcome {
@@ -55,6 +66,8 @@ pub enum RetireOutcome {
     Done,
     /// It was so already, and nothing was changed.
     Known,
+    /// Its history was let go: it is no box any more.
+    Over,
     /// No such box.
     NoBox,
 }
@@ -96,7 +109,8 @@ impl Act for Retire {
             Some(None) => {}
         }
         let update = sqlx::query(
-            "UPDATE boxes SET retired_at = $1, retired_because = $2, keep_days = $3, keeper = NULL WHERE box_id = $4",
+            "UPDATE boxes SET retired_at = $1, retired_because = $2, keep_days = $3, keeper = NULL, \
+             retired_position = (SELECT COALESCE(MAX(position), 0) FROM days) WHERE box_id = $4",
         )
         .bind(now.unix())
         .bind(reason)
@@ -134,8 +148,13 @@ impl Act for Revive {
             Some(None) => return Ok(RetireOutcome::Known),
             Some(Some(_)) => {}
         }
+        let gone = sqlx::query("SELECT box_id FROM boxes WHERE box_id = $1 AND let_go_at IS NOT NULL");
+        if tx.read(gone.bind(box_id.to_string())).await?.is_some() {
+            return Ok(RetireOutcome::Over);
+        }
         let update = sqlx::query(
-            "UPDATE boxes SET retired_at = NULL, retired_because = NULL, keep_days = NULL WHERE box_id = $1",
+            "UPDATE boxes SET retired_at = NULL, retired_because = NULL, keep_days = NULL, retired_position = NULL \
+             WHERE box_id = $1",
         )
         .bind(box_id.to_string());
         tx.write("boxes", 1, update).await?;
@@ -148,6 +167,63 @@ impl Act for Revive {
         })
         .await?;
         Ok(RetireOutcome::Done)
+    }
+}
+
+impl Act for LetGo {
+    type Reply = bool;
+
+    async fn perform(&self, tx: &mut Tx<'_>) -> Result<bool, StoreError> {
+        let Self { box_id, now } = self;
+        let due = sqlx::query(
+            "UPDATE boxes SET let_go_at = $1 WHERE box_id = $2 AND retired_at IS NOT NULL AND let_go_at IS NULL \
+             AND (SELECT MAX(position) FROM days) - retired_position >= keep_days \
+             AND $1 - retired_at >= keep_days * 86400",
+        );
+        if tx.write_any(due.bind(now.unix()).bind(box_id.to_string())).await? == 0 {
+            return Ok(false);
+        }
+        let mut gone = Vec::new();
+        // What refers to another goes before it.
+        for (table, delete) in [
+            ("directives", "DELETE FROM directives WHERE box_id = $1"),
+            ("inventories", "DELETE FROM inventories WHERE box_id = $1"),
+            ("drills", "DELETE FROM drills WHERE box_id = $1"),
+            ("parts", "DELETE FROM parts WHERE box_id = $1"),
+            ("versions", "DELETE FROM versions WHERE box_id = $1"),
+            ("observations", "DELETE FROM observations WHERE box_id = $1"),
+            ("alarms", "DELETE FROM alarms WHERE box_id = $1"),
+        ] {
+            let rows = tx.write_any(sqlx::query(delete).bind(box_id.to_string())).await?;
+            gone.push(format!("{rows} {table}"));
+        }
+        tx.audit(Entry {
+            time: *now,
+            actor: "hub".to_owned(),
+            action: "box.let-go",
+            box_id: Some(*box_id),
+            detail: format!("its days are over: {}", gone.join(", ")),
+        })
+        .await?;
+        Ok(true)
+    }
+}
+
+impl Store {
+    /// The retired boxes whose days are over.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub async fn to_be_let_go(&self, now: Timestamp) -> Result<Vec<BoxId>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT box_id FROM boxes WHERE retired_at IS NOT NULL AND let_go_at IS NULL \
+             AND (SELECT MAX(position) FROM days) - retired_position >= keep_days \
+             AND $1 - retired_at >= keep_days * 86400",
+        )
+        .bind(now.unix())
+        .fetch_all(self.pool())
+        .await?;
+        rows.iter().map(|row| parsed(row, "boxes", "box_id")).collect()
     }
 }
 

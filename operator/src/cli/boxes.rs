@@ -38,7 +38,7 @@ pub(crate) enum BoxCommand {
     RemoveNode(RemoveNode),
     /// A box is no more: its certificates and tickets are revoked, its history is kept
     ///
-    /// Nothing is deleted by it. Once the days of --keep-days are over, the history may be let go; until
+    /// Nothing is deleted by it. Once the days of --keep-days are over, the hub lets the history go, for good; until
     /// then a box that was retired by mistake is one again with --undo.
     Retire(Retire),
     /// Say whose a box is

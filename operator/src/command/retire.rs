@@ -51,7 +51,8 @@ pub(super) async fn run(desk: &Desk, retire: &Retire) -> Result<(), Failure> {
     desk.print_json(&Shown { v: V1, box_id: id, retired: true, keep_days: Some(keep_days) })?;
     desk.print(&format!(
         "{} is retired: its certificates and tickets are revoked, and nothing of it can be recovered through the hub.\n\
-         Its {} escrow versions are kept for {keep_days} days at least. Until then --undo makes it a box again.\n",
+         Its {} escrow versions are kept for {keep_days} days at least, and are let go then: for good. Until then --undo makes \
+         it a box again.\n",
         called(&map, id),
         summary.versions
     ))?;

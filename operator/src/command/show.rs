@@ -53,7 +53,13 @@ fn rows(summary: &BoxSummary) -> Vec<Vec<String>> {
     row("added", summary.added_at.to_string());
     if let Some(retired) = &summary.retired {
         row("retired", format!("{}: {}", retired.at, clean(&retired.reason)));
-        row("", format!("its history is kept for {} days at least", retired.keep_days));
+        row(
+            "",
+            match retired.let_go_at {
+                Some(at) => format!("its history was kept for {} days, and let go {at}", retired.keep_days),
+                None => format!("its history is kept for {} days, and let go then", retired.keep_days),
+            },
+        );
     }
     row("enrolled", time(summary.enrolled_at, "not yet"));
     row("last heard of", time(summary.last_seen, "never"));

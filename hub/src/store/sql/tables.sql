@@ -25,7 +25,10 @@ CREATE TABLE boxes (
     keeper TEXT,
     retired_at BIGINT,
     retired_because TEXT,
-    keep_days BIGINT
+    keep_days BIGINT,
+    -- The last of the days on which the hub had been up by then; those that are kept are counted from it.
+    retired_position BIGINT,
+    let_go_at BIGINT
 );
 
 CREATE TABLE nodes (
