@@ -14,6 +14,7 @@ use crate::support::{
 
 on_both_databases![
     s26_a_certificate_that_ended_is_renewed_and_does_nothing_else,
+    s26_in_its_grace_a_certificate_renews_on_the_connection_that_is_open,
     s26_what_ended_too_long_ago_was_revoked_or_only_reads_is_not_renewed,
     an_answer_that_was_lost_harms_nobody,
     the_first_use_ends_what_the_node_was_given_before_and_nothing_later,
@@ -40,7 +41,10 @@ async fn renewed(hub: &TestHub, machine: &Machine) -> Machine {
 
 async fn s26_a_certificate_that_ended_is_renewed_and_does_nothing_else(hub: &mut TestHub) {
     let (box_id, mut machine) = enrolled_box(hub, "alpha", Words(1)).await;
-    // On the connection that is open, and on a new one.
+    // On the connection that is open, and on a new one. Where the open one was given up meanwhile, the machine finds the
+    // hub's own certificate as good as it was.
+    machine.by_its_own_clock(hub);
+    assert!(machine.reads().await);
     hub.clock.forward(91 * DAY);
     expect_problem(machine.get(&machine.of_box("/versions")).await, ProblemCode::CertificateExpired).await;
     hub.restart().await;
@@ -67,6 +71,15 @@ async fn s26_a_certificate_that_ended_is_renewed_and_does_nothing_else(hub: &mut
     // The former one does not even renew any more, and says why.
     let refused = expect_problem(try_renew(&machine, &machine).await, ProblemCode::CertificateRevoked).await;
     assert!(refused.problem.detail.unwrap().contains("newer certificate"));
+}
+
+async fn s26_in_its_grace_a_certificate_renews_on_the_connection_that_is_open(hub: &mut TestHub) {
+    let (_, mut machine) = enrolled_box(hub, "alpha", Words(1)).await;
+    machine.by_its_own_clock(hub);
+    assert!(machine.reads().await);
+    hub.clock.forward(91 * DAY);
+    expect_problem(machine.get(&machine.of_box("/versions")).await, ProblemCode::CertificateExpired).await;
+    assert_eq!(try_renew(&machine, &Machine::new(hub)).await.status(), StatusCode::OK);
 }
 
 async fn s26_what_ended_too_long_ago_was_revoked_or_only_reads_is_not_renewed(hub: &mut TestHub) {

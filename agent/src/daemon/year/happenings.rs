@@ -32,6 +32,8 @@ pub(super) enum Happening {
     Jump(i64),
     Mounted(bool),
     Off(Duration),
+    /// It is switched off until its certificate has ended.
+    Asleep(Duration),
     StartedAgain,
     Upgrade {
         works: bool,
@@ -126,6 +128,7 @@ impl Plan {
         for (at, is_new_code) in [(end / 3, true), (end * 2 / 3, false)] {
             plan.add(at + chance.between(Duration::ZERO, 20 * DAY), Happening::Ceremony { is_new_code });
         }
+        plan.add(end + HOUR, Happening::Asleep(chance.between(95 * DAY, 120 * DAY)));
         plan.0.sort_by_key(|(at, _)| *at);
         plan
     }
@@ -228,6 +231,17 @@ impl Year {
             Happening::Mounted(is_mounted) => self.life.node.is_mounted = is_mounted,
             Happening::Off(long) => {
                 self.life.is_off_for(long)?;
+            }
+            Happening::Asleep(long) => {
+                self.life.is_off_for(long)?;
+                // It starts again by that, and looks how its boxes stand.
+                self.hub.back_up()?;
+                let red = self.hub.reasons(self.of)?;
+                for code in ["certificate-expired", "box-silent"] {
+                    if !red.iter().any(|reason| reason == code) {
+                        return Err(format!("it slept for {long:?}, and the hub says {red:?} without {code}").into());
+                    }
+                }
             }
             Happening::StartedAgain => {
                 self.life.is_started_again()?;

@@ -213,10 +213,19 @@ impl TestHub {
 
     /// A client that trusts the server CA alone, with a certificate or without.
     pub(crate) fn client(&self, identity: Option<(&[u8], &rcgen::KeyPair)>) -> reqwest::Client {
+        self.client_by(self.clock.clone(), identity)
+    }
+
+    /// The same, by another clock than the hub's.
+    pub(crate) fn client_by(
+        &self,
+        clock: Arc<ManualClock>,
+        identity: Option<(&[u8], &rcgen::KeyPair)>,
+    ) -> reqwest::Client {
         let mut roots = RootCertStore::empty();
         roots.add(self.server_ca.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_details(provider, self.clock.clone())
+        let config = ClientConfig::builder_with_details(provider, clock)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots);

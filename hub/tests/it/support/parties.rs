@@ -172,6 +172,12 @@ impl Machine {
         self.client = hub.client(Some((&self.certificate, &self.key)));
     }
 
+    /// Its own clock stays where it is: to this machine the hub's certificate does not end.
+    pub(crate) fn by_its_own_clock(&mut self, hub: &TestHub) {
+        let clock = super::ManualClock::at(hub.clock.now());
+        self.client = hub.client_by(clock, Some((&self.certificate, &self.key)));
+    }
+
     pub(crate) fn csr(&self) -> Base64 {
         let params = CertificateParams::new(vec!["pve1".to_owned()]).unwrap();
         Base64(params.serialize_request(&self.key).unwrap().der().to_vec())
