@@ -9,7 +9,7 @@ mod guests;
 mod send;
 mod tell;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pbs_driver::{compat, version};
 use tenwords_escrow::root::KeptIn;
@@ -33,6 +33,8 @@ use crate::{
 /// The inventory, and how the command that took it ends.
 pub(crate) struct Taken {
     pub(crate) inventory: Inventory,
+    /// By source, the escrows that lie there beside the backups: by group, the time of the newest.
+    pub(crate) escrows: BTreeMap<String, BTreeMap<String, Timestamp>>,
     /// Of the first source that gave no answer.
     pub(crate) failed: Option<Code>,
 }
@@ -60,12 +62,13 @@ pub(crate) fn take(configuration: &Configuration) -> Outcome<Taken> {
         Err(stop) => Err(stop.to_string()),
     };
     let held: BTreeSet<Fingerprint> = found.keys().map(LiveKey::fingerprint).collect();
-    let (mut entries, mut failed) = (Vec::new(), None);
+    let (mut entries, mut failed, mut escrows) = (Vec::new(), None, BTreeMap::new());
     problems.extend(found.notes);
     for source in &found.sources {
         interrupt::check()?;
         match ask::entry(source, client.as_ref(), &held) {
-            Ok((entry, code)) => {
+            Ok((entry, held, code)) => {
+                escrows.insert(source.id.clone(), held);
                 failed = failed.or(code);
                 entries.push((entry, source.kept_in));
             }
@@ -104,7 +107,7 @@ pub(crate) fn take(configuration: &Configuration) -> Outcome<Taken> {
         guests_left_out,
         problems: List::cut(problems.iter().map(|problem| Text::cut(problem))).0,
     };
-    Ok(Taken { inventory, failed })
+    Ok(Taken { inventory, escrows, failed })
 }
 
 impl Taken {

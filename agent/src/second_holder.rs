@@ -129,6 +129,11 @@ fn of_group(group: &str) -> Option<BoxId> {
     group.strip_prefix("host/")?.strip_prefix(PREFIX)?.parse().ok()
 }
 
+/// The name of the group in which a box's escrow lies.
+pub(crate) fn group_name(of: BoxId) -> Result<String, HolderError> {
+    group(of).map(|group| group.to_string())
+}
+
 fn group(of: BoxId) -> Result<Group, HolderError> {
     Group::new(BackupType::Host, &format!("{PREFIX}{of}")).map_err(|_| HolderError::Name)
 }

@@ -300,8 +300,7 @@ fn hold_with_root(
     record.keep(configuration, &box_key, escrow.bundle())?;
     remember(configuration, &root, &record, &keys, &mut warnings, rng);
     let second_holders = to_second_holders(client, &root, escrow.bundle(), &mut warnings);
-    let held: Vec<String> = second_holders.iter().filter_map(|held| Some(held.split_once(' ')?.0.to_owned())).collect();
-    if let Err(stop) = update::held(configuration, &record, escrow.bundle(), &held) {
+    if let Err(stop) = update::held(configuration, &record, escrow.bundle(), &second_holders) {
         warnings.push(stop.in_one_line());
     }
     // The hub hears of it from this node's next report.

@@ -40,7 +40,7 @@ pub(super) fn entry(
     source: &BoxSource,
     client: Result<&Client, &Stop>,
     held: &BTreeSet<Fingerprint>,
-) -> Result<(SourceEntry, Option<Code>), String> {
+) -> Result<(SourceEntry, Escrows, Option<Code>), String> {
     let (state, why) = match &source.state {
         State::InUse { .. } => (SourceState::InUse, None),
         State::Unencrypted => (SourceState::Unencrypted, None),
@@ -50,11 +50,13 @@ pub(super) fn entry(
     let Some(Place { repository, namespace, certificate }) = &source.place else {
         return Err(why.unwrap_or_else(|| format!("source {} is not understood", source.id)));
     };
-    let (answer, failed) = match state {
-        SourceState::NotUsed => (Answer::NotAsked, None),
+    let (answer, escrows, failed) = match state {
+        SourceState::NotUsed => (Answer::NotAsked, Escrows::new(), None),
         _ => match ask(source, client, held) {
-            Ok(listing) => (Answer::Listed(listing), None),
-            Err((reason, text, code)) => (Answer::Failed(NoAnswer { reason, text: Text::cut(&text) }), Some(code)),
+            Ok((listing, escrows)) => (Answer::Listed(listing), escrows, None),
+            Err((reason, text, code)) => {
+                (Answer::Failed(NoAnswer { reason, text: Text::cut(&text) }), Escrows::new(), Some(code))
+            }
         },
     };
     let entry = SourceEntry {
@@ -77,24 +79,32 @@ pub(super) fn entry(
         key: source.key().map(crate::keys::LiveKey::fingerprint),
         answer,
     };
-    Ok((entry, failed))
+    Ok((entry, escrows, failed))
 }
 
 type Silence = (NoAnswerReason, String, Code);
 
-fn ask(source: &BoxSource, client: Result<&Client, &Stop>, held: &BTreeSet<Fingerprint>) -> Result<Listing, Silence> {
+/// Escrows beside the backups: by group, the time of the newest.
+pub(super) type Escrows = BTreeMap<String, Timestamp>;
+
+fn ask(
+    source: &BoxSource,
+    client: Result<&Client, &Stop>,
+    held: &BTreeSet<Fingerprint>,
+) -> Result<(Listing, Escrows), Silence> {
     let client = client.map_err(|stop| (NoAnswerReason::Client, in_words(stop), stop.code))?;
     let access = source.access().map_err(|stop| (NoAnswerReason::Other, in_words(&stop), stop.code))?;
     listed(client, &access, held).map_err(|error| silence(&error, &access))
 }
 
-fn listed(client: &Client, access: &Access, held: &BTreeSet<Fingerprint>) -> Result<Listing, DriverError> {
+fn listed(client: &Client, access: &Access, held: &BTreeSet<Fingerprint>) -> Result<(Listing, Escrows), DriverError> {
     let status::Status { avail, total, used, .. } = status::probe(client, access)?;
     let mut tally = Tally::default();
     for info in snapshot::list(client, access, None)? {
         tally.add(info);
     }
-    Ok(tally.listing(Room { available: avail, total, used }, held))
+    let escrows = std::mem::take(&mut tally.escrows);
+    Ok((tally.listing(Room { available: avail, total, used }, held), escrows))
 }
 
 fn silence(error: &DriverError, access: &Access) -> Silence {
@@ -125,15 +135,18 @@ struct Tally {
     plain: u64,
     keys: BTreeMap<Fingerprint, (u64, Timestamp)>,
     groups: BTreeMap<Group, (u64, u64, Newest)>,
+    escrows: Escrows,
 }
 
 impl Tally {
     fn add(&mut self, info: SnapshotInfo) {
         // The escrow itself, which is sealed already and no backup of anything.
-        if second_holder::is_group(&info.snapshot.group().to_string()) {
+        let (name, time) = (info.snapshot.group().to_string(), info.snapshot.time());
+        if second_holder::is_group(&name) {
+            let newest = self.escrows.entry(name).or_insert(time);
+            *newest = time.max(*newest);
             return;
         }
-        let time = info.snapshot.time();
         self.snapshots += 1;
         match info.fingerprint {
             None => self.plain += 1,

@@ -46,6 +46,9 @@ pub(super) struct Source {
     pub(super) pruning_asked: Option<pruning::Asked>,
     /// By group, its newest snapshot.
     pub(super) groups: BTreeMap<String, SnapshotFact>,
+    /// The time of the newest of this box's escrow that it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) escrow: Option<Timestamp>,
     /// By group, the time of the newest snapshot whose signature was found good.
     #[serde(default)]
     pub(super) signed: BTreeMap<String, Timestamp>,
@@ -67,7 +70,7 @@ impl Looked {
     pub(super) fn says_the_same(&self, other: &Self) -> bool {
         let said = |looked: &Self| -> Vec<Source> {
             // That a server has answered once more is no news; that it does not any more is known by the time.
-            let said = |source| Source { answered_at: None, pruning_asked: None, ..source };
+            let said = |source| Source { answered_at: None, pruning_asked: None, escrow: None, ..source };
             looked.sources.values().cloned().map(said).collect()
         };
         self.alarms == other.alarms && self.sources.keys().eq(other.sources.keys()) && said(self) == said(other)
@@ -100,6 +103,14 @@ impl Looked {
         let text = json::to_vec(self).map_err(std::io::Error::other)?;
         durable::folder(&configuration.settings.state, 0o700)?;
         durable::replace("servers", &configuration.state(FILE), 0o600, &text)
+    }
+
+    /// Whether a source has listed, since it was given the box's escrow at that moment, that this is not there. One that
+    /// is newer says nothing of it: its time may be one to come.
+    pub(crate) fn lacks_escrow(&self, source: &str, at: Timestamp) -> bool {
+        self.sources.get(source).is_some_and(|source| {
+            source.answered_at.is_some_and(|answered| answered > at) && source.escrow.is_none_or(|newest| newest < at)
+        })
     }
 
     /// How many snapshots need this key, on all of them.

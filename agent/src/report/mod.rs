@@ -22,8 +22,9 @@ use tenwords_protocol::{
     v1::V1,
 };
 
+pub(crate) use self::looked::Looked;
 pub(crate) use self::memory::forget_newest;
-use self::{looked::Looked, memory::Memory, observed::Sight};
+use self::{memory::Memory, observed::Sight};
 use crate::{
     cluster::{self, Nodes, Role},
     durable, enroll,

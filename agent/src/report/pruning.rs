@@ -99,7 +99,7 @@ fn identity(source: &BoxSource) -> Option<Sha256> {
 /// Whether it is time to ask, by a clock that may have jumped.
 fn is_due(kept: &Source, now: Timestamp) -> bool {
     kept.pruning_asked.as_ref().is_none_or(|asked| {
-        let is_fresh = asked.known_at == Some(asked.at);
+        let is_fresh = asked.known_at >= Some(asked.at);
         let good_for = if is_fresh && kept.pruning == Pruning::Cannot { CANNOT } else { ELSE };
         now < asked.at || now.since(asked.at).as_secs() >= good_for
     })
@@ -121,6 +121,7 @@ mod tests {
                 pruning,
                 pruning_asked: Some(Asked { at: at(0)?, of: here, known_at: Some(at(0)?) }),
                 groups: BTreeMap::new(),
+                escrow: None,
                 signed: BTreeMap::new(),
                 keys: BTreeMap::new(),
             })

@@ -25,13 +25,16 @@ use super::{
 };
 use crate::{
     exit::{Code, OrStop as _, Outcome},
-    interrupt, inventory,
+    interrupt,
+    inventory::{self, Taken},
     keys::LiveKey,
     lineage,
     lock::StateLock,
     notify::{Alarm, TOKEN_MAY_PRUNE},
+    second_holder,
     settings::Configuration,
     sources::{self, BoxSource, BoxSources},
+    standing::Standing,
 };
 
 /// Signatures that are found out in one pass, at most; the others follow with the next.
@@ -53,7 +56,8 @@ pub(crate) fn ask(configuration: &Configuration, now: Timestamp, raise: impl FnO
     let found = sources::of_box(configuration)?;
     let mut notes = Vec::new();
     let kept = lineage::kept(configuration, &mut notes);
-    let inventory = inventory::take(configuration)?.inventory;
+    let Taken { inventory, escrows, .. } = inventory::take(configuration)?;
+    let own_escrow = Standing::load(configuration)?.and_then(|own| second_holder::group_name(own.facts().id).ok());
     let mut looked = before.clone().unwrap_or_else(|| Looked::new(now)).at(now);
     looked.sources.retain(|id, _| inventory.sources.iter().any(|source| source.id.as_str() == id));
     for source in inventory.sources.iter() {
@@ -62,11 +66,14 @@ pub(crate) fn ask(configuration: &Configuration, now: Timestamp, raise: impl FnO
             pruning: Pruning::Unknown,
             pruning_asked: None,
             groups: BTreeMap::new(),
+            escrow: None,
             signed: BTreeMap::new(),
             keys: BTreeMap::new(),
         });
         if let Answer::Listed(listing) = &source.answer {
             take_in(kept, listing, now);
+            let held = escrows.get(source.id.as_str()).zip(own_escrow.as_ref());
+            kept.escrow = held.and_then(|(held, own)| held.get(own)).copied();
         }
     }
     let keys: BTreeMap<Fingerprint, &LiveKey> =
@@ -358,6 +365,7 @@ mod tests {
             pruning: Pruning::Unknown,
             pruning_asked: None,
             signed: BTreeMap::new(),
+            escrow: None,
             groups: [("ct/100", missed), ("ct/101", held), ("vm/900", foreign)]
                 .map(|(group, key)| (group.to_owned(), fact(key)))
                 .into(),

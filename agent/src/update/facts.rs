@@ -14,7 +14,7 @@ use tenwords_escrow::{
     root::{Root, Source},
     secret::TokenSecret,
 };
-use tenwords_protocol::{directive::Name, fingerprint::Fingerprint, hash::Sha256, json, v1::V1};
+use tenwords_protocol::{directive::Name, fingerprint::Fingerprint, hash::Sha256, json, time::Timestamp, v1::V1};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -60,9 +60,19 @@ pub(super) struct Acknowledged {
     /// Of the ceremony.
     pub(super) root_sha256: Sha256,
     pub(super) facts: Facts,
-    /// What each second holder was given last, by the hash of its text.
+    /// What each second holder was given last.
     #[serde(default)]
-    pub(super) holders: BTreeMap<String, Sha256>,
+    pub(super) holders: BTreeMap<String, Held>,
+}
+
+/// What a second holder was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Held {
+    /// The hash of its text.
+    pub(super) sha256: Sha256,
+    /// The time of its snapshot.
+    pub(super) at: Timestamp,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -4,10 +4,10 @@
 //! the next run tries again, and nothing is stored twice.
 
 use pbs_driver::Client;
-use tenwords_protocol::{hash::Sha256, version::Bundle};
+use tenwords_protocol::{hash::Sha256, time::Timestamp, version::Bundle};
 
 use super::{
-    facts::{Acknowledged, FactsKey, is_where_the_root_says},
+    facts::{Acknowledged, FactsKey, Held, is_where_the_root_says},
     own::Own,
 };
 use crate::{
@@ -15,14 +15,16 @@ use crate::{
     interrupt,
     record::Record,
     recover::plan::chain,
+    report::Looked,
     second_holder,
     settings::Configuration,
     sources::{BoxSource, BoxSources, State},
 };
 
-/// Gives the bundle to each source that has it not yet; tells the snapshots. Only a place that the root names
-/// keeps an escrow of it.
+/// Gives the bundle to each source that has it not yet, or has lost it; tells the snapshots. Only a place that the root
+/// names keeps an escrow of it.
 pub(super) fn keep_in_step(
+    configuration: &Configuration,
     client: &Client,
     found: &BoxSources,
     of_root: &[tenwords_escrow::root::Source],
@@ -33,9 +35,11 @@ pub(super) fn keep_in_step(
     let text = bundle.to_text().or_stop(Code::Internal, || "the escrow cannot be written as a kit".to_owned())?;
     let sha256 = Sha256::of(&text);
     let mut held = Vec::new();
+    let seen = Looked::load(configuration);
     for source in sources(found, of_root) {
         interrupt::check()?;
-        if acknowledged.holders.get(&source.id) == Some(&sha256) {
+        let given = acknowledged.holders.get(&source.id).filter(|held| held.sha256 == sha256);
+        if given.is_some_and(|held| !is_lost(seen.as_ref(), &source.id, held)) {
             continue;
         }
         let stored = source
@@ -44,7 +48,8 @@ pub(super) fn keep_in_step(
             .and_then(|access| second_holder::store(client, &access, bundle).map_err(|error| chain(&error)));
         match stored {
             Ok(snapshot) => {
-                acknowledged.holders.insert(source.id.clone(), sha256);
+                let at = time_of(&snapshot).unwrap_or_else(Timestamp::now);
+                acknowledged.holders.insert(source.id.clone(), Held { sha256, at });
                 held.push(format!("{} {snapshot}", source.id));
             }
             Err(why) => warnings.push(format!(
@@ -56,14 +61,24 @@ pub(super) fn keep_in_step(
     Ok(held)
 }
 
+/// Whether its server has listed since that what it was given is not there.
+fn is_lost(seen: Option<&Looked>, source: &str, held: &Held) -> bool {
+    seen.is_some_and(|seen| seen.lacks_escrow(source, held.at))
+}
+
+/// The time in a snapshot's name.
+pub(super) fn time_of(snapshot: &str) -> Option<Timestamp> {
+    snapshot.rsplit('/').next()?.parse().ok()
+}
+
 /// Whether one of them has exactly this.
 pub(super) fn has_one(acknowledged: &Acknowledged, bundle: &Bundle) -> Outcome<bool> {
     let text = bundle.to_text().or_stop(Code::Internal, || "the escrow cannot be written as a kit".to_owned())?;
     let sha256 = Sha256::of(&text);
-    Ok(acknowledged.holders.values().any(|held| *held == sha256))
+    Ok(acknowledged.holders.values().any(|held| held.sha256 == sha256))
 }
 
-/// What the second holders have, by what this box has given them.
+/// What the second holders have, by what this box has given them, and by what their servers have listed since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Holds {
     Newest,
@@ -76,10 +91,14 @@ pub(crate) fn second_holder(configuration: &Configuration) -> Outcome<Holds> {
     let Some(record) = Record::load(configuration)? else { return Ok(Holds::Nothing) };
     // Asked at any time, without the lock: a key is not made here.
     let acknowledged = FactsKey::load(configuration).and_then(|key| Acknowledged::load(configuration, &key));
-    let Some(acknowledged) = acknowledged.filter(|it| it.root_sha256 == record.root_sha256 && !it.holders.is_empty())
-    else {
+    let Some(mut acknowledged) = acknowledged.filter(|it| it.root_sha256 == record.root_sha256) else {
         return Ok(Holds::Nothing);
     };
+    let seen = Looked::load(configuration);
+    acknowledged.holders.retain(|source, held| !is_lost(seen.as_ref(), source, held));
+    if acknowledged.holders.is_empty() {
+        return Ok(Holds::Nothing);
+    }
     let own = Own::load(configuration, record)?;
     Ok(if has_one(&acknowledged, &own.bundle)? { Holds::Newest } else { Holds::Older })
 }

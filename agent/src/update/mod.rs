@@ -29,7 +29,7 @@ pub(crate) use self::{
 };
 use self::{
     at_hub::Trouble,
-    facts::{Acknowledged, Facts, FactsKey},
+    facts::{Acknowledged, Facts, FactsKey, Held},
     own::{Own, Pending, Unloaded},
     run::Run,
 };
@@ -163,15 +163,18 @@ pub(crate) fn begin(
     Pending::forget(configuration)
 }
 
-/// The same of what its second holders were given.
-pub(crate) fn held(configuration: &Configuration, record: &Record, bundle: &Bundle, sources: &[String]) -> Outcome<()> {
+/// The same of what its second holders were given: the source, and the snapshot in it.
+pub(crate) fn held(configuration: &Configuration, record: &Record, bundle: &Bundle, given: &[String]) -> Outcome<()> {
     let key = FactsKey::load_or_make(configuration, &mut UnwrapErr(SysRng))?;
     let cannot = || "what was acknowledged cannot be written down".to_owned();
     let text = bundle.to_text().or_stop(Code::Internal, cannot)?;
     let sha256 = Sha256::of(&text);
     let Some(mut acknowledged) = Acknowledged::load(configuration, &key) else { return Ok(()) };
     if acknowledged.root_sha256 == record.root_sha256 {
-        acknowledged.holders.extend(sources.iter().map(|source| (source.clone(), sha256)));
+        acknowledged.holders.extend(given.iter().filter_map(|given| {
+            let (source, snapshot) = given.split_once(' ')?;
+            Some((source.to_owned(), Held { sha256, at: holders::time_of(snapshot)? }))
+        }));
         acknowledged.keep(configuration, &key)?;
     }
     Ok(())

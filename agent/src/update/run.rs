@@ -236,7 +236,15 @@ impl Run<'_> {
         let bundle = own.plain()?.with_kit(updates, None);
         let client = sources::client(&self.configuration.settings)?;
         let of_root = &own.record.sources;
-        let held = holders::keep_in_step(&client, self.found, of_root, &bundle, acknowledged, &mut kept.warnings)?;
+        let held = holders::keep_in_step(
+            self.configuration,
+            &client,
+            self.found,
+            of_root,
+            &bundle,
+            acknowledged,
+            &mut kept.warnings,
+        )?;
         kept.second_holders.extend(held);
         holders::has_one(acknowledged, &bundle)
     }
@@ -258,6 +266,7 @@ impl Run<'_> {
             }
         };
         let held = holders::keep_in_step(
+            self.configuration,
             &client,
             self.found,
             &own.record.sources,

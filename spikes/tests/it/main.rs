@@ -33,6 +33,7 @@ mod recovery;
 mod rehearsal;
 mod renewal;
 mod resumed;
+mod second_holder;
 mod sheet;
 mod sheet_pictures;
 mod signals;

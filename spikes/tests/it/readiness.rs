@@ -20,7 +20,7 @@ fn stands(scene: &Scene) -> Result<(String, Vec<String>)> {
     ))
 }
 
-fn reported(scene: &Scene) -> Result<(String, Vec<String>)> {
+pub(crate) fn reported(scene: &Scene) -> Result<(String, Vec<String>)> {
     // A node reports every ten seconds at most; the hub says when.
     let end = std::time::Instant::now() + std::time::Duration::from_secs(120);
     loop {

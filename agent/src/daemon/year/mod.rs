@@ -203,7 +203,7 @@ fn seeds(usual: Range<u64>) -> Lived<Range<u64>> {
 }
 
 #[test]
-fn a_year_ends_with_every_state_explained_and_nothing_lost() -> Lived {
+fn s14_s26_a_year_ends_with_every_state_explained_and_nothing_lost() -> Lived {
     for seed in seeds(1..2)? {
         let summary = year(seed, 9, 1)?;
         assert!(summary.keys > 5 && summary.versions > 5 && summary.kills > 0, "nothing has happened: {summary:?}");
