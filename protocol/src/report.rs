@@ -305,6 +305,8 @@ alarms! {
     Clone = "clone";
     /// The hub has lost versions that it had acknowledged.
     HubLostVersions = "hub-lost-versions";
+    /// The hub gives something else back than it has acknowledged.
+    EscrowDamaged = "escrow-damaged";
     /// An update of the escrow waits to be stored.
     EscrowWaits = "escrow-waits";
     /// The agent cannot write its state.

@@ -139,6 +139,11 @@ fn fault(fault: HubFault) -> Alarm {
             "the updates at the hub are not those that this box has stored there: ceremony and updates are stored there once \
              more",
         ),
+        HubFault::Damaged => (
+            "hub-damaged",
+            "the hub gives something else back than it has acknowledged: as it lies there, the escrow does not open. Hold a \
+             ceremony (`tenwords-agent escrow create`), which stores it anew; the second holder and kits have what it was",
+        ),
         HubFault::Newer => (
             "hub-newer",
             "the hub has a newer ceremony than this box knows of: nothing is added to the former one there",

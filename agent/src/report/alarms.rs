@@ -10,6 +10,7 @@ use super::{looked::Looked, memory::Memory};
 use crate::{
     exit::Stop,
     lineage::{self, What},
+    record::Record,
     self_test::{SelfTest, Verdict},
     settings::Configuration,
     update,
@@ -38,6 +39,11 @@ pub(super) fn gather(
     }
     if update::is_waiting(configuration) {
         stands(AlarmCode::EscrowWaits, "", &mut alarms);
+    }
+    if Record::load(configuration)
+        .is_ok_and(|record| record.is_some_and(|record| update::was_damaged(configuration, &record)))
+    {
+        stands(AlarmCode::EscrowDamaged, "", &mut alarms);
     }
     if let Some(keeper) = silent_keeper {
         stands(AlarmCode::KeeperSilent, keeper, &mut alarms);

@@ -43,6 +43,8 @@ pub(crate) enum HubFault {
     Parted,
     /// It has a newer ceremony than the one that this box knows of.
     Newer,
+    /// What it gives back is not what it has acknowledged.
+    Damaged,
 }
 
 /// How the hub's updates stand to the box's.

@@ -15,6 +15,7 @@ mod kept;
 mod member;
 mod own;
 mod run;
+mod whole;
 
 use rand::{CryptoRng, rand_core::UnwrapErr, rngs::SysRng};
 use tenwords_escrow::root::Root;
@@ -26,6 +27,7 @@ pub(crate) use self::{
     holders::{Holds, second_holder},
     kept::{Kept, State},
     member::is_one_left,
+    whole::was_damaged,
 };
 use self::{
     at_hub::Trouble,

@@ -21,11 +21,12 @@ use tenwords_protocol::{
 };
 
 use super::{
-    at_hub::{self, Step, Trouble},
+    at_hub::{self, HubFault, Step, Trouble},
     facts::{Acknowledged, Facts, FactsKey, News},
     holders,
     kept::{Kept, State},
     own::{Own, Pending},
+    whole,
 };
 use crate::{
     ceremony::History,
@@ -61,6 +62,13 @@ impl Run<'_> {
             kept.hub_faults = step.faults;
             kept.warnings.extend(step.notes);
             together?;
+            if whole::is_damaged(self.configuration, own, hub, self.now)? {
+                kept.hub_faults.push(HubFault::Damaged);
+                kept.warnings.push(
+                    "the hub gives something else back than it has acknowledged: what it has of the escrow is damaged"
+                        .to_owned(),
+                );
+            }
         }
         let mut acknowledged = self.acknowledged(own, step.taken_back, kept);
         if step.taken_back > 0 {

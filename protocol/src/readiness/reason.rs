@@ -263,6 +263,9 @@ reasons! {
     HubLostVersions = "hub-lost-versions", AtRisk, "the hub had lost versions, and the box gives them again",
         "`tenwords-agent escrow update` on the box";
     /// An alarm.
+    EscrowDamaged = "escrow-damaged", AtRisk, "what the hub has of the escrow is not what it had acknowledged",
+        "`tenwords-agent escrow create` on the box stores it anew; then look at the hub's disks";
+    /// An alarm.
     EscrowWaits = "escrow-waits", AtRisk, "an update of the escrow waits to be stored",
         "`tenwords-agent escrow update` on the box says what it waits for";
     /// An alarm.

@@ -16,6 +16,7 @@ mod drill;
 mod guests;
 mod hostile;
 mod hub;
+mod hub_parts;
 mod inventory;
 mod journal;
 mod load;

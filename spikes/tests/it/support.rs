@@ -289,6 +289,16 @@ impl Disk {
         self.run(sqlx::query(sqlx::AssertSqlSafe(trigger)))
     }
 
+    /// One byte of a part becomes another where it lies.
+    pub(crate) fn flip_a_byte_of(&mut self, name: &str) -> Result<()> {
+        self.run(
+            sqlx::query(
+                "UPDATE parts SET body = CAST(substr(body, 1, 40) || x'00' || substr(body, 42) AS BLOB) WHERE name = $1",
+            )
+            .bind(name.to_owned()),
+        )
+    }
+
     fn run<'q>(&mut self, query: sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>) -> Result<()> {
         self.runtime.block_on(query.execute(&mut self.connection))?;
         Ok(())
