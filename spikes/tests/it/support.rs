@@ -308,6 +308,17 @@ impl Disk {
         self.run(sqlx::query("UPDATE tickets SET expires_at = made_at"))
     }
 
+    /// The hub has not heard of this node for four hours.
+    pub(crate) fn is_silent(&mut self, node: &str) -> Result<()> {
+        let update = "UPDATE nodes SET heard_at = heard_at - 4 * 3600 WHERE node_id = $1";
+        self.run(sqlx::query(update).bind(node.to_owned()))
+    }
+
+    /// Every machine had been up for an hour more when it last reported.
+    pub(crate) fn was_up_for_longer(&mut self) -> Result<()> {
+        self.run(sqlx::query("UPDATE reports SET uptime = uptime + 3600"))
+    }
+
     /// So is that of every certificate.
     pub(crate) fn certificates_expire(&mut self) -> Result<()> {
         self.run(sqlx::query("UPDATE certificates SET expires_at = made_at"))
