@@ -12,9 +12,10 @@ use tenwords_spikes::{
 use crate::{
     guests::{Burnt, back_up_machine, living},
     support::{
-        BOX, GROUP, Scene, as_shown, client, container, edit_manifest, joined_with, mail_of, mailer_is_ready, pass,
-        protected, reported, stands,
+        BOX, Disk, GROUP, Scene, as_shown, client, container, edit_manifest, joined, joined_with, mail_of,
+        mailer_is_ready, pass, protected, reported, stands,
     },
+    updates::copied,
 };
 
 /// The box says that its own group is backed up there.
@@ -189,6 +190,42 @@ fn what_must_not_wait_is_told_by_the_boxs_own_mail_and_to_the_hub() -> Result<()
         ensure!(codes.iter().any(|its| its == code), "`{code}` is not told to the hub: {codes:?}");
         ensure!(mailed.matches(words).count() == 1, "`{words}` is not told to the administrator once:\n{mailed}");
     }
+    Ok(())
+}
+
+/// The copy of a machine that ran has its start and its identity, and counts on from an earlier moment. What the hub says
+/// to mend it by ends the copy.
+#[test]
+fn a_copy_of_a_disk_that_speaks_too_is_told_to_its_administrator_and_to_the_hub() -> Result<()> {
+    let scene = joined()?;
+    let copy = scene.fresh("copy")?;
+    copied(&scene.box_1.state(), &copy.state())?;
+    let mails = [mail_of(&scene.box_1)?, mail_of(&copy)?];
+    let has = |codes: &[String]| codes.iter().any(|code| code == "clone");
+    let (_, codes) = reported(&scene.hub, &scene.box_1)?;
+    ensure!(!has(&codes) && !mails[0].exists(), "it is told before there is one: {codes:?}");
+
+    Disk::of(&scene.hub)?.was_up_for_longer()?;
+    for (machine, mail) in [&copy, &scene.box_1].into_iter().zip([&mails[1], &mails[0]]) {
+        let (state, codes) = reported(&scene.hub, machine)?;
+        ensure!(state != "ready" && has(&codes), "{state} {codes:?}");
+        let told = fs::read_to_string(mail).context("nobody is told")?;
+        for words in ["two machines speak to the hub as this node", "tenwords-agent enroll --again"] {
+            ensure!(told.contains(words), "`{words}` is not told:\n{told}");
+        }
+    }
+
+    let shown = scene.hub.show(BOX)?;
+    let host = shown["nodes"][0]["hostname"].as_str().context("its name")?;
+    let reply = scene.hub.operator(&["box", "ticket", BOX, "--reinstall", host])?.with_code(0)?.json()?;
+    let ticket = reply["ticket"]["paste"].as_str().context("a ticket")?;
+    let operators = scene.box_1.folder().join("etc/operators").display().to_string();
+    let enroll = ["enroll", "--ticket-file", "-", "--operator-keys", &operators, "--again"];
+    scene.box_1.agent(&enroll, ticket)?.with_code(0)?;
+    let settings = fs::read_to_string(copy.config())?;
+    let refused = copy.agent(&["pass", "report"], &settings)?;
+    ensure!(refused.code != Some(0), "the copy still speaks: {}", refused.wrote());
+    reported(&scene.hub, &scene.box_1)?;
     Ok(())
 }
 
