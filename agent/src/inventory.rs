@@ -16,7 +16,7 @@ use tenwords_escrow::root::KeptIn;
 use tenwords_protocol::{
     bounded::{List, Text},
     fingerprint::Fingerprint,
-    inventory::{Inventory, SourceState},
+    inventory::Inventory,
     time::Timestamp,
     v1::V1,
 };
@@ -27,7 +27,7 @@ use crate::{
     interrupt,
     keys::LiveKey,
     settings::Configuration,
-    sources::{self, BoxSources, State},
+    sources::{self, BoxSources},
 };
 
 /// The inventory, and how the command that took it ends.
@@ -41,11 +41,16 @@ pub(crate) struct Taken {
 
 /// Jobs and guests as Proxmox VE's files have them now; no server is asked.
 pub(crate) fn work(configuration: &Configuration, found: &BoxSources, problems: &mut Vec<String>) -> Outcome<Work> {
-    let in_use = found.sources.iter().filter(|source| matches!(source.state, State::InUse { .. }));
-    let storages: BTreeSet<&str> =
-        in_use.filter(|source| source.kept_in == KeptIn::StorageCfg).map(|source| source.id.as_str()).collect();
+    let storages = storages(found);
     let node = sources::node(&configuration.settings)?;
     Ok(node.as_ref().map(|node| guests::look(node, &storages, problems)).unwrap_or_default())
+}
+
+/// The storages a job to which covers a guest. What is wrong with one is said of it, and not of each guest whose job is
+/// what it was.
+fn storages(found: &BoxSources) -> BTreeSet<&str> {
+    let of_pve = found.sources.iter().filter(|source| source.kept_in == KeptIn::StorageCfg);
+    of_pve.filter(|source| source.is_to_encrypt()).map(|source| source.id.as_str()).collect()
 }
 
 /// Asks every source that there is something to ask, and reads PVE's files.
@@ -63,24 +68,20 @@ pub(crate) fn take(configuration: &Configuration) -> Outcome<Taken> {
     };
     let held: BTreeSet<Fingerprint> = found.keys().map(LiveKey::fingerprint).collect();
     let (mut entries, mut failed, mut escrows) = (Vec::new(), None, BTreeMap::new());
-    problems.extend(found.notes);
+    problems.extend(found.notes.iter().cloned());
     for source in &found.sources {
         interrupt::check()?;
         match ask::entry(source, client.as_ref(), &held) {
             Ok((entry, held, code)) => {
                 escrows.insert(source.id.clone(), held);
                 failed = failed.or(code);
-                entries.push((entry, source.kept_in));
+                entries.push(entry);
             }
             Err(why) => problems.push(why),
         }
     }
     interrupt::check()?;
-    let storages: BTreeSet<&str> = entries
-        .iter()
-        .filter(|(entry, kept_in)| *kept_in == KeptIn::StorageCfg && entry.state == SourceState::InUse)
-        .map(|(entry, _)| entry.id.as_str())
-        .collect();
+    let storages = storages(&found);
     let node = sources::node(&configuration.settings)?;
     let work = node.as_ref().map(|node| guests::look(node, &storages, &mut problems)).unwrap_or_default();
     let name = node.as_ref().and_then(|node| node.name().map_err(|error| problems.push(error.to_string())).ok());
@@ -88,7 +89,7 @@ pub(crate) fn take(configuration: &Configuration) -> Outcome<Taken> {
         Ok(version) => problems.extend(compat::remarks(version)),
         Err(why) => problems.push(format!("the client does not say its version: {why}")),
     }
-    let (sources, too_many) = List::cut(entries.into_iter().map(|(entry, _)| entry));
+    let (sources, too_many) = List::cut(entries);
     if too_many > 0 {
         problems.push(format!("{too_many} sources are left out: there are more than the inventory takes"));
     }

@@ -348,9 +348,9 @@ pub enum GuestKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Coverage {
-    /// A job that is switched on writes it to a source that is in use.
+    /// A job that is switched on writes it to a source that is in use, or would be if it were not broken.
     Source,
-    /// Jobs that are switched on write it elsewhere: to a storage that is no source in use, or to
+    /// Jobs that are switched on write it elsewhere: to a storage that is no such source, or to
     /// whatever `vzdump.conf` says.
     Elsewhere,
     /// No job that is switched on covers it.

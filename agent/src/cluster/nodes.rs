@@ -8,7 +8,7 @@ use tenwords_protocol::{id::NodeId, nodes::NodeList};
 use super::{Role, is_same, name};
 use crate::{exit::Outcome, hub::Hub, identity::Identity, settings::Configuration, sources};
 
-/// A keeper reports every half hour; one that was not heard for so long, while this node was, is silent.
+/// A keeper reports every quarter of an hour; one that was not heard for so long, while this node was, is silent.
 const SILENT: Duration = Duration::from_secs(3 * 3600);
 
 /// What is known of them.

@@ -227,7 +227,25 @@ pub(super) fn report(configuration: &Configuration, asked: &mut Asked<'_>) -> Ou
             "look whether {keeper} is on; `tenwords-agent keeper` with this node's name has this one escrow from now on"
         ),
     });
-    Ok(Done { retry_after: sent.has_news.then_some(SOON), alarms: Some(silent.collect()), ..Done::default() })
+    let alarms = silent.chain(sent.cloned.iter().map(|node| cloned(node))).collect();
+    Ok(Done { retry_after: sent.has_news.then_some(SOON), alarms: Some(alarms), ..Done::default() })
+}
+
+/// Two machines have the identity of this node, or of another one of the box.
+fn cloned(node: &str) -> Alarm {
+    let node = harmless(node, 160);
+    let whom = if node.is_empty() { "this node".to_owned() } else { format!("node {node}") };
+    Alarm {
+        code: "clone",
+        what: format!(
+            "two machines speak to the hub as {whom}: a copy of its disk runs somewhere, or it was set back to a moment at \
+             which it ran"
+        ),
+        remedy: "look for the copy and switch it off; then, on the machine that stays, `tenwords-agent enroll --again` with \
+                 a ticket from the operator (`tenwords box ticket NAME --reinstall HOST`): the copy is no node from then on"
+            .to_owned(),
+        subject: node,
+    }
 }
 
 pub(super) fn self_test(configuration: &Configuration) -> Outcome<Done> {

@@ -16,7 +16,7 @@ use nix::time::{ClockId, clock_gettime};
 use pbs_driver::version;
 use tenwords_protocol::{
     bounded::{List, Text},
-    readiness::State,
+    readiness::{Readiness, ReasonCode, State},
     report::{Alarm, AlarmCode, Machine, Observed, Report},
     time::Timestamp,
     v1::V1,
@@ -51,6 +51,8 @@ pub(crate) struct Sent {
     pub(crate) has_news: bool,
     /// The node that escrows, if it has said nothing to the hub for long.
     pub(crate) silent_keeper: Option<String>,
+    /// The nodes as which two machines speak, by the hub's word; without a name where the box has one node.
+    pub(crate) cloned: Vec<String>,
 }
 
 /// A start of this machine.
@@ -104,7 +106,18 @@ pub(crate) fn send(
         let reasons = reply.readiness.reasons.iter().map(|reason| reason.code.to_string()).collect::<Vec<_>>();
         tracing::info!(state = %reply.readiness.state, reasons = reasons.join(" "), "reported");
     }
-    Ok(Sent { has_news: changed, silent_keeper: nodes.and_then(|nodes| nodes.silent) })
+    Ok(Sent {
+        has_news: changed,
+        silent_keeper: nodes.and_then(|nodes| nodes.silent),
+        cloned: cloned(&reply.readiness),
+    })
+}
+
+/// Neither of two machines that speak as one can know of the other: the hub does.
+fn cloned(readiness: &Readiness) -> Vec<String> {
+    let said = readiness.reasons.iter().find(|reason| reason.code == ReasonCode::Clone);
+    let names: Vec<String> = said.iter().flat_map(|reason| reason.subjects.iter()).map(ToString::to_string).collect();
+    if said.is_some() && names.is_empty() { vec![String::new()] } else { names }
 }
 
 /// What is known of the box here; nothing is sent, and nobody is asked.

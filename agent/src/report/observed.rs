@@ -133,13 +133,8 @@ impl Sight<'_> {
     }
 
     fn groups(&self, memory: &mut Memory, notes: &mut Vec<String>) -> Outcome<Vec<GroupFact>> {
-        let in_use: BTreeSet<&str> = self
-            .found
-            .sources
-            .iter()
-            .filter(|source| matches!(source.state, State::InUse { .. }))
-            .map(|source| source.id.as_str())
-            .collect();
+        let encrypting = self.found.sources.iter().filter(|source| source.is_to_encrypt());
+        let encrypting: BTreeSet<&str> = encrypting.map(|source| source.id.as_str()).collect();
         let work = inventory::work(self.configuration, self.found, notes)?;
         let jobs: BTreeMap<&str, &Job> = work.jobs.iter().map(|job| (job.id.as_str(), job)).collect();
         let mut facts = Vec::new();
@@ -150,8 +145,8 @@ impl Sight<'_> {
                 coverage: guest.coverage,
                 exempt: self.configuration.settings.not_backed_up.contains(&guest.vmid),
                 interval: interval(guest, &jobs),
-                newest: self.newest(&group, &in_use),
-                signed_at: self.signed_at(&group, &in_use),
+                newest: self.newest(&group, &encrypting),
+                signed_at: self.signed_at(&group, &encrypting),
                 since: memory.since(&format!("group {group}"), self.now),
                 group,
             });
@@ -162,8 +157,8 @@ impl Sight<'_> {
                 coverage: Coverage::Source,
                 exempt: false,
                 interval: Some(DAILY),
-                newest: self.newest(&group, &in_use),
-                signed_at: self.signed_at(&group, &in_use),
+                newest: self.newest(&group, &encrypting),
+                signed_at: self.signed_at(&group, &encrypting),
                 since: memory.since(&format!("group {group}"), self.now),
                 group,
             });
@@ -177,16 +172,16 @@ impl Sight<'_> {
     }
 
     /// When the newest snapshot was made that was found to be signed, on any of them.
-    fn signed_at(&self, group: &Group, in_use: &BTreeSet<&str>) -> Option<Timestamp> {
+    fn signed_at(&self, group: &Group, encrypting: &BTreeSet<&str>) -> Option<Timestamp> {
         let name = group.to_string();
-        let seen = self.looked?.sources.iter().filter(|(id, _)| in_use.contains(id.as_str()));
+        let seen = self.looked?.sources.iter().filter(|(id, _)| encrypting.contains(id.as_str()));
         seen.filter_map(|(_, source)| source.signed.get(&name)).max().copied()
     }
 
-    /// The newest snapshot on any server that the box uses.
-    fn newest(&self, group: &Group, in_use: &BTreeSet<&str>) -> Option<SnapshotFact> {
+    /// The newest snapshot on any server that the box's backups are to be encrypted on.
+    fn newest(&self, group: &Group, encrypting: &BTreeSet<&str>) -> Option<SnapshotFact> {
         let name = group.to_string();
-        let seen = self.looked?.sources.iter().filter(|(id, _)| in_use.contains(id.as_str()));
+        let seen = self.looked?.sources.iter().filter(|(id, _)| encrypting.contains(id.as_str()));
         seen.filter_map(|(_, source)| source.groups.get(&name)).max_by_key(|fact| fact.time).cloned()
     }
 }

@@ -13,7 +13,7 @@ use tenwords_protocol::{
     bounded::{List, Text},
     directive::{Group, GroupType},
     fingerprint::Fingerprint,
-    inventory::{Answer, Crypt, GuestKind, Inventory, Listing, Newest, SourceState},
+    inventory::{Answer, Crypt, GuestKind, Inventory, Listing, Newest, SourceEntry, SourceState},
     report::{Alarm as Told, AlarmCode, Pruning, Signature, SnapshotFact},
     time::Timestamp,
 };
@@ -246,7 +246,7 @@ fn alarms(
 ) -> Vec<Alarm> {
     let names: BTreeSet<String> = groups.iter().map(Group::to_string).collect();
     let mut alarms = Vec::new();
-    for source in inventory.sources.iter().filter(|source| source.state == SourceState::InUse) {
+    for source in to_encrypt(inventory) {
         let id = source.id.as_str();
         let Some(kept) = looked.sources.get(id) else { continue };
         let unknown = unknown_keys(kept, &names, &|key| keys.contains_key(key));
@@ -275,7 +275,7 @@ fn alarms(
             });
         }
     }
-    for source in inventory.sources.iter().filter(|source| source.state == SourceState::InUse) {
+    for source in to_encrypt(inventory) {
         let id = source.id.as_str();
         let Some(kept) = looked.sources.get(id) else { continue };
         for (group, fact) in &kept.groups {
@@ -315,6 +315,12 @@ fn alarms(
         });
     }
     alarms
+}
+
+/// The sources whose backups are to be encrypted, also those with which something is wrong: a key file that is gone is
+/// when snapshots in the clear are to be looked for.
+fn to_encrypt(inventory: &Inventory) -> impl Iterator<Item = &SourceEntry> {
+    inventory.sources.iter().filter(|source| matches!(source.state, SourceState::InUse | SourceState::Broken))
 }
 
 /// The alarm as the hub hears it, since it stands. What a report says by itself is not said twice.

@@ -357,6 +357,17 @@ impl BoxSource {
         !matches!(self.state, State::NotUsed { .. })
     }
 
+    /// Whether what is backed up there is to be encrypted. One that is broken is: what lies there in the clear, or under
+    /// a key that nobody holds, is then no less wrong.
+    pub(crate) fn is_to_encrypt(&self) -> bool {
+        match self.state {
+            State::InUse { .. } => true,
+            // Of one that is not understood nothing is known.
+            State::Broken(..) => self.place.is_some(),
+            State::Unencrypted | State::NotUsed { .. } => false,
+        }
+    }
+
     /// The file that has it.
     pub(crate) fn secret_file(&self) -> Option<PathBuf> {
         match &self.secret {

@@ -1,10 +1,6 @@
 //! A cluster is one box: real agents on nodes that see one `/etc/pve`, a real hub.
 
-use std::{
-    fs,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
-    path::PathBuf,
-};
+use std::{fs, os::unix::fs::MetadataExt as _, path::PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use pbs_format::key::KeyFile;
@@ -16,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::{
     codes,
     guests::back_up_container,
-    support::{BOX, as_shown, versions},
+    support::{BOX, Disk, as_shown, mail_of, mailer_is_ready, pass, reported, versions},
 };
 
 struct Cluster {
@@ -110,10 +106,7 @@ impl Cluster {
     }
 
     fn pass(&self, number: usize, kind: &str) -> Result<Value> {
-        let settings = fs::read_to_string(self.node(number).config())?;
-        let ended = self.node(number).agent(&["pass", kind], &settings)?.with_code(0)?;
-        let wrote = ended.wrote();
-        Ok(serde_json::from_str(wrote.lines().last().context("a pass says how it ended")?)?)
+        pass(self.node(number), kind)
     }
 
     fn reasons(&self) -> Result<Vec<(String, String)>> {
@@ -277,15 +270,37 @@ fn a_silent_keeper_and_a_node_that_has_not_joined_are_told_to_the_hub_and_to_the
     Ok(())
 }
 
-/// The machine's own mailer puts what it is handed there.
-fn mail_of(machine: &Machine) -> Result<PathBuf> {
-    let (mail, mailer) = (machine.folder().join("mail"), machine.folder().join("sendmail"));
-    fs::write(&mailer, format!("#!/bin/sh\nexec cat >> {}\n", mail.display()))?;
-    fs::set_permissions(&mailer, fs::Permissions::from_mode(0o755))?;
-    let text = fs::read_to_string(machine.config())?;
-    let notify = format!("[notify]\ncommand = \"{}\"\n[connect]", mailer.display());
-    fs::write(machine.config(), text.replacen("[connect]", &notify, 1))?;
-    Ok(mail)
+#[test]
+fn a_machine_that_has_not_joined_and_one_whose_keeper_the_hub_does_not_hear_tell_their_own_administrator() -> Result<()>
+{
+    let cluster = cluster()?;
+    ceremony(&cluster, 1)?;
+    // A new machine is in the cluster, and nobody has made it a node of the box.
+    let mail = mail_of(cluster.node(3))?;
+    let mailed = || fs::read_to_string(&mail).unwrap_or_default();
+    cluster.pass(3, "keep")?;
+    let told = mailed();
+    for words in [&format!("is box {BOX}"), "what to do: ", "tenwords-agent join"] {
+        ensure!(told.contains(words), "`{words}` is not told:\n{told}");
+    }
+    cluster.joins(3, 1)?;
+    mailer_is_ready(cluster.node(3))?;
+    cluster.pass(3, "keep")?;
+    ensure!(mailed().contains("- OVER: "), "{}", mailed());
+
+    // The hub hears of the keeper, and then for hours of this node alone.
+    cluster.pass(1, "report")?;
+    reported(&cluster.hub, cluster.node(3))?;
+    ensure!(!mailed().contains("has not heard of it"), "{}", mailed());
+    let keeper = cluster.hub.show(BOX)?["keeper"].as_str().context("a keeper")?.to_owned();
+    Disk::of(&cluster.hub)?.is_silent(&keeper)?;
+    mailer_is_ready(cluster.node(3))?;
+    reported(&cluster.hub, cluster.node(3))?;
+    let told = mailed();
+    for words in ["pve1 escrows for this box, and the hub has not heard of it for hours", "`tenwords-agent keeper`"] {
+        ensure!(told.contains(words), "`{words}` is not told:\n{told}");
+    }
+    Ok(())
 }
 
 #[test]

@@ -2,10 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::{
-    readiness::reported,
-    support::{Disk, protected},
-};
+use crate::support::{Disk, protected, reported};
 
 #[test]
 fn a_part_that_was_damaged_at_the_hub_is_noticed_by_the_next_days_look() -> Result<()> {
@@ -20,7 +17,7 @@ fn a_part_that_was_damaged_at_the_hub_is_noticed_by_the_next_days_look() -> Resu
         let said = update()?;
         ensure!(said["hub_faults"] == serde_json::json!(["damaged"]), "{said}");
     }
-    let (_, codes) = reported(&scene)?;
+    let (_, codes) = reported(&scene.hub, &scene.box_1)?;
     ensure!(codes.iter().any(|code| code == "escrow-damaged"), "{codes:?}");
     Ok(())
 }

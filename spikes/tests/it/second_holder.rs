@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use tenwords_protocol::time::Timestamp;
 
-use crate::{readiness::reported, support::protected};
+use crate::support::{protected, reported};
 
 const CODE: &str = "second-holder";
 
@@ -15,7 +15,7 @@ fn a_second_holder_that_has_lost_the_escrow_is_noticed_and_given_it_again() -> R
     let scene = protected()?;
     scene.pass("servers")?;
     let stands = |expected: bool, when: &str| -> Result<()> {
-        let (_, codes) = reported(&scene)?;
+        let (_, codes) = reported(&scene.hub, &scene.box_1)?;
         ensure!(codes.iter().any(|code| code == CODE) == expected, "{when}: {codes:?}");
         Ok(())
     };

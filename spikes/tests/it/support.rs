@@ -106,24 +106,12 @@ impl Scene {
 
     /// One pass of the box's daemon, with the settings that it would give it; what it says at its end.
     pub(crate) fn pass(&self, kind: &str) -> Result<serde_json::Value> {
-        let settings = fs::read_to_string(self.box_1.config())?;
-        let ended = self.box_1.agent(&["pass", kind], &settings)?.with_code(0)?;
-        let wrote = ended.wrote();
-        let last = wrote.lines().last().context("a pass says how it ended")?;
-        Ok(serde_json::from_str(last)?)
+        pass(&self.box_1, kind)
     }
 
     /// The box's own mailer puts what it is handed there.
     pub(crate) fn with_mail(&self) -> Result<PathBuf> {
-        let (mail, mailer) = (self.box_1.folder().join("mail"), self.box_1.folder().join("sendmail"));
-        fs::write(&mailer, format!("#!/bin/sh\nexec cat >> {}\n", mail.display()))?;
-        fs::set_permissions(&mailer, fs::Permissions::from_mode(0o755))?;
-        let text = fs::read_to_string(self.box_1.config())?;
-        // A table after the last setting that has none, and before the first that has one.
-        let place = text.find("[connect]").context("the configuration has a table")?;
-        let notify = format!("[notify]\ncommand = \"{}\"\n", mailer.display());
-        fs::write(self.box_1.config(), format!("{}{notify}{}", &text[..place], &text[place..]))?;
-        Ok(mail)
+        mail_of(&self.box_1)
     }
 
     /// A recovery that must end well, with the data back.
@@ -147,6 +135,64 @@ impl Scene {
         );
         machine.nothing_installed()?;
         Ok(recovery)
+    }
+}
+
+/// One pass of a machine's daemon, with the settings that it would give it; what it says at its end.
+pub(crate) fn pass(machine: &Machine, kind: &str) -> Result<serde_json::Value> {
+    let settings = fs::read_to_string(machine.config())?;
+    let ended = machine.agent(&["pass", kind], &settings)?.with_code(0)?;
+    let wrote = ended.wrote();
+    let last = wrote.lines().last().context("a pass says how it ended")?;
+    Ok(serde_json::from_str(last)?)
+}
+
+/// The machine's own mailer puts what it is handed there.
+pub(crate) fn mail_of(machine: &Machine) -> Result<PathBuf> {
+    let (mail, mailer) = (machine.folder().join("mail"), machine.folder().join("sendmail"));
+    fs::write(&mailer, format!("#!/bin/sh\nexec cat >> {}\n", mail.display()))?;
+    fs::set_permissions(&mailer, fs::Permissions::from_mode(0o755))?;
+    let text = fs::read_to_string(machine.config())?;
+    // A table after the last setting that has none, and before the first that has one.
+    let place = text.find("[connect]").context("the configuration has a table")?;
+    let notify = format!("[notify]\ncommand = \"{}\"\n", mailer.display());
+    fs::write(machine.config(), format!("{}{notify}{}", &text[..place], &text[place..]))?;
+    Ok(mail)
+}
+
+/// The mailer was last tried long ago: it is handed something every ten minutes at most.
+pub(crate) fn mailer_is_ready(machine: &Machine) -> Result<()> {
+    let path = machine.state().join("alarms.json");
+    let mut kept: serde_json::Value = serde_json::from_slice(&fs::read(&path)?)?;
+    kept.as_object_mut().context("alarms")?.remove("tried");
+    fs::write(&path, serde_json::to_vec(&kept)?)?;
+    Ok(())
+}
+
+/// How the box stands at the hub: in a word, and the codes of its reasons.
+pub(crate) fn stands(hub: &Hub) -> Result<(String, Vec<String>)> {
+    let fleet = hub.operator(&["fleet"])?.with_code(0)?.json()?;
+    let of = fleet["boxes"].as_array().and_then(|boxes| boxes.iter().find(|it| it["name"] == BOX));
+    let of = of.context("the fleet has the box")?;
+    let codes = of["reasons"].as_array().context("reasons")?.iter();
+    Ok((
+        of["state"].as_str().context("a state")?.to_owned(),
+        codes.map(|it| it["code"].to_string().replace('"', "")).collect(),
+    ))
+}
+
+/// The same when this machine has reported.
+pub(crate) fn reported(hub: &Hub, machine: &Machine) -> Result<(String, Vec<String>)> {
+    // A node reports every ten seconds at most; the hub says when.
+    let end = std::time::Instant::now() + Duration::from_secs(120);
+    loop {
+        let settings = fs::read_to_string(machine.config())?;
+        let ended = machine.agent(&["pass", "report"], &settings)?;
+        if ended.code == Some(0) {
+            return stands(hub);
+        }
+        ensure!(std::time::Instant::now() < end, "{}{}", ended.wrote(), ended.said());
+        std::thread::sleep(Duration::from_millis(500));
     }
 }
 
@@ -260,6 +306,17 @@ impl Disk {
     /// The time that was given for every claim is over.
     pub(crate) fn windows_end(&mut self) -> Result<()> {
         self.run(sqlx::query("UPDATE tickets SET expires_at = made_at"))
+    }
+
+    /// The hub has not heard of this node for four hours.
+    pub(crate) fn is_silent(&mut self, node: &str) -> Result<()> {
+        let update = "UPDATE nodes SET heard_at = heard_at - 4 * 3600 WHERE node_id = $1";
+        self.run(sqlx::query(update).bind(node.to_owned()))
+    }
+
+    /// Every machine had been up for an hour more when it last reported.
+    pub(crate) fn was_up_for_longer(&mut self) -> Result<()> {
+        self.run(sqlx::query("UPDATE reports SET uptime = uptime + 3600"))
     }
 
     /// So is that of every certificate.

@@ -14,7 +14,7 @@ use tenwords_spikes::{
     world::{Machine, write_private},
 };
 
-use crate::support::{BOX, Disk, GROUP, Scene, container, protected, versions};
+use crate::support::{BOX, Disk, GROUP, Scene, container, mailer_is_ready, protected, reported, versions};
 
 const LATER: &str = "ct/102";
 const WORDS: &str = "The ten words: ";
@@ -137,8 +137,16 @@ fn s19_a_hub_restored_from_an_old_backup_is_given_everything_again() -> Result<(
     let mail = scene.with_mail()?;
     scene.pass("keep")?;
     ensure!(!mail.exists(), "nothing has happened, and somebody is told: {}", fs::read_to_string(&mail)?);
+    let lost = |codes: &[String]| codes.iter().any(|code| code == "versions-lost");
+    let (_, codes) = reported(&scene.hub, &scene.box_1)?;
+    ensure!(!lost(&codes), "nothing is lost: {codes:?}");
     restored(&mut scene, "before-the-update")?;
+    // Until the next pass has mended it, whoever looks at the fleet sees it.
+    let (stands, codes) = reported(&scene.hub, &scene.box_1)?;
+    ensure!(stands != "ready" && lost(&codes), "{stands} {codes:?}");
     scene.pass("keep")?;
+    let (_, codes) = reported(&scene.hub, &scene.box_1)?;
+    ensure!(!lost(&codes), "it is told of what was given again: {codes:?}");
     let told = fs::read_to_string(&mail)?;
     ensure!(told.contains("the hub had lost versions of this box's escrow"), "{told}");
     ensure!(versions(&scene.hub)? == 2 && scene.box_1.is_protected()?);
@@ -153,7 +161,8 @@ fn s19_a_hub_restored_from_an_old_backup_is_given_everything_again() -> Result<(
     Ok(())
 }
 
-fn copied(from: &Path, to: &Path) -> Result<()> {
+/// A folder with all that is in it.
+pub(crate) fn copied(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     fs::set_permissions(to, fs::metadata(from)?.permissions())?;
     for entry in fs::read_dir(from)? {
@@ -221,12 +230,25 @@ fn s13_beyond_the_daily_limit_the_newest_state_waits_and_arrives() -> Result<()>
         ensure!(said["retry_after"].as_u64().is_some_and(|after| after > 3600 && after <= 86_400), "{said}");
     }
     ensure!(!scene.box_1.is_protected()?, "status does not say what waits");
+    // Where nobody types anything: to the machine's own mailer, and in the fleet.
+    let mail = scene.with_mail()?;
+    scene.pass("keep")?;
+    // What was done to the keys is told first.
+    mailer_is_ready(&scene.box_1)?;
+    scene.pass("keep")?;
+    let told = fs::read_to_string(&mail)?;
+    ensure!(told.contains("the hub takes no more from this box today"), "{told}");
+    let waits = |codes: &[String]| codes.iter().any(|code| code == "escrow-waits");
+    let (stands, codes) = reported(&scene.hub, &scene.box_1)?;
+    ensure!(stands != "ready" && waits(&codes), "{stands} {codes:?}");
     has_key(&scene.box_1, &made_key(&scene, "fourth.enc")?)?;
     let later = back_up_later(&scene, "later")?;
     ensure!(state(&update(&scene.box_1)?) == "waiting" && versions(&scene.hub)? == 25);
     Disk::of(&scene.hub)?.a_day_goes_by()?;
     let said = update(&scene.box_1)?;
     ensure!(state(&said) == "updated", "{said}");
+    let (_, codes) = reported(&scene.hub, &scene.box_1)?;
+    ensure!(!waits(&codes), "it is told of what has arrived: {codes:?}");
     // The one that waited as it was, and one for everything since.
     ensure!(versions(&scene.hub)? == 27 && scene.box_1.is_protected()?, "{said}");
     both_are_back(&scene, &scene.fresh("box2")?, &later)?;
