@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use tenwords_protocol::{
     hash::Sha256,
     json,
+    problem::ProblemCode,
     time::Timestamp,
     v1::V1,
     version::{Bundle, Kind, StoredHeader, UpdateVersion},
@@ -67,14 +68,18 @@ pub(super) fn is_damaged(configuration: &Configuration, own: &Own, hub: &Hub, no
     for stored in versions.iter().filter(of_ceremony) {
         is_damaged |= !is_whole(hub, own, stored)?;
     }
+    // What is wrong is asked for again by the next look: a hub that fails for a moment gives it back then.
+    let day = if is_damaged { day - 1 } else { day };
     Found { v: V1, day, root_sha256, is_damaged }.keep(configuration);
     Ok(is_damaged)
 }
 
 fn is_whole(hub: &Hub, own: &Own, stored: &StoredHeader) -> Result<bool, Trouble> {
     let parts = match hub.parts(own.record.box_id, stored) {
-        // What is longer than it was, or not there any more, is not what was acknowledged.
+        // What is longer than it was, or not there any more, is not what was acknowledged. A hub that finds it damaged
+        // itself fails.
         Err(HubError::NotFound | HubError::TooLarge) => return Ok(false),
+        Err(HubError::Refused(problem)) if problem.code == ProblemCode::Internal => return Ok(false),
         parts => parts?,
     };
     Ok(match stored.header.facts().kind {
