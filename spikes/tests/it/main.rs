@@ -19,6 +19,7 @@ mod hub;
 mod inventory;
 mod journal;
 mod load;
+mod logged;
 mod manners;
 mod never_asked;
 mod orders;
