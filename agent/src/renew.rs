@@ -129,3 +129,84 @@ fn remove(configuration: &Configuration, name: &str) {
         tracing::warn!(name, %error, "a key of this node that is not used any more cannot be removed");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+    use tenwords_protocol::bytes::Base64;
+
+    use super::*;
+
+    type Tested = Result<(), Box<dyn std::error::Error>>;
+
+    const DAY: i64 = 24 * 60 * 60;
+
+    /// A certificate for `key` that begins at midnight and ends at midnight.
+    fn certificate(
+        key: &KeyPair,
+        begins: (i32, u8, u8),
+        ends: (i32, u8, u8),
+    ) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.not_before = date_time_ymd(begins.0, begins.1, begins.2);
+        params.not_after = date_time_ymd(ends.0, ends.1, ends.2);
+        Ok(params.self_signed(key)?.der().to_vec())
+    }
+
+    #[test]
+    fn a_certificate_is_due_when_two_thirds_of_its_life_are_over_however_long_it_is() -> Tested {
+        let key = KeyPair::generate()?;
+        for (ends, whole, due) in [((2026, 4, 1), 90, 60), ((2026, 1, 31), 30, 20), ((2027, 1, 1), 365, 243)] {
+            let begins: Timestamp = "2026-01-01T00:00:00Z".parse()?;
+            let (expires_at, due_at) =
+                life(&certificate(&key, (2026, 1, 1), ends)?).map_err(|stop| stop.in_one_line())?;
+            assert_eq!(expires_at.unix() - begins.unix(), whole * DAY, "its life");
+            assert_eq!((due_at.unix() - begins.unix()) / DAY, due, "{whole} days");
+        }
+        assert!(life(b"no certificate").is_err_and(|stop| stop.code == Code::Preflight));
+        Ok(())
+    }
+
+    /// A node whose certificate is this one, and whose hub does not answer: so it is seen that it was asked.
+    fn node(folder: &Path, certificate: Vec<u8>, key: &KeyPair) -> Result<Configuration, Box<dyn std::error::Error>> {
+        let text = format!("state = \"{0}/state\"\n[pve]\netc = \"{0}/pve\"\n", folder.display());
+        let configuration =
+            Configuration::of_text(&folder.join("agent.toml"), &text).map_err(|stop| stop.in_one_line())?;
+        std::fs::create_dir(&configuration.settings.state)?;
+        std::fs::write(configuration.state("node.key"), key.serialize_pem())?;
+        let identity = Identity {
+            v: V1,
+            hub: "127.0.0.1:1".parse()?,
+            box_id: "3f2b8a52-7c1d-4e7a-9b60-0d1f2a3b4c5d".parse()?,
+            box_name: "bakery".to_owned(),
+            node_id: "3f2b8a52-7c1d-4e7a-9b60-0d1f2a3b4c5e".parse()?,
+            server_ca: Base64(certificate.clone()),
+            certificate: Base64(certificate),
+            key: None,
+        };
+        identity.keep_renewed(&configuration).map_err(|stop| stop.in_one_line())?;
+        Ok(configuration)
+    }
+
+    #[test]
+    fn on_day_59_of_90_nobody_is_asked_and_on_day_60_the_hub_is() -> Tested {
+        let folder = tempfile::tempdir()?;
+        let key = KeyPair::generate()?;
+        let configuration = node(folder.path(), certificate(&key, (2026, 1, 1), (2026, 4, 1))?, &key)?;
+        let asks = |now: &str| -> Result<bool, Box<dyn std::error::Error>> {
+            match if_due(&configuration, now.parse()?, false) {
+                Ok(renewed) if !renewed.changed => Ok(false),
+                Err(stop) if stop.code == Code::Unreachable => Ok(true),
+                other => Err(format!("{other:?}").into()),
+            }
+        };
+        assert!(!asks("2026-01-01T00:00:00Z")?, "it has just begun");
+        assert!(!asks("2026-03-01T00:00:00Z")?, "day 59");
+        assert!(!asks("2026-03-01T23:59:59Z")?, "a second before day 60");
+        assert!(asks("2026-03-02T00:00:00Z")?, "day 60");
+        assert!(asks("2026-04-01T00:00:01Z")?, "it has ended");
+        Ok(())
+    }
+}

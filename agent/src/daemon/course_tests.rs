@@ -183,6 +183,78 @@ fn an_open_recovery_keeps_a_box_from_others_and_not_from_its_keys() {
     }
 }
 
+/// A call of the operator's is no news that is gathered first: only the rest after the last report comes before it.
+#[test]
+fn a_call_begins_a_report_at_once_but_for_the_rest_after_the_last_one() {
+    for seed in 20..30 {
+        let mut called = Box1::new(&Kind::ALL, even(seed));
+        called.until(called.now.plus(2 * HOUR), SECOND, |_, _| DONE);
+        // One that has just ended: the next waits for its rest and for nothing else.
+        let count = called.starts_of(Kind::Report).len();
+        while called.starts_of(Kind::Report).len() == count {
+            called.until(called.now.plus(SECOND), SECOND, |_, _| DONE);
+        }
+        called.until(called.now.plus(5 * SECOND), SECOND, |_, _| DONE);
+        let least = Kind::Report.pace().least;
+        for rested in [false, true] {
+            if rested {
+                called.until(called.now.plus(least), SECOND, |_, _| DONE);
+            }
+            let at = called.now;
+            called.happens(Event::Called);
+            called.until(at.plus(least), SECOND, |_, _| DONE);
+            let begun = called.starts_of(Kind::Report).into_iter().find(|start| *start >= at);
+            let waited = begun.map(|begun| begun.since(at));
+            // A pass of a second may be at work, and one that goes first may follow it.
+            let most = if rested { 3 * SECOND } else { least };
+            assert!(waited.is_some_and(|waited| waited <= most), "{seed}, rested {rested}: {waited:?}");
+        }
+    }
+}
+
+/// What `docs/daemon.md` promises: the server has settled, and boxes whose backups end together do not come together.
+#[test]
+fn a_backup_that_has_ended_has_its_server_asked_one_to_two_minutes_later() {
+    let mut waits = Vec::new();
+    for seed in 30..60 {
+        let mut ended = Box1::new(&[Kind::Servers], even(seed));
+        // The first, and its rest.
+        ended.until(ended.now.plus(11 * MINUTE), SECOND, |_, _| DONE);
+        let at = ended.now;
+        ended.happens(Event::TaskEnded);
+        ended.until(at.plus(2 * MINUTE), SECOND, |_, _| DONE);
+        let asked = ended.starts_of(Kind::Servers).into_iter().find(|start| *start >= at);
+        let waited = asked.map(|asked| asked.since(at)).unwrap_or_default();
+        assert!((MINUTE..=2 * MINUTE).contains(&waited), "{seed}: {waited:?}");
+        waits.push(waited);
+    }
+    assert!(
+        waits.iter().max() > waits.iter().min().map(|least| *least + 30 * SECOND).as_ref(),
+        "all together: {waits:?}"
+    );
+}
+
+/// The jobs are news of the report alone, and one that is written in several steps is reported once.
+#[test]
+fn changed_jobs_are_reported_soon_and_ask_no_server() {
+    let mut changed = Box1::new(&[Kind::Servers, Kind::Report], even(13));
+    // The first of both are over with their rest, and the next are far.
+    changed.until(changed.now.plus(6 * MINUTE), SECOND, |_, _| DONE);
+    while changed.starts_of(Kind::Report).is_empty() {
+        changed.until(changed.now.plus(MINUTE), SECOND, |_, _| DONE);
+    }
+    changed.until(changed.now.plus(2 * MINUTE), SECOND, |_, _| DONE);
+    let (at, before) = (changed.now, changed.started.len());
+    for _ in 0..3 {
+        changed.happens(Event::JobsChanged);
+        changed.until(changed.now.plus(5 * SECOND), SECOND, |_, _| DONE);
+    }
+    changed.until(at.plus(2 * MINUTE), SECOND, |_, _| DONE);
+    let begun: Vec<_> = changed.started[before..].iter().map(|(begun, start)| (start.kind, begun.since(at))).collect();
+    let [(Kind::Report, waited)] = begun[..] else { panic!("{begun:?}") };
+    assert!((GATHER..=2 * GATHER).contains(&waited), "{waited:?}");
+}
+
 /// What the hub has asked for holds while a recovery is open too, and its end makes no storm.
 #[test]
 fn a_patience_that_ends_while_a_recovery_is_open_is_no_storm() {

@@ -130,6 +130,7 @@ impl Daemon {
         let mut events = Vec::new();
         for child in &mut self.children {
             if child.hear() {
+                tracing::info!("the hub calls for a report");
                 events.push(Event::Called);
             }
             if child.deadline().is_some_and(|deadline| deadline <= now) {

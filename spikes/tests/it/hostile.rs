@@ -18,6 +18,7 @@ mod snapshots;
 mod strangers;
 mod swapped;
 mod unsigned;
+mod update;
 mod versions;
 
 use std::{fs, time::Duration};

@@ -20,6 +20,7 @@ mod hub_parts;
 mod inventory;
 mod journal;
 mod load;
+mod logged;
 mod manners;
 mod never_asked;
 mod orders;

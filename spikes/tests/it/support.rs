@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use tenwords_protocol::{
     json,
     part::PartName,
+    time::Timestamp,
     version::{Header, HeaderFacts, PartEntry},
 };
 use tenwords_spikes::{
@@ -263,7 +264,7 @@ impl Disk {
             )
             .bind(box_id.clone())
             .bind(number)
-            .bind(tenwords_protocol::time::Timestamp::now().unix())
+            .bind(Timestamp::now().unix())
             .bind(text)
             .bind(hash),
         )?;
@@ -290,6 +291,13 @@ impl Disk {
     /// Everything that was stored was stored a day and an hour ago.
     pub(crate) fn a_day_goes_by(&mut self) -> Result<()> {
         self.run(sqlx::query("UPDATE versions SET received_at = received_at - 90000"))
+    }
+
+    /// When the hub received the last report of any node.
+    pub(crate) fn reported_at(&mut self) -> Result<Option<Timestamp>> {
+        let select = sqlx::query("SELECT MAX(received_at) AS at FROM reports");
+        let row = self.runtime.block_on(select.fetch_one(&mut self.connection))?;
+        row.get::<Option<i64>, _>("at").map(|at| Ok(Timestamp::from_unix(at)?)).transpose()
     }
 
     /// Hides a version.

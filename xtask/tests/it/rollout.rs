@@ -15,6 +15,11 @@ fn the_playbook_of_the_rollout_page_is_one_that_ansible_takes() {
     let text = playbook();
     // By standard input, so that no other user of the machine sees the ticket.
     assert!(text.contains("stdin:") && !text.contains("--ticket\n") && !text.contains("--ticket="), "{text}");
+    // Without a package: the program, the unit that the last task starts, and the folder that the keys go to.
+    let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("the playbook has no `{what}`"));
+    let keys = at("dest: /etc/tenwords/operators");
+    assert!(at("dest: /usr/bin/tenwords-agent") < keys && at("- /etc/tenwords\n") < keys, "{text}");
+    assert!(at("dest: /usr/lib/systemd/system/tenwords-agent.service") < at("systemd_service:"), "{text}");
     let folder = std::env::temp_dir().join(format!("tenwords-rollout-{}", std::process::id()));
     fs::create_dir_all(&folder).expect("a folder");
     fs::write(folder.join("play.yml"), &text).expect("the playbook");
