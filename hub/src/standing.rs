@@ -140,12 +140,25 @@ async fn look(app: &App) -> Result<(), StoreError> {
     }
     // A day is counted by a look also where every box is retired.
     app.store.perform(Stand { found: Vec::new(), now }).await?;
-    for box_id in app.store.to_be_let_go(now).await? {
-        if app.store.perform(LetGo { box_id, now }).await? {
-            tracing::warn!(%box_id, "the history of a retired box was let go: its days are over");
+    let_go(app, now).await;
+    Ok(())
+}
+
+/// One at a time, so that others may write in between; one that cannot go keeps no other.
+async fn let_go(app: &App, now: Timestamp) {
+    let due = match app.store.to_be_let_go(now).await {
+        Ok(due) => due,
+        Err(error) => return tracing::error!(cause = chain(&error), "which boxes' days are over could not be read"),
+    };
+    for box_id in due {
+        match app.store.perform(LetGo { box_id, now }).await {
+            Ok(true) => tracing::warn!(%box_id, "the history of a retired box was let go: its days are over"),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(%box_id, cause = chain(&error), "the history of a retired box could not be let go");
+            }
         }
     }
-    Ok(())
 }
 
 impl Tally {

@@ -106,10 +106,11 @@ impl Looked {
     }
 
     /// Whether a source has listed, since it was given the box's escrow at that moment, that this is not there. One that
-    /// is newer says nothing of it: its time may be one to come.
-    pub(crate) fn lacks_escrow(&self, source: &str, at: Timestamp) -> bool {
+    /// is newer says nothing of it, nor does an answer of a time to come.
+    pub(crate) fn lacks_escrow(&self, source: &str, at: Timestamp, now: Timestamp) -> bool {
         self.sources.get(source).is_some_and(|source| {
-            source.answered_at.is_some_and(|answered| answered > at) && source.escrow.is_none_or(|newest| newest < at)
+            source.answered_at.is_some_and(|answered| answered > at && answered <= now)
+                && source.escrow.is_none_or(|newest| newest < at)
         })
     }
 

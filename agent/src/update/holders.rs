@@ -63,7 +63,7 @@ pub(super) fn keep_in_step(
 
 /// Whether its server has listed since that what it was given is not there.
 fn is_lost(seen: Option<&Looked>, source: &str, held: &Held) -> bool {
-    seen.is_some_and(|seen| seen.lacks_escrow(source, held.at))
+    seen.is_some_and(|seen| seen.lacks_escrow(source, held.at, Timestamp::now()))
 }
 
 /// The time in a snapshot's name.

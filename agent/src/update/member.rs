@@ -12,7 +12,7 @@ use super::{
     at_hub::Trouble,
     kept::{Kept, State},
     own::Pending,
-    own_or_the_hubs,
+    own_or_the_hubs, whole,
 };
 use crate::{
     cluster::{self, Member, Shared},
@@ -69,6 +69,7 @@ fn bring(
     }
     // What this node made while it was the keeper is the keeper's to make again: the keys in it are kept.
     Pending::forget(configuration)?;
+    whole::forget(configuration);
     let Some(record) = own(configuration, of)? else { return Ok(()) };
     let mut own = own_or_the_hubs(configuration, record, Some(hub), kept)?;
     if !at_hub::follow(configuration, &mut own, hub, of)? {

@@ -62,13 +62,6 @@ impl Run<'_> {
             kept.hub_faults = step.faults;
             kept.warnings.extend(step.notes);
             together?;
-            if whole::is_damaged(self.configuration, own, hub, self.now)? {
-                kept.hub_faults.push(HubFault::Damaged);
-                kept.warnings.push(
-                    "the hub gives something else back than it has acknowledged: what it has of the escrow is damaged"
-                        .to_owned(),
-                );
-            }
         }
         let mut acknowledged = self.acknowledged(own, step.taken_back, kept);
         if step.taken_back > 0 {
@@ -82,7 +75,27 @@ impl Run<'_> {
             self.send(own, update, &mut acknowledged, kept)?;
         }
         self.tell_holders(own, &mut acknowledged, kept)?;
+        self.look_at_what_lies_there(own, kept);
         Ok(())
+    }
+
+    /// Last of all: whatever comes of it, what is new has been stored.
+    fn look_at_what_lies_there(&self, own: &Own, kept: &mut Kept) {
+        let Some(hub) = self.hub else { return };
+        match whole::is_damaged(self.configuration, own, hub, self.now) {
+            Ok(false) => {}
+            Ok(true) => {
+                kept.hub_faults.push(HubFault::Damaged);
+                kept.warnings.push(
+                    "the hub gives something else back than it has acknowledged: what it has of the escrow is damaged"
+                        .to_owned(),
+                );
+            }
+            Err(trouble) => kept.warnings.push(match trouble {
+                Trouble::Stop(stop) => format!("not all that the hub has was given back: {}", stop.in_one_line()),
+                Trouble::Later(_) => "not all that the hub has was given back today".to_owned(),
+            }),
+        }
     }
 
     /// The hub does not have it, for whatever reason: the second holders get the same bytes that it gets later.

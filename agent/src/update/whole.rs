@@ -15,6 +15,7 @@ use super::{at_hub::Trouble, own::Own};
 use crate::{
     durable,
     hub::{Hub, HubError},
+    interrupt,
     record::Record,
     settings::Configuration,
 };
@@ -63,9 +64,12 @@ pub(super) fn is_damaged(configuration: &Configuration, own: &Own, hub: &Hub, no
     let of = own.record.box_id;
     let is_own = |stored: &StoredHeader| stored.header.parts() == own.record.parts;
     let versions = hub.versions_until(of, |so_far| so_far.iter().any(is_own))?;
-    let of_ceremony = |stored: &&StoredHeader| is_own(stored) || stored.header.facts().root_sha256 == root_sha256;
+    // The newest copy of the ceremony, and what was stored on it since: what a recovery reads.
+    let since = versions.iter().position(is_own).map_or(0, |place| place + 1);
+    let of_ceremony = |stored: &&StoredHeader| stored.header.facts().root_sha256 == root_sha256;
     let mut is_damaged = false;
-    for stored in versions.iter().filter(of_ceremony) {
+    for stored in versions.iter().take(since).filter(of_ceremony) {
+        interrupt::check()?;
         is_damaged |= !is_whole(hub, own, stored)?;
     }
     // What is wrong is asked for again by the next look: a hub that fails for a moment gives it back then.
@@ -86,6 +90,15 @@ fn is_whole(hub: &Hub, own: &Own, stored: &StoredHeader) -> Result<bool, Trouble
         Kind::Ceremony => Bundle::of_fetched(stored.header.clone(), parts).is_ok(),
         Kind::Update => UpdateVersion::of_fetched(stored.header.clone(), parts).is_ok(),
     })
+}
+
+/// Who does not ask knows nothing of it.
+pub(super) fn forget(configuration: &Configuration) {
+    if let Err(error) = std::fs::remove_file(configuration.state(FILE))
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, "what the hub has given back once is still known");
+    }
 }
 
 /// Whether that was found the last time, for who asks nobody.

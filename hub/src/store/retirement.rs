@@ -3,7 +3,7 @@
 //! Retiring revokes everything that speaks for the box and deletes nothing; a box that was retired by mistake can be one
 //! again. Once the days that were stated are over, its history is let go ([`LetGo`]): that is the one door in what is
 //! append-only, and the tables themselves hold it shut until then. Days count as the hub was up on them, and by the clock
-//! too, so that a clock that jumps lets nothing go.
+//! too, so that a clock that jumps lets nothing go; only one that steps through every day of them would.
 
 use tenwords_protocol::{id::BoxId, time::Timestamp};
 
@@ -193,6 +193,8 @@ impl Act for LetGo {
             ("versions", "DELETE FROM versions WHERE box_id = $1"),
             ("observations", "DELETE FROM observations WHERE box_id = $1"),
             ("alarms", "DELETE FROM alarms WHERE box_id = $1"),
+            ("reports", "DELETE FROM reports WHERE box_id = $1"),
+            ("standings", "DELETE FROM standings WHERE box_id = $1"),
         ] {
             let rows = tx.write_any(sqlx::query(delete).bind(box_id.to_string())).await?;
             gone.push(format!("{rows} {table}"));

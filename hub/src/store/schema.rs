@@ -9,7 +9,7 @@ use super::{Backend, StoreError};
 
 /// The format that this program reads and writes. A store with a higher one is refused; so is one with
 /// a lower one, which nothing but a program before the first release can have written.
-pub const FORMAT: i64 = 7;
+pub const FORMAT: i64 = 8;
 
 /// A commit that was acknowledged is on the disk.
 pub(super) const PRAGMAS: &[&str] = &[

@@ -202,7 +202,9 @@ impl Store {
             .bind(i64::try_from(number.get()).unwrap_or(i64::MAX))
             .bind(name.to_string())
             .fetch_optional(self.pool())
-            .await?;
+            .await
+            // A page that is damaged is no database that is away.
+            .map_err(|error| StoreError::from(error).or_damage())?;
         let Some(row) = row else { return Ok(None) };
         let seal: i64 = row.try_get("seal")?;
         if seal != UNSEALED {
