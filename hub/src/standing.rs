@@ -138,8 +138,10 @@ async fn look(app: &App) -> Result<(), StoreError> {
     for some in found.chunks(AT_ONCE) {
         app.store.perform(Stand { found: some.to_vec(), now }).await?;
     }
-    // A day is counted by a look also where every box is retired.
-    app.store.perform(Stand { found: Vec::new(), now }).await?;
+    if found.is_empty() {
+        // A day is counted by a look also where every box is retired.
+        app.store.perform(Stand { found, now }).await?;
+    }
     let_go(app, now).await;
     Ok(())
 }

@@ -42,6 +42,12 @@ impl Timestamp {
         self.0
     }
 
+    /// The day (UTC) that it is of, counted from 1970.
+    #[must_use]
+    pub const fn day(self) -> i64 {
+        self.0.div_euclid(86_400)
+    }
+
     /// This moment and so much; the last representable one if that is later.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {

@@ -6,7 +6,7 @@ use tenwords_protocol::{fingerprint::Fingerprint, inventory::Inventory, time::Ti
 use super::{
     index::Index,
     list::{Listed, list},
-    release::{Answers, day_of, take},
+    release::{Answers, take},
 };
 use crate::{
     exit::{Code, Outcome},
@@ -43,7 +43,7 @@ pub(crate) fn ask(configuration: &Configuration) -> Outcome<Asked> {
 /// nothing needs them.
 pub(crate) fn ask_once_a_day(configuration: &Configuration, now: Timestamp) -> Outcome<()> {
     let (index, _) = Index::load(configuration);
-    if index.keys.is_empty() || index.asked_on == Some(day_of(now)) {
+    if index.keys.is_empty() || index.asked_on == Some(now.day()) {
         return Ok(());
     }
     let inventory = inventory::take(configuration)?.inventory;

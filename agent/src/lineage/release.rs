@@ -27,7 +27,6 @@ use crate::{
 
 /// On so many days a key must have been found unneeded.
 pub(crate) const DAYS: u32 = 30;
-const DAY: i64 = 86_400;
 
 /// What the servers have said.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -77,7 +76,7 @@ pub(crate) fn take(
         Sealed::default()
     });
     let is_escrowed = |key| escrowed.of_key(key) != Escrowed::No;
-    index.asked_on = Some(day_of(now));
+    index.asked_on = Some(now.day());
     let unneeded = judge(&mut index, &live, is_escrowed, answers, now);
     let mut released = Vec::new();
     for key in unneeded {
@@ -95,11 +94,6 @@ pub(crate) fn take(
     released
 }
 
-/// The day, counted from 1970.
-pub(super) fn day_of(at: Timestamp) -> i64 {
-    at.unix().div_euclid(DAY)
-}
-
 /// The keys that may go.
 fn judge(
     index: &mut Index,
@@ -108,7 +102,7 @@ fn judge(
     answers: &Answers,
     now: Timestamp,
 ) -> Vec<Fingerprint> {
-    let today = day_of(now);
+    let today = now.day();
     let mut unneeded = Vec::new();
     for (key, entry) in &mut index.keys {
         let snapshots = answers.snapshots.get(key).copied().unwrap_or(0);
@@ -144,7 +138,7 @@ mod tests {
     }
 
     fn day(number: i64) -> Timestamp {
-        Timestamp::from_unix(1_772_539_200 + number * DAY).unwrap_or_else(|_| Timestamp::now())
+        Timestamp::from_unix(1_772_539_200 + number * 86_400).unwrap_or_else(|_| Timestamp::now())
     }
 
     fn index() -> Index {

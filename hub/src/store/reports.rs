@@ -289,19 +289,27 @@ impl Store {
             }
         }
         // One from a time to come, when the clock was wrong, says nothing now.
-        let refusals = sqlx::query(
-            "SELECT box_id, action, MAX(time) AS at FROM audit \
-             WHERE action IN ('request.trespassed', 'request.revoked') AND time > $1 AND time <= $2 \
-             GROUP BY box_id, action",
-        )
-        .bind(now.unix() - i64::try_from(Policy::default().refused_is_said.as_secs()).unwrap_or(i64::MAX))
-        .bind(now.unix());
+        let said = i64::try_from(Policy::default().refused_is_said.as_secs()).unwrap_or(i64::MAX);
+        let refusals = match of {
+            None => sqlx::query(
+                "SELECT box_id, action, MAX(time) AS at FROM audit \
+                 WHERE action IN ('request.trespassed', 'request.revoked') AND time > $1 AND time <= $2 \
+                 GROUP BY box_id, action",
+            ),
+            Some(_) => sqlx::query(
+                "SELECT box_id, action, MAX(time) AS at FROM audit \
+                 WHERE action IN ('request.trespassed', 'request.revoked') AND time > $1 AND time <= $2 \
+                 AND box_id = $3 GROUP BY box_id, action",
+            ),
+        };
+        let refusals = refusals.bind(now.unix() - said).bind(now.unix());
+        let refusals = match of {
+            None => refusals,
+            Some(of) => refusals.bind(of.to_string()),
+        };
         for row in refusals.fetch_all(self.pool()).await? {
             let at = Some(time(&row, "audit", "at")?);
             let box_id = parsed(&row, "audit", "box_id")?;
-            if of.is_some_and(|of| of != box_id) {
-                continue;
-            }
             let of_box = found.entry(box_id).or_default();
             match row.try_get::<String, _>("action")?.as_str() {
                 TRESPASSED => of_box.trespassed_at = at,

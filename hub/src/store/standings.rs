@@ -12,7 +12,7 @@ use tenwords_protocol::{
     time::Timestamp,
 };
 
-use super::{Act, Store, StoreError, Tx, day::DAY_SECONDS, parsed, time};
+use super::{Act, Store, StoreError, Tx, parsed, time};
 
 /// A row is kept for so many days on which the hub was up.
 pub const KEPT_DAYS: i64 = 400;
@@ -61,12 +61,11 @@ impl Act for Stand {
     type Reply = ();
 
     async fn perform(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
-        let today = self.now.unix() / DAY_SECONDS;
         let day = sqlx::query(
             "INSERT INTO days (day, position) SELECT $1, (SELECT COALESCE(MAX(position), 0) + 1 \
              FROM days) WHERE NOT EXISTS (SELECT 1 FROM days WHERE day = $1)",
         )
-        .bind(today);
+        .bind(self.now.day());
         let is_new_day = tx.write_any(day).await? > 0;
         for (box_id, state, reasons) in &self.found {
             let last = sqlx::query(

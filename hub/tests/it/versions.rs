@@ -213,7 +213,7 @@ async fn s15_a_box_cannot_push_for_another_nor_with_a_revoked_certificate(hub: &
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hostile_box_cannot_fill_the_audit_with_refusals() {
     let hub = TestHub::start(crate::support::Place::sqlite()).await;
-    let (_, machine) = enrolled_box(&hub, "alpha", Words(1)).await;
+    let (box_id, machine) = enrolled_box(&hub, "alpha", Words(1)).await;
     let (other, _) = enrolled_box(&hub, "beta", Words(2)).await;
     let path = format!("/v1/boxes/{other}/versions");
     for _ in 0..40 {
@@ -223,6 +223,13 @@ async fn a_hostile_box_cannot_fill_the_audit_with_refusals() {
     hub.clock.forward(3600);
     expect_problem(machine.get(&path).await, ProblemCode::Forbidden).await;
     assert_eq!(hub.audited("request.trespassed").await.len(), 21);
+    // Nor can it keep something else out of it by that.
+    for _ in 0..40 {
+        expect_problem(machine.get(&path).await, ProblemCode::Forbidden).await;
+    }
+    Operator::of(&hub).arm(box_id, |request| request.stolen = true).await;
+    expect_problem(machine.get(&machine.of_box("/versions")).await, ProblemCode::CertificateRevoked).await;
+    assert_eq!(hub.audited("request.revoked").await.len(), 1);
     let unknown = Machine::new(&hub);
     expect_problem(unknown.get(&path).await, ProblemCode::Unauthenticated).await;
 }

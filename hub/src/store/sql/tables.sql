@@ -297,3 +297,5 @@ CREATE TABLE audit (
 -- What is said of a box by it.
 CREATE INDEX audit_of_refusals ON audit (time, box_id, action)
     WHERE action IN ('request.trespassed', 'request.revoked');
+CREATE INDEX audit_of_refusals_by_box ON audit (box_id, action, time)
+    WHERE action IN ('request.trespassed', 'request.revoked');
