@@ -131,21 +131,17 @@ pub(crate) fn join(configuration: &Configuration, ticket: Ticket, shared: &Share
         Identity::enrolled(&hub, reply, None).keep(configuration, NODE_KEY)?;
         return Ok(Vec::new());
     };
-    let is_same = former.box_id == shared.box_id;
-    if is_same {
-        // What this node knows of its own box is not lowered by what lies among the nodes.
-        pin_recovered(configuration, &shared.operators)?;
-    }
     let key = renew::next_key(configuration, &former)?;
     let (hub, reply) = exchanged(ticket, &key, node.to_owned())?;
     is_of(shared, &reply)?;
-    let mut notes = Vec::new();
-    if !is_same {
-        let pinned = pinned_operators(configuration)?;
-        notes.extend(change_operators(configuration, &pinned, &shared.operators)?);
-    }
+    let note = if former.box_id == shared.box_id {
+        // What this node knows of its own box is not lowered by what lies among the nodes.
+        pin_recovered(configuration, &shared.operators).map(|()| None)?
+    } else {
+        change_operators(configuration, &pinned_operators(configuration)?, &shared.operators)?
+    };
     keep_next(configuration, &key, &hub, reply)?;
-    Ok(notes)
+    Ok(note.into_iter().collect())
 }
 
 fn is_of(shared: &Shared, reply: &EnrollReply) -> Outcome<()> {

@@ -63,7 +63,7 @@ impl Sight<'_> {
             ceremony: record.number,
             newest: memory.newest.map_or(record.number, |newest: NonZeroU64| newest.max(record.number)),
             root_sha256: record.root_sha256,
-            second_holder: match update::second_holder(self.configuration)? {
+            second_holder: match update::second_holder(self.configuration, self.now)? {
                 update::Holds::Newest => SecondHolder::Agrees,
                 update::Holds::Older => SecondHolder::Differs,
                 update::Holds::Nothing => SecondHolder::None,

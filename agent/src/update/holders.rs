@@ -9,6 +9,7 @@ use tenwords_protocol::{hash::Sha256, time::Timestamp, version::Bundle};
 use super::{
     facts::{Acknowledged, FactsKey, Held, is_where_the_root_says},
     own::Own,
+    run::Run,
 };
 use crate::{
     exit::{Code, OrStop as _, Outcome},
@@ -24,9 +25,8 @@ use crate::{
 /// Gives the bundle to each source that has it not yet, or has lost it; tells the snapshots. Only a place that the root
 /// names keeps an escrow of it.
 pub(super) fn keep_in_step(
-    configuration: &Configuration,
+    run: &Run<'_>,
     client: &Client,
-    found: &BoxSources,
     of_root: &[tenwords_escrow::root::Source],
     bundle: &Bundle,
     acknowledged: &mut Acknowledged,
@@ -35,11 +35,11 @@ pub(super) fn keep_in_step(
     let text = bundle.to_text().or_stop(Code::Internal, || "the escrow cannot be written as a kit".to_owned())?;
     let sha256 = Sha256::of(&text);
     let mut held = Vec::new();
-    let seen = Looked::load(configuration);
-    for source in sources(found, of_root) {
+    let seen = Looked::load(run.configuration);
+    for source in sources(run.found, of_root) {
         interrupt::check()?;
         let given = acknowledged.holders.get(&source.id).filter(|held| held.sha256 == sha256);
-        if given.is_some_and(|held| !is_lost(seen.as_ref(), &source.id, held)) {
+        if given.is_some_and(|held| !is_lost(seen.as_ref(), &source.id, held, run.now)) {
             continue;
         }
         let stored = source
@@ -48,7 +48,7 @@ pub(super) fn keep_in_step(
             .and_then(|access| second_holder::store(client, &access, bundle).map_err(|error| chain(&error)));
         match stored {
             Ok(snapshot) => {
-                let at = time_of(&snapshot).unwrap_or_else(Timestamp::now);
+                let at = time_of(&snapshot).unwrap_or(run.now);
                 acknowledged.holders.insert(source.id.clone(), Held { sha256, at });
                 held.push(format!("{} {snapshot}", source.id));
             }
@@ -62,8 +62,8 @@ pub(super) fn keep_in_step(
 }
 
 /// Whether its server has listed since that what it was given is not there.
-fn is_lost(seen: Option<&Looked>, source: &str, held: &Held) -> bool {
-    seen.is_some_and(|seen| seen.lacks_escrow(source, held.at, Timestamp::now()))
+fn is_lost(seen: Option<&Looked>, source: &str, held: &Held, now: Timestamp) -> bool {
+    seen.is_some_and(|seen| seen.lacks_escrow(source, held.at, now))
 }
 
 /// The time in a snapshot's name.
@@ -87,7 +87,7 @@ pub(crate) enum Holds {
 }
 
 /// Whether a backup server of this box was given its escrow as it is now.
-pub(crate) fn second_holder(configuration: &Configuration) -> Outcome<Holds> {
+pub(crate) fn second_holder(configuration: &Configuration, now: Timestamp) -> Outcome<Holds> {
     let Some(record) = Record::load(configuration)? else { return Ok(Holds::Nothing) };
     // Asked at any time, without the lock: a key is not made here.
     let acknowledged = FactsKey::load(configuration).and_then(|key| Acknowledged::load(configuration, &key));
@@ -95,7 +95,7 @@ pub(crate) fn second_holder(configuration: &Configuration) -> Outcome<Holds> {
         return Ok(Holds::Nothing);
     };
     let seen = Looked::load(configuration);
-    acknowledged.holders.retain(|source, held| !is_lost(seen.as_ref(), source, held));
+    acknowledged.holders.retain(|source, held| !is_lost(seen.as_ref(), source, held, now));
     if acknowledged.holders.is_empty() {
         return Ok(Holds::Nothing);
     }

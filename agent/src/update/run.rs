@@ -82,19 +82,19 @@ impl Run<'_> {
     /// Last of all: whatever comes of it, what is new has been stored.
     fn look_at_what_lies_there(&self, own: &Own, kept: &mut Kept) {
         let Some(hub) = self.hub else { return };
-        match whole::is_damaged(self.configuration, own, hub, self.now) {
-            Ok(false) => {}
-            Ok(true) => {
-                kept.hub_faults.push(HubFault::Damaged);
-                kept.warnings.push(
-                    "the hub gives something else back than it has acknowledged: what it has of the escrow is damaged"
-                        .to_owned(),
-                );
-            }
-            Err(trouble) => kept.warnings.push(match trouble {
+        let is_damaged = whole::is_damaged(self.configuration, own, hub, self.now).unwrap_or_else(|trouble| {
+            kept.warnings.push(match trouble {
                 Trouble::Stop(stop) => format!("not all that the hub has was given back: {}", stop.in_one_line()),
                 Trouble::Later(_) => "not all that the hub has was given back today".to_owned(),
-            }),
+            });
+            whole::was_damaged(self.configuration, &own.record)
+        });
+        if is_damaged {
+            kept.hub_faults.push(HubFault::Damaged);
+            kept.warnings.push(
+                "the hub gives something else back than it has acknowledged: what it has of the escrow is damaged"
+                    .to_owned(),
+            );
         }
     }
 
@@ -257,15 +257,7 @@ impl Run<'_> {
         let bundle = own.plain()?.with_kit(updates, None);
         let client = sources::client(&self.configuration.settings)?;
         let of_root = &own.record.sources;
-        let held = holders::keep_in_step(
-            self.configuration,
-            &client,
-            self.found,
-            of_root,
-            &bundle,
-            acknowledged,
-            &mut kept.warnings,
-        )?;
+        let held = holders::keep_in_step(self, &client, of_root, &bundle, acknowledged, &mut kept.warnings)?;
         kept.second_holders.extend(held);
         holders::has_one(acknowledged, &bundle)
     }
@@ -286,15 +278,8 @@ impl Run<'_> {
                 return Ok(());
             }
         };
-        let held = holders::keep_in_step(
-            self.configuration,
-            &client,
-            self.found,
-            &own.record.sources,
-            &own.bundle,
-            acknowledged,
-            &mut kept.warnings,
-        )?;
+        let of_root = &own.record.sources;
+        let held = holders::keep_in_step(self, &client, of_root, &own.bundle, acknowledged, &mut kept.warnings)?;
         kept.second_holders.extend(held);
         if acknowledged.holders != before {
             acknowledged.keep(self.configuration, self.key)?;

@@ -22,7 +22,6 @@ use crate::{
 
 const FILE: &str = "hub-parts.json";
 const LIMIT: u64 = 4096;
-const DAY: i64 = 86_400;
 
 /// What was found last.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +54,7 @@ impl Found {
 /// Whether the hub has something else than it has acknowledged, by what it gives back today. Its silence is no answer,
 /// and what was found before stands.
 pub(super) fn is_damaged(configuration: &Configuration, own: &Own, hub: &Hub, now: Timestamp) -> Result<bool, Trouble> {
-    let day = now.unix().div_euclid(DAY);
+    let day = now.day();
     let root_sha256 = own.record.root_sha256;
     if let Some(found) = Found::load(configuration).filter(|found| (found.day, found.root_sha256) == (day, root_sha256))
     {
