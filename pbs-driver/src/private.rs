@@ -348,3 +348,28 @@ fn io_error(doing: &'static str, path: &Path, source: io::Error) -> PrivateError
 const RAMFS_MAGIC: i64 = 0x8584_58f6;
 /// What the names of our folders start with.
 const PREFIX: &str = "work-";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kernel's own files say that they are empty, and have more when they are read: as one that grows.
+    #[test]
+    fn a_file_that_grows_while_it_is_read_is_told_and_moves_nothing() -> io::Result<()> {
+        let short = read_whole(Path::new("/proc/self/comm"), 4096)?;
+        assert!(!short.is_empty() && short.capacity() == SLACK + 1);
+        let grown = read_whole(Path::new("/proc/self/smaps"), 1 << 20).map(drop).map_err(|error| error.to_string());
+        assert_eq!(grown, Err("it grew while it was read".to_owned()));
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("file");
+        for (length, is_read) in [(0, true), (4096, true), (4097, false)] {
+            fs::write(&file, vec![7; length])?;
+            assert_eq!(
+                read_whole(&file, 4096).map(|bytes| bytes.len() == length).unwrap_or(false),
+                is_read,
+                "{length}"
+            );
+        }
+        Ok(())
+    }
+}

@@ -6,12 +6,13 @@ use anyhow::{Context as _, Result, ensure};
 use pbs_format::key::KeyFile;
 use serde_json::Value;
 use tempfile::TempDir;
-use tenwords_spikes::world::{BackupServer, Hub, Machine, Pve, World, write_private};
+use tenwords_spikes::world::{BackupServer, Hub, Machine, Operators, Pve, World, write_private};
 use zeroize::Zeroizing;
 
 use crate::{
     codes,
     guests::back_up_container,
+    orders_hub::fired,
     support::{BOX, Disk, as_shown, mail_of, mailer_is_ready, pass, reported, versions},
 };
 
@@ -25,8 +26,14 @@ struct Cluster {
 
 /// Three nodes with one storage. The first is enrolled, and nothing is escrowed.
 fn cluster() -> Result<Cluster> {
+    cluster_with(|_| Ok(()))
+}
+
+/// The same, in a world that is `made` to have something more.
+fn cluster_with(made: impl FnOnce(&World) -> Result<()>) -> Result<Cluster> {
     let base = tempfile::tempdir()?;
     let world = World::new(base.path())?;
+    made(&world)?;
     let server = BackupServer::local(&world)?;
     let hub = Hub::start(&world)?;
     let (_, ticket) = hub.add_box(BOX)?;
@@ -671,5 +678,50 @@ fn another_keeper_is_given_the_ceremony_that_it_goes_on_with() -> Result<()> {
     ensure!(cluster.update(2)?["state"] == "updated");
     let follows = cluster.update(1)?;
     ensure!(follows["keeper"] == "pve2" && follows["state"] == "current", "{follows}");
+    Ok(())
+}
+
+#[test]
+fn a_newer_list_of_operators_is_shared_by_whoever_takes_it_and_lowered_by_nobody() -> Result<()> {
+    let mut operators = None;
+    let cluster = cluster_with(|world| {
+        operators = Some(Operators::new(world)?);
+        Ok(())
+    })?;
+    ceremony(&cluster, 1)?;
+    cluster.joins(2, 1)?;
+    let generation = || -> Result<Value> {
+        let shared: Value = serde_json::from_slice(&fs::read(cluster.shared("box.json"))?)?;
+        Ok(shared["operators"]["generation"].clone())
+    };
+    ensure!(generation()? == 1, "{}", generation()?);
+    fired(&cluster.hub, &cluster.world, &operators.context("operators")?)?;
+    cluster.node(2).agent(&["pins", "take"], "")?.with_code(0)?;
+    ensure!(generation()? == 2, "{}", generation()?);
+    // The keeper has not heard of it, and shares what it has once more.
+    cluster.says(1, &["keeper", "pve1"], 0)?;
+    ensure!(generation()? == 2, "{}", generation()?);
+    Ok(())
+}
+
+#[test]
+fn a_node_that_does_not_escrow_asks_once_a_day_what_needs_its_kept_keys() -> Result<()> {
+    let cluster = cluster()?;
+    ceremony(&cluster, 1)?;
+    cluster.joins(2, 1)?;
+    cluster.update(2)?;
+    let asked = || -> Result<(Value, Value)> {
+        let index: Value = serde_json::from_slice(&fs::read(cluster.node(2).state().join("lineage/index.json"))?)?;
+        let needed = index["keys"].as_object().and_then(|keys| keys.values().next()).map(|key| key["needed"].clone());
+        Ok((index["asked_on"].clone(), needed.context("a kept key")?))
+    };
+    ensure!(asked()? == (Value::Null, Value::Null), "{:?}", asked()?);
+    cluster.pass(2, "servers")?;
+    let first = asked()?;
+    ensure!(first.0.is_i64() && first.1["snapshots"] == 1, "{first:?}");
+    // On the same day the server is not asked again, whatever has come.
+    back_up_container(&cluster.world, &cluster.server, 103, &cluster.pve(1).etc("priv/storage/pbs.enc"))?;
+    cluster.pass(2, "servers")?;
+    ensure!(asked()? == first, "{:?} after {first:?}", asked()?);
     Ok(())
 }

@@ -28,7 +28,7 @@ use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use tenwords_escrow::code::RecoveryCode;
 use tenwords_spikes::{process::Ended, tree::Tree, world::Machine};
 
-use crate::support::{BOX, GROUP, Scene, by_pipe, command_by_pipe, protected};
+use crate::support::{BOX, GROUP, Scene, by_pipe, command_by_pipe, joined, protected};
 use liar::Liar;
 
 /// Words of nobody.
@@ -95,6 +95,28 @@ struct Stage {
     ticket: String,
     liar: Liar,
     scene: Scene,
+}
+
+/// A second box, whose way to the hub leads through the liar.
+fn lied_to() -> Result<(Scene, Liar, Machine)> {
+    let scene = joined()?;
+    let liar = Liar::with_the_hubs_key(&scene.hub)?;
+    let file = fs::read(scene.box_1.key_file())?;
+    let mill = Machine::new(&scene.world, "mill", &scene.server.client)?.with_source(&scene.server, &file)?;
+    let (_, ticket) = scene.hub.add_box("mill")?;
+    mill.enroll(&liar.ticket(&ticket)?)?;
+    liar.speaks_for(&mill);
+    Ok((scene, liar, mill))
+}
+
+/// Parts of this name come back as `change` makes them, and everything else as it is.
+fn part(name: &'static str, change: impl Fn(&mut Vec<u8>) + Send + 'static) -> liar::Lie {
+    Box::new(move |asked: &liar::Asked, mut truth| {
+        if asked.method == "GET" && asked.path.contains("/parts/") && asked.path.contains(name) {
+            change(&mut truth.body);
+        }
+        Some(truth)
+    })
 }
 
 impl Stage {

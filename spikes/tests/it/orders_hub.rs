@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use tenwords_protocol::order;
-use tenwords_spikes::world::{Hub, MARTA, Machine, Operators, SAFE};
+use tenwords_spikes::world::{Hub, MARTA, Machine, Operators, SAFE, World};
 
 use crate::{
     guests::{Burnt, living},
@@ -73,7 +73,7 @@ fn s46_a_fired_operators_key_is_dead_after_one_statement_also_on_a_box_that_was_
         Ok(())
     })?;
     let operators = operators.context("operators")?;
-    let statement = fired(&burnt, &operators)?;
+    let statement = fired(&burnt.hub, &burnt.world, &operators)?;
 
     // The box that is on takes it, and keeps it beside its escrow.
     let took = living_box.agent(&["pins", "take"], "")?.with_code(0)?;
@@ -142,11 +142,10 @@ fn pasted(burnt: &Burnt, operators: &Operators, kit: &Path) -> Result<()> {
 }
 
 /// Marta is taken from the list, Jonas comes in; tells where the signed statement lies.
-fn fired(burnt: &Burnt, operators: &Operators) -> Result<PathBuf> {
-    let hub = &burnt.hub;
+pub(crate) fn fired(hub: &Hub, world: &World, operators: &Operators) -> Result<PathBuf> {
     let jonas = format!("operational {}", operators.has_key("jonas")?);
     hub.operator(&["pins", "init", text(&operators.list())?])?.with_code(0)?;
-    let (statement, signed) = (burnt.world.folder().join("pins-2.statement"), burnt.world.folder().join("pins-2.json"));
+    let (statement, signed) = (world.folder().join("pins-2.statement"), world.folder().join("pins-2.json"));
     let marta = operators.key(MARTA).with_extension("pub");
     let out = text(&statement)?;
     hub.operator(&["pins", "propose", "--remove", text(&marta)?, "--add", &jonas, "--out", out])?.with_code(0)?;

@@ -9,9 +9,10 @@ use tenwords_spikes::{terminal::numbered_words, world::Machine};
 
 use super::{
     LONG,
-    liar::{Asked, Liar, Lie, honest},
+    liar::{Asked, Lie, honest},
+    lied_to, part,
 };
-use crate::support::{as_shown, joined};
+use crate::support::as_shown;
 
 /// A ceremony up to its end, whatever that is.
 fn held(machine: &Machine) -> Result<(u32, String)> {
@@ -28,26 +29,10 @@ fn held(machine: &Machine) -> Result<(u32, String)> {
     Ok((code, shown[from..].to_owned()))
 }
 
-fn part(name: &'static str, change: impl Fn(&mut Vec<u8>) + Send + 'static) -> Lie {
-    Box::new(move |asked: &Asked, mut truth| {
-        if asked.method == "GET" && asked.path.contains("/parts/") && asked.path.contains(name) {
-            change(&mut truth.body);
-        }
-        Some(truth)
-    })
-}
-
 #[test]
 fn s09_a_flipped_bit_on_the_way_back_ends_the_ceremony() -> Result<()> {
-    // A second box, whose way to the hub leads through the liar.
-    let scene = joined()?;
-    let liar = Liar::with_the_hubs_key(&scene.hub)?;
-    let file = fs::read(scene.box_1.key_file())?;
-    let mill = Machine::new(&scene.world, "mill", &scene.server.client)?.with_source(&scene.server, &file)?;
-    let (_, ticket) = scene.hub.add_box("mill")?;
-    mill.enroll(&liar.ticket(&ticket)?)?;
-    liar.speaks_for(&mill);
-    let live = Sha256::of(&file);
+    let (_scene, liar, mill) = lied_to()?;
+    let live = Sha256::of(&fs::read(mill.key_file())?);
     let middle = |body: &mut Vec<u8>| {
         let at = body.len() / 2;
         body[at] ^= 1;

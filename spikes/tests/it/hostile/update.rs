@@ -3,23 +3,13 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use tenwords_spikes::world::{Machine, write_private};
+use tenwords_spikes::world::write_private;
 
 use super::{
-    liar::{Asked, Liar, Lie, honest},
-    told,
+    liar::{Liar, honest},
+    lied_to, part, told,
 };
-use crate::support::{Disk, as_shown, joined};
-
-/// The part of an update comes back as `change` makes it, and everything else as it is.
-fn part(change: impl Fn(&mut Vec<u8>) + Send + 'static) -> Lie {
-    Box::new(move |asked: &Asked, mut truth| {
-        if asked.method == "GET" && asked.path.contains("/parts/update") {
-            change(&mut truth.body);
-        }
-        Some(truth)
-    })
-}
+use crate::support::{Disk, as_shown};
 
 /// The versions that the box has sent since the last lie began.
 fn sent(liar: &Liar) -> Vec<Vec<u8>> {
@@ -29,13 +19,7 @@ fn sent(liar: &Liar) -> Vec<Vec<u8>> {
 
 #[test]
 fn s09_an_update_that_comes_back_as_another_is_not_escrowed_and_the_same_bytes_are_sent_again() -> Result<()> {
-    let scene = joined()?;
-    let liar = Liar::with_the_hubs_key(&scene.hub)?;
-    let file = fs::read(scene.box_1.key_file())?;
-    let mill = Machine::new(&scene.world, "mill", &scene.server.client)?.with_source(&scene.server, &file)?;
-    let (_, ticket) = scene.hub.add_box("mill")?;
-    mill.enroll(&liar.ticket(&ticket)?)?;
-    liar.speaks_for(&mill);
+    let (scene, liar, mill) = lied_to()?;
     mill.ceremony(as_shown)?;
     ensure!(mill.is_protected()?);
 
@@ -52,9 +36,9 @@ fn s09_an_update_that_comes_back_as_another_is_not_escrowed_and_the_same_bytes_a
         }
     };
     for (what, lie) in [
-        ("a bit in the middle", part(flipped(|length| length / 2))),
-        ("its last bit", part(flipped(|length| length - 1))),
-        ("one byte less", part(|body| body.truncate(body.len() - 1))),
+        ("a bit in the middle", part("/update", flipped(|length| length / 2))),
+        ("its last bit", part("/update", flipped(|length| length - 1))),
+        ("one byte less", part("/update", |body| body.truncate(body.len() - 1))),
     ] {
         liar.tells(lie);
         let ended = mill.agent(&["escrow", "update"], "")?;
